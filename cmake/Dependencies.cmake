@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+# Finds every library in one place. An installed Kokkos or MPI (a module, Spack) is used when CMake finds it;
+# scripts/setup builds Kokkos only where there is none.
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Kokkos REQUIRED)
+find_package(MPI REQUIRED COMPONENTS CXX)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
+find_library(SENTENCEPIECE_TRAIN_LIBRARY sentencepiece_train REQUIRED)
+find_library(XXHASH_LIBRARY xxhash REQUIRED)
+# find_package(dnnl) asks for OpenCL headers on Debian, which nothing here needs.
+if(NOT POLYPHASE_CUDA)
+  find_library(DNNL_LIBRARY dnnl REQUIRED)
+  find_path(DNNL_INCLUDE_DIR dnnl.hpp REQUIRED)
+endif()
+
+# Flags of every target of ours, and of nothing else.
+add_library(polyphase_options INTERFACE)
+target_compile_options(polyphase_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra>)
+if(NOT POLYPHASE_CUDA AND POLYPHASE_ARCH)
+  target_compile_options(polyphase_options INTERFACE -march=${POLYPHASE_ARCH})
+endif()
+if(POLYPHASE_SANITIZE)
+  target_compile_options(polyphase_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
+  target_link_options(polyphase_options INTERFACE -fsanitize=address,undefined)
+endif()

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "kernels/exec.hpp"
+
+namespace polyphase {
+
+// One step of AdamW (Loshchilov and Hutter, 2019, algorithm 2) in the form that PyTorch computes.
+struct AdamW {
+  float learning_rate = 0;
+  float beta1 = 0.9F;
+  float beta2 = 0.999F;
+  float epsilon = 1e-8F;
+  float weight_decay = 0;       // decoupled: parameters shrink by learning_rate · weight_decay
+  std::int64_t step = 1;        // of the bias correction; counts from 1
+  float gradient_scale = 1;     // multiplies the gradient first: clipping
+};
+
+// Updates parameter, first moment and second moment in place; four tensors of equal extent.
+void adamw_update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> moment1,
+                  Tensor1<float> moment2, Tensor1<const float> gradient, const AdamW& rule);
+
+}  // namespace polyphase

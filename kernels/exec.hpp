@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "base/error.hpp"
+#include "kernels/tensor.hpp"
+
+namespace polyphase {
+
+// A stack of device memory for activations and workspaces: one allocation, tensors taken from the front and
+// given back in reverse order. It is the memory planner too: with a null base ("counting") take() hands out
+// empty addresses, kernels do nothing, and peak_bytes() is what a real pass of the same shapes needs.
+class Arena {
+ public:
+  static constexpr std::size_t kAlignment = 64;
+
+  Arena() = default;  // counting
+  Arena(void* base, std::size_t capacity_bytes)
+      : base_(static_cast<std::byte*>(base)), capacity_bytes_(capacity_bytes) {}
+
+  bool counting() const { return base_ == nullptr; }
+  std::size_t used_bytes() const { return used_bytes_; }
+  std::size_t peak_bytes() const { return peak_bytes_; }
+
+  // Uninitialised memory for `count` elements, aligned to 64 bytes.
+  template <class T>
+  Tensor1<T> take1(std::int64_t count) {
+    return Tensor1<T>(static_cast<T*>(take_bytes(count * sizeof(T))), count);
+  }
+  template <class T>
+  Tensor2<T> take2(std::int64_t num_rows, std::int64_t num_columns) {
+    return Tensor2<T>(static_cast<T*>(take_bytes(num_rows * num_columns * sizeof(T))), num_rows,
+                      num_columns);
+  }
+
+  // Gives back everything taken since used_bytes() was `mark`.
+  void release(std::size_t mark) { used_bytes_ = mark; }
+
+ private:
+  void* take_bytes(std::size_t num_bytes) {
+    const std::size_t begin = used_bytes_;
+    used_bytes_ += (num_bytes + kAlignment - 1) / kAlignment * kAlignment;
+    if (used_bytes_ > peak_bytes_) peak_bytes_ = used_bytes_;
+    if (counting()) return nullptr;
+    POLYPHASE_PROMISE(used_bytes_ <= capacity_bytes_, "the arena of {} bytes was planned too small",
+                      capacity_bytes_);
+    return base_ + begin;
+  }
+
+  std::byte* base_ = nullptr;
+  std::size_t capacity_bytes_ = 0;
+  std::size_t used_bytes_ = 0;
+  std::size_t peak_bytes_ = 0;
+};
+
+// Gives back at the end of a block what was taken in it.
+class ArenaScope {
+ public:
+  explicit ArenaScope(Arena& arena) : arena_(arena), mark_(arena.used_bytes()) {}
+  ~ArenaScope() { arena_.release(mark_); }
+  ArenaScope(const ArenaScope&) = delete;
+  ArenaScope& operator=(const ArenaScope&) = delete;
+
+ private:
+  Arena& arena_;
+  std::size_t mark_;
+};
+
+// Whether a kernel replaces its output or adds to it.
+enum class Write { kOverwrite, kAccumulate };
+
+// Where and how a kernel runs. Kernels take their own temporary memory from the arena and give it back before
+// they return. When the arena is counting, every kernel takes its memory, does no arithmetic, and returns.
+struct Exec {
+  Space space;
+  Arena* arena = nullptr;
+
+  bool counting() const { return arena != nullptr && arena->counting(); }
+};
+
+}  // namespace polyphase
