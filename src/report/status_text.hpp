@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace polyphase::report {
+
+// The answer to `polyphase status RUN`: the run, its phases, how far the current one is and why the
+// last one stopped. DataError when the folder holds no readable status.json.
+std::string status_text(const std::filesystem::path& run_folder);
+
+}  // namespace polyphase::report
