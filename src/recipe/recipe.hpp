@@ -33,7 +33,7 @@ struct Corpus {
   CorpusKind kind = CorpusKind::kText;
   // Text: blank line between documents, one sentence a line. `files` is the training part; valid and test may be given,
   // else the last `valid_fraction` of the documents (chosen by a hash of the document) is the validation part.
-  std::vector<std::string> files;      // text; the same as train
+  std::vector<std::string> files;      // text: after load the same list as train, whichever was written; else empty
   std::vector<std::string> train, valid, test;
   double valid_fraction = 0.01;        // of a text corpus without valid files; whole documents
   // Classification: TSV, text<TAB>label or text<TAB>text<TAB>label. Tagging: CoNLL, token<TAB>tag a line, blank line between
@@ -75,7 +75,7 @@ struct Task {
 
 struct Batch {
   std::int64_t sequences = 32;         // of a step, whole job
-  std::int64_t micro_batch = 0;        // of one forward pass on one rank; 0: sequences / data ranks at load
+  std::int64_t micro_batch = 0;        // of one forward pass on one rank; 0: micro_batch_of() in load.hpp chooses
 };
 
 struct Schedule {
@@ -132,7 +132,8 @@ struct Limits {
 struct Recipe {
   std::string name;
   std::uint64_t seed = 1;
-  std::string run_dir;                 // default runs/NAME
+  std::string run_dir;                 // default runs/NAME; relative to the working directory
+  std::string folder;                  // what relative paths of files start from; default: the recipe file's folder
   Checkpoint checkpoint;
   Tokenizer tokenizer;
   std::vector<Corpus> corpora;         // in the order of the recipe
@@ -141,6 +142,7 @@ struct Recipe {
   Precision precision = Precision::kF32;
   Limits limits;
   std::vector<Phase> phases;           // in the order of the recipe
+  std::map<std::string, std::string> places;  // key path → file:line:column, for messages only; never compared or written
 };
 
 }  // namespace polyphase::recipe

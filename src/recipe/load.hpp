@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "recipe/recipe.hpp"
+
+// From YAML text to a Recipe and back. Every function throws one RecipeError that lists all faults
+// it found, one a line, each with its place: file:line:column, or the override it came from.
+// Nothing else is allocated or opened.
+namespace polyphase::recipe {
+
+// Reads the recipe file at `path`, then applies overrides written "key.path=value", for instance
+// "phases.pretrain.stop.steps=60"; phases and corpora go by their names and a value is YAML.
+Recipe load(const std::string& path, const std::vector<std::string>& overrides = {});
+
+// The same from text; `name_for_messages` stands for the file. What relative paths start from is
+// the text's own key `folder` (resolved() writes it), else the working directory.
+Recipe parse(const std::string& yaml_text, const std::string& name_for_messages,
+             const std::vector<std::string>& overrides = {});
+
+// Faults that show only with the number of ranks of the whole job: `parallel.tensor` divides it,
+// and the model and each phase's batch divide among the ranks. The messages say what would fit.
+void check_layout(const Recipe& recipe, std::int64_t num_ranks);
+
+// Checks that every file that the recipe names is there and readable; lists all that are not.
+void check_files(const Recipe& recipe);
+
+// The path with ${VARIABLE}s replaced, relative ones put under the recipe's folder.
+// Throws RecipeError for a variable that is not set.
+std::string absolute_path(const Recipe& recipe, const std::string& path);
+
+// Makes every file of corpora and tokenizer absolute, so that ranks on other nodes need neither the
+// folder nor the environment. Hashes change with the paths: take them before.
+void resolve(Recipe& recipe);
+
+// The whole recipe as YAML: every default written out, keys in the order of the schema, the same
+// text for the same recipe. parse() of it gives the same recipe.
+std::string resolved(const Recipe& recipe);
+
+// Digest of all that must stay the same for a run to continue. Not covered: run_dir, folder,
+// limits, checkpoint and parallel, which may differ between continuing runs.
+std::string recipe_hash(const Recipe& recipe);
+
+// Digest of all that the result of one phase depends on: seed, tokenizer, model, precision, the
+// phase, the chain of phases it starts from, and the corpora these use. Editing a later phase
+// leaves it alone.
+std::string phase_hash(const Recipe& recipe, std::size_t phase_index);
+
+// What recipe_hash() covers and differs between two resolved texts, as "phases.pretrain.stop.steps:
+// 1500 → 3000".
+std::vector<std::string> differences(const std::string& resolved_a, const std::string& resolved_b);
+
+// Sequences of one forward pass on one rank. Left at 0 in the recipe, it is the largest power of
+// two that divides `sequences` and is at most 32 and a quarter of them: independent of the ranks,
+// since sums must be, too.
+std::int64_t micro_batch_of(const Phase& phase);
+
+// The phase's own dropout and length where it has them, else the model's.
+double dropout_of(const Recipe& recipe, const Phase& phase);
+double attention_dropout_of(const Recipe& recipe, const Phase& phase);
+std::int64_t max_tokens_of(const Recipe& recipe, const Phase& phase);
+
+// Feed-forward width: the recipe's, else 4 × width.
+std::int64_t feed_forward_of(const Model& model);
+
+// The wrong names give nullptr.
+const Corpus* find_corpus(const Recipe& recipe, const std::string& name);
+const Phase* find_phase(const Recipe& recipe, const std::string& name);
+
+// Names of the corpora that the tokenizer is trained on: as written, else all text corpora, else
+// all. Empty when a finished model is given.
+std::vector<std::string> tokenizer_corpora(const Recipe& recipe);
+
+// Metrics that an evaluation of this phase reports and that stop.early.metric may name after
+// "valid.".
+std::vector<std::string> metrics_of(const Phase& phase);
+
+}  // namespace polyphase::recipe
