@@ -8,7 +8,8 @@
 
 namespace polyphase {
 
-// A group of ranks (a rank is an MPI process). Every call is collective over the group. Errors of MPI are SystemError.
+// A group of ranks (a rank is an MPI process). Every call is collective over the group. Errors of
+// MPI are SystemError.
 class Communicator {
  public:
   struct Impl;
@@ -20,8 +21,9 @@ class Communicator {
   int rank() const;
   int size() const;
 
-  // Sums in place, in one fixed binary tree over the ranks ((0+1)+(2+3))…, so that all ranks get the same bits and a
-  // power-of-two run gets the same bits as fewer ranks that summed their own leaves in the same tree (DESIGN decision 5).
+  // Sums in place, in one fixed binary tree over the ranks ((0+1)+(2+3))…, so that all ranks get
+  // the same bits and a power-of-two run gets the same bits as fewer ranks that summed their own
+  // leaves in the same tree (DESIGN decision 5).
   void sum(float* data, std::int64_t count) const;
   void max(float* data, std::int64_t count) const;
   void sum(std::int64_t* data, std::int64_t count) const;
@@ -34,8 +36,9 @@ class Communicator {
   std::string broadcast(const std::string& text, int root = 0) const;
   void barrier() const;
 
+  Impl& impl() const { return *impl_; }  // for src/comm only: Impl is not defined elsewhere
+
  private:
-  friend class TreeSum;
   std::unique_ptr<Impl> impl_;
 };
 

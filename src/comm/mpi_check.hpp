@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <mpi.h>
+
+#include "base/error.hpp"
+#include "comm/communicator.hpp"
+
+// Private to src/comm: what MPI looks like behind the interface.
+namespace polyphase {
+
+struct Communicator::Impl {
+  MPI_Comm comm = MPI_COMM_NULL;
+  int rank = 0;
+  int size = 1;
+  bool owned = false;  // made by a split, so freed here
+  int next_tag = 0;    // of TreeSum: every rank starts them in the same order
+};
+
+inline void check_mpi(int code, const char* call) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING];
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  fail<SystemError>("{} failed: {}; look at the messages of the MPI library above", call,
+                    std::string(text, static_cast<std::size_t>(length)));
+}
+
+}  // namespace polyphase

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/session.hpp"
+
+#include <mpi.h>
+
+#include <cstdlib>
+
+#include "comm/mpi_check.hpp"
+
+namespace polyphase {
+namespace {
+
+Communicator adopt(MPI_Comm comm, bool owned) {
+  auto impl = std::make_unique<Communicator::Impl>();
+  impl->comm = comm;
+  impl->owned = owned;
+  check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  check_mpi(MPI_Comm_rank(comm, &impl->rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(comm, &impl->size), "MPI_Comm_size");
+  return Communicator(std::move(impl));
+}
+
+Communicator start_world(int* argc, char*** argv) {
+  int provided = MPI_THREAD_SINGLE;
+  // Only the main thread calls MPI; the reader and OpenMP threads never do.
+  check_mpi(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  if (provided < MPI_THREAD_FUNNELED) {
+    fail<SystemError>("this MPI library offers no MPI_THREAD_FUNNELED; use one built with threads");
+  }
+  return adopt(MPI_COMM_WORLD, false);
+}
+
+Communicator split(const Communicator::Impl& parent, int colour, int key) {
+  MPI_Comm part = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split(parent.comm, colour, key, &part), "MPI_Comm_split");
+  return adopt(part, true);
+}
+
+}  // namespace
+
+MpiSession::MpiSession(int* argc, char*** argv) : world_(start_world(argc, argv)) {}
+
+MpiSession::~MpiSession() { MPI_Finalize(); }
+
+void MpiSession::abort(ExitCode code) const {
+  MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
+  std::abort();  // not reached: MPI_Abort does not return
+}
+
+RankGrid make_grid(const Communicator& world, int tensor_size) {
+  if (tensor_size < 1 || world.size() % tensor_size != 0) {
+    fail<RecipeError>(
+        "parallel.tensor is {}, which does not divide the {} ranks of this job; start a "
+        "multiple of {} ranks or change parallel.tensor",
+        tensor_size, world.size(), tensor_size);
+  }
+  const int data_rank = world.rank() / tensor_size;
+  const int tensor_rank = world.rank() % tensor_size;
+  return {.tensor = split(world.impl(), data_rank, tensor_rank),
+          .data = split(world.impl(), tensor_rank, data_rank)};
+}
+
+}  // namespace polyphase

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/error.hpp"
+#include "comm/communicator.hpp"
+
+namespace polyphase {
+
+// MPI from start to end of the program. A program started without mpirun is one rank.
+class MpiSession {
+ public:
+  MpiSession(int* argc, char*** argv);
+  ~MpiSession();
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+
+  const Communicator& world() const { return world_; }
+
+  // Ends all ranks at once with this exit code: for an error that only one rank has seen.
+  [[noreturn]] void abort(ExitCode code) const;
+
+ private:
+  Communicator world_;
+};
+
+// The ranks as a grid: tensor-parallel ranks share one copy of the model and are neighbours (they
+// talk most); data-parallel ranks hold the same part of it. rank = data_rank × tensor_size +
+// tensor_rank.
+struct RankGrid {
+  Communicator tensor;
+  Communicator data;
+};
+
+// Throws RecipeError when tensor_size does not divide the number of ranks.
+RankGrid make_grid(const Communicator& world, int tensor_size);
+
+}  // namespace polyphase

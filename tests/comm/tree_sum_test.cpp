@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/tree_sum.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "comm/session.hpp"
+
+namespace polyphase {
+namespace {
+
+const Communicator* world = nullptr;
+
+// Values whose float32 sum depends on the order of additions.
+float value(int rank, std::int64_t i) {
+  return std::sin(static_cast<float>(i) * 0.7F + static_cast<float>(rank)) *
+         std::pow(10.0F, static_cast<float>((rank + i) % 7));
+}
+
+// The tree of DESIGN's fifth decision, by recursion over the ranks [first, first + count).
+float tree(int first, int span, int size, std::int64_t i) {
+  if (first >= size) return 0.0F;
+  if (span == 1) return value(first, i);
+  const float left = tree(first, span / 2, size, i);
+  return first + span / 2 < size ? left + tree(first + span / 2, span / 2, size, i) : left;
+}
+
+TEST(TreeSum, FollowsTheFixedTreeToTheLastBit) {
+  for (const std::int64_t count : {0, 1, 2, 3, 7, 64, 1001, 100000}) {
+    std::vector<float> data;
+    for (std::int64_t i = 0; i < count; ++i) data.push_back(value(world->rank(), i));
+    world->sum(data.data(), count);
+    for (std::int64_t i = 0; i < count; ++i) {
+      ASSERT_EQ(data[static_cast<std::size_t>(i)], tree(0, 8, world->size(), i))
+          << count << " " << i;
+    }
+  }
+}
+
+TEST(TreeSum, ManyAtOnceDoNotMix) {
+  constexpr int kSums = 20;
+  constexpr std::int64_t kCount = 5000;
+  std::vector<std::vector<float>> data(kSums, std::vector<float>(kCount));
+  std::vector<TreeSum> sums;
+  for (int s = 0; s < kSums; ++s) {
+    for (std::int64_t i = 0; i < kCount; ++i) data[s][i] = value(world->rank(), i + s);
+    sums.emplace_back(*world, data[s].data(), kCount);
+    sums.front().poll();
+  }
+  for (TreeSum& sum : sums) sum.wait();
+  for (int s = 0; s < kSums; ++s) {
+    for (std::int64_t i = 0; i < kCount; ++i) {
+      ASSERT_EQ(data[s][i], tree(0, 8, world->size(), i + s));
+    }
+  }
+}
+
+TEST(Communicator, GathersTextInTheOrderOfRanks) {
+  const std::string mine(static_cast<std::size_t>(world->rank() + 1),
+                         static_cast<char>('a' + world->rank()));
+  const std::vector<std::string> all = world->gather(mine);
+  ASSERT_EQ(all.size(), static_cast<std::size_t>(world->size()));
+  for (int rank = 0; rank < world->size(); ++rank) {
+    EXPECT_EQ(all[rank],
+              std::string(static_cast<std::size_t>(rank + 1), static_cast<char>('a' + rank)));
+  }
+}
+
+TEST(Communicator, BroadcastsTextOfAnyLength) {
+  const std::string text = "from rank 0";
+  EXPECT_EQ(world->broadcast(world->rank() == 0 ? text : ""), text);
+}
+
+TEST(RankGrid, TensorRanksAreNeighbours) {
+  if (world->size() % 2 != 0) {
+    EXPECT_THROW(make_grid(*world, 2), RecipeError);
+    return;
+  }
+  const RankGrid grid = make_grid(*world, 2);
+  EXPECT_EQ(grid.tensor.size(), 2);
+  EXPECT_EQ(grid.tensor.rank(), world->rank() % 2);
+  EXPECT_EQ(grid.data.size(), world->size() / 2);
+  EXPECT_EQ(grid.data.rank(), world->rank() / 2);
+}
+
+}  // namespace
+}  // namespace polyphase
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  const polyphase::MpiSession session(&argc, &argv);
+  polyphase::world = &session.world();
+  std::int64_t failed = RUN_ALL_TESTS();
+  session.world().max(&failed, 1);  // the exit code is collective
+  return static_cast<int>(failed);
+}
