@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
 #include "base/philox.hpp"
 #include "kernels/exec.hpp"
 
@@ -14,6 +18,50 @@ struct Dropout {
   float rate = 0.0F;
   Tensor1<const std::uint64_t> row_ids_N;
 };
+
+// An element is kept when its 16 random bits are not below this.
+KOKKOS_INLINE_FUNCTION std::uint32_t dropout_threshold(float rate) {
+  return static_cast<std::uint32_t>(rate * 65536.0F + 0.5F);
+}
+
+// What eight neighbouring elements are multiplied by: 0, or keep_scale where kept. One Philox call gives eight lanes of
+// 16 bits: word 0's lower half, word 0's upper half, word 1's lower half, … The counter is (row id, column / 8); for
+// attention's probabilities (row id of the query, head of the whole model << 32 | key position / 8).
+// Changing this changes every run with dropout: resumed runs would differ.
+KOKKOS_INLINE_FUNCTION void dropout_scale8(std::uint64_t key, std::uint64_t row_id,
+                                           std::uint64_t column_block, std::uint32_t threshold,
+                                           float keep_scale, float out[8]) {
+  const PhiloxWords words = philox(key, row_id, column_block);
+  for (int lane = 0; lane < 8; ++lane) {
+    const std::uint32_t bits = (words.word[lane / 2] >> (lane % 2 * 16)) & 0xFFFFU;
+    out[lane] = bits >= threshold ? keep_scale : 0.0F;
+  }
+}
+
+// The same for blocks [first_block, first_block + num_blocks) of one row, on the host: many counters at once fill the
+// vector registers. out has 8 · num_blocks values.
+inline void dropout_scale_row(std::uint64_t key, std::uint64_t row_id, std::uint64_t first_block,
+                              std::int64_t num_blocks, std::uint32_t threshold, float keep_scale,
+                              float* out) {
+  static_assert(std::endian::native == std::endian::little, "lanes are read in memory order");
+  constexpr std::int64_t kChunk = 16;
+  for (std::int64_t begin = 0; begin < num_blocks; begin += kChunk) {
+    std::uint32_t words[4 * kChunk];
+#pragma omp simd
+    for (std::int64_t i = 0; i < kChunk; ++i) {
+      const PhiloxWords drawn = philox(key, row_id, first_block + begin + i);
+      for (int k = 0; k < 4; ++k) words[4 * i + k] = drawn.word[k];
+    }
+    std::uint16_t lanes[8 * kChunk];
+    std::memcpy(lanes, words, sizeof lanes);
+    const std::int64_t count = 8 * std::min(kChunk, num_blocks - begin);
+    float* chunk = out + 8 * begin;
+#pragma omp simd
+    for (std::int64_t i = 0; i < count; ++i) {
+      chunk[i] = lanes[i] >= threshold ? keep_scale : 0.0F;
+    }
+  }
+}
 
 // x_NC ← mask(x_NC). The backward pass is the same call on the gradient.
 template <class Real>

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <Kokkos_Core.hpp>
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+// Elementary functions for device code that host compilers can vectorise, and one spelling of those whose namespace
+// moved between Kokkos 3.4 and 4.
+namespace polyphase {
+
+#if KOKKOS_VERSION < 30700
+namespace math = Kokkos::Experimental;
+#else
+namespace math = Kokkos;
+#endif
+
+// exp(x) in float32, relative error at most 2e-7 wherever the result is a normal number. Results below the smallest
+// normal number become 0, results too large become infinity, a NaN stays a NaN. Without branches or library calls, so
+// that loops over it vectorise. Reduction to |r| <= ln(2)/2 in two parts (Cody and Waite, 1980); the polynomial of
+// degree 6 is fitted to exp on that interval with its first two coefficients held at 1.
+KOKKOS_INLINE_FUNCTION float fast_exp(float x) {
+  constexpr float kLowest = -87.33654F, kHighest = 88.72283F;
+  const float inside = x < kLowest ? kLowest : (x > kHighest ? kHighest : x);
+  // Adding 1.5 * 2^23 leaves the rounded integer in the lowest bits of the sum.
+  constexpr float kRounder = 12582912.0F;
+  const float shifted = inside * 1.442695041F + kRounder;
+  const float n = shifted - kRounder;
+  const float r = (inside - n * 0.693359375F) - n * -2.12194440e-4F;
+  float p = 1.3814320e-3F;
+  p = p * r + 8.3688516e-3F;
+  p = p * r + 4.1668400e-2F;
+  p = p * r + 1.66665196e-1F;
+  p = p * r + 4.9999994e-1F;
+  p = (p * r) * r + r + 1.0F;
+  std::uint32_t bits, exponent;
+  memcpy(&bits, &p, sizeof bits);
+  memcpy(&exponent, &shifted, sizeof exponent);
+  bits += exponent << 23;
+  float y;
+  memcpy(&y, &bits, sizeof y);
+  y = x < kLowest ? 0.0F : y;
+  y = x > kHighest ? std::numeric_limits<float>::infinity() : y;
+  return x == x ? y : x;
+}
+
+}  // namespace polyphase
