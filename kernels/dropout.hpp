@@ -10,9 +10,10 @@
 
 namespace polyphase {
 
-// Keyed dropout: whether an element is dropped is a function of (key, row id, column), never of layout, rank or order.
-// The key stands for (seed, purpose, phase, step, layer); the row id for (global sample, position in it).
-// Kept elements are scaled by 1 / (1 - rate). A rate of 0 does nothing.
+// Keyed dropout: whether an element is dropped is a function of (key, row id, column), never of
+// layout, rank or order. The key stands for (seed, purpose, phase, step, layer); the row id for
+// (global sample, position in it). Kept elements are scaled by 1 / (1 - rate). A rate of 0 does
+// nothing.
 struct Dropout {
   std::uint64_t key = 0;
   float rate = 0.0F;
@@ -24,10 +25,11 @@ KOKKOS_INLINE_FUNCTION std::uint32_t dropout_threshold(float rate) {
   return static_cast<std::uint32_t>(rate * 65536.0F + 0.5F);
 }
 
-// What eight neighbouring elements are multiplied by: 0, or keep_scale where kept. One Philox call gives eight lanes of
-// 16 bits: word 0's lower half, word 0's upper half, word 1's lower half, … The counter is (row id, column / 8); for
-// attention's probabilities (row id of the query, head of the whole model << 32 | key position / 8).
-// Changing this changes every run with dropout: resumed runs would differ.
+// What eight neighbouring elements are multiplied by: 0, or keep_scale where kept. One Philox call
+// gives eight lanes of 16 bits: word 0's lower half, word 0's upper half, word 1's lower half, …
+// The counter is (row id, column / 8); for attention's probabilities (row id of the query, head of
+// the whole model << 32 | key position / 8). Changing this changes every run with dropout: resumed
+// runs would differ.
 KOKKOS_INLINE_FUNCTION void dropout_scale8(std::uint64_t key, std::uint64_t row_id,
                                            std::uint64_t column_block, std::uint32_t threshold,
                                            float keep_scale, float out[8]) {
@@ -38,8 +40,8 @@ KOKKOS_INLINE_FUNCTION void dropout_scale8(std::uint64_t key, std::uint64_t row_
   }
 }
 
-// The same for blocks [first_block, first_block + num_blocks) of one row, on the host: many counters at once fill the
-// vector registers. out has 8 · num_blocks values.
+// The same for blocks [first_block, first_block + num_blocks) of one row, on the host: many
+// counters at once fill the vector registers. out has 8 · num_blocks values.
 inline void dropout_scale_row(std::uint64_t key, std::uint64_t row_id, std::uint64_t first_block,
                               std::int64_t num_blocks, std::uint32_t threshold, float keep_scale,
                               float* out) {

@@ -2,13 +2,12 @@
 #pragma once
 
 #include <Kokkos_Core.hpp>
-
 #include <cstdint>
 #include <cstring>
 #include <limits>
 
-// Elementary functions for device code that host compilers can vectorise, and one spelling of those whose namespace
-// moved between Kokkos 3.4 and 4.
+// Elementary functions for device code that host compilers can vectorise, and one spelling of those
+// whose namespace moved between Kokkos 3.4 and 4.
 namespace polyphase {
 
 #if KOKKOS_VERSION < 30700
@@ -17,10 +16,11 @@ namespace math = Kokkos::Experimental;
 namespace math = Kokkos;
 #endif
 
-// exp(x) in float32, relative error at most 2e-7 wherever the result is a normal number. Results below the smallest
-// normal number become 0, results too large become infinity, a NaN stays a NaN. Without branches or library calls, so
-// that loops over it vectorise. Reduction to |r| <= ln(2)/2 in two parts (Cody and Waite, 1980); the polynomial of
-// degree 6 is fitted to exp on that interval with its first two coefficients held at 1.
+// exp(x) in float32, relative error at most 2e-7 wherever the result is a normal number. Results
+// below the smallest normal number become 0, results too large become infinity, a NaN stays a NaN.
+// Without branches or library calls, so that loops over it vectorise. Reduction to |r| <= ln(2)/2
+// in two parts (Cody and Waite, 1980); the polynomial of degree 6 is fitted to exp on that interval
+// with its first two coefficients held at 1.
 KOKKOS_INLINE_FUNCTION float fast_exp(float x) {
   constexpr float kLowest = -87.33654F, kHighest = 88.72283F;
   const float inside = x < kLowest ? kLowest : (x > kHighest ? kHighest : x);
