@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sentencepiece_trainer.h>
+
+#include <string>
+#include <unordered_map>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "text/line_reader.hpp"
+#include "text/tokenizer.hpp"
+
+namespace polyphase::text {
+namespace {
+
+// Hands sentences to the library one by one; it stores them itself.
+class SourceIterator : public sentencepiece::SentenceIterator {
+ public:
+  explicit SourceIterator(const SentenceSource& source) : source_(source) { Next(); }
+
+  bool done() const override { return done_; }
+  const std::string& value() const override { return sentence_; }
+  sentencepiece::util::Status status() const override { return {}; }
+
+  void Next() override {
+    do {
+      done_ = !source_(sentence_);
+    } while (!done_ && is_blank(sentence_));
+  }
+
+ private:
+  const SentenceSource& source_;
+  std::string sentence_;
+  bool done_ = false;
+};
+
+std::unordered_map<std::string, std::string> trainer_settings(const TokenizerOptions& options) {
+  return {{"model_type", options.kind},
+          {"vocab_size", std::to_string(options.vocab_size)},
+          // A short text then gives a small vocabulary, not a failure.
+          {"hard_vocab_limit", "false"},
+          {"normalization_rule_name", options.lowercase ? "nmt_nfkc_cf" : "nmt_nfkc"},
+          {"byte_fallback", options.byte_fallback ? "true" : "false"},
+          {"pad_id", std::to_string(kPadId)},
+          {"unk_id", std::to_string(kUnkId)},
+          {"bos_id", "-1"},
+          {"eos_id", "-1"},
+          {"control_symbols", "[CLS],[SEP],[MASK]"},
+          // Sums of expected counts depend on the number of threads, so it is fixed.
+          {"num_threads", "2"},
+          {"input_sentence_size", "0"},
+          {"shuffle_input_sentence", "false"},
+          {"max_sentence_length", std::to_string(kMaxLineBytes + 1)},
+          {"minloglevel", "3"}};
+}
+
+}  // namespace
+
+Tokenizer Tokenizer::train(const TokenizerOptions& options, const SentenceSource& sentences) {
+  SourceIterator iterator(sentences);
+  if (iterator.done())
+    fail<DataError>("no sentence to train a tokenizer on; give a corpus with text");
+  if (options.vocab_size <= kNumSpecialIds) {
+    fail<RecipeError>("tokenizer: vocab_size {} leaves no room beside {} special pieces; raise it",
+                      options.vocab_size, kNumSpecialIds);
+  }
+  std::string model;
+  sentencepiece::util::Status status;
+  try {
+    status =
+        sentencepiece::SentencePieceTrainer::Train(trainer_settings(options), &iterator, &model);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    fail<SystemError>("the tokenizer's training failed: {}; is there enough memory?", error.what());
+  }
+  if (!status.ok()) {
+    fail<RecipeError>(
+        "tokenizer: a {} vocabulary of {} pieces cannot be made from this text ({}); change "
+        "tokenizer.vocab_size or tokenizer.kind",
+        options.kind, options.vocab_size, status.message());
+  }
+  Tokenizer tokenizer = from_bytes(model, "the trained tokenizer");
+  if (tokenizer.vocab_size() < options.vocab_size) {
+    log_warning("the text gives {} pieces, not the {} of tokenizer.vocab_size",
+                tokenizer.vocab_size(), options.vocab_size);
+  }
+  return tokenizer;
+}
+
+}  // namespace polyphase::text
