@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "corpus/batch_stream.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.hpp"
+#include "corpus/batch_builder.hpp"
+#include "corpus/read_ahead.hpp"
+#include "corpus/sample_order.hpp"
+
+namespace polyphase {
+namespace {
+
+std::int64_t divide_up(std::int64_t count, std::int64_t parts) {
+  return (count + parts - 1) / parts;
+}
+
+void check_rank(int data_rank, int num_data_ranks) {
+  POLYPHASE_PROMISE(num_data_ranks >= 1 && data_rank >= 0 && data_rank < num_data_ranks,
+                    "data rank {} of {}", data_rank, num_data_ranks);
+}
+
+StreamSettings checked(StreamSettings settings) {
+  check_rank(settings.data_rank, settings.num_data_ranks);
+  POLYPHASE_PROMISE(settings.sequences >= 1 && settings.micro_batch >= 0 &&
+                        settings.first_step >= 0 && settings.queue_steps >= 1,
+                    "{} sequences in micro-batches of {} from step {}, {} ahead",
+                    settings.sequences, settings.micro_batch, settings.first_step,
+                    settings.queue_steps);
+  POLYPHASE_PROMISE(!settings.sample.evaluation, "training draws masks anew in every epoch");
+  if (settings.micro_batch == 0) {
+    settings.micro_batch = divide_up(settings.sequences, settings.num_data_ranks);
+  }
+  return settings;
+}
+
+EvaluationSettings checked(EvaluationSettings settings) {
+  check_rank(settings.data_rank, settings.num_data_ranks);
+  POLYPHASE_PROMISE(settings.micro_batch >= 1, "micro-batches of {}", settings.micro_batch);
+  settings.sample.evaluation = true;
+  return settings;
+}
+
+// Makes samples one by one and lays them into micro-batches.
+class MicroBatchMaker {
+ public:
+  MicroBatchMaker(Dataset& dataset, const SampleSettings& settings)
+      : samples_(dataset, settings), builder_(settings) {}
+
+  void add(std::int64_t sample, std::int64_t global_sample) {
+    samples_.make(sample, static_cast<std::uint64_t>(global_sample), sample_);
+    builder_.add(sample_, static_cast<std::uint64_t>(global_sample));
+    num_truncated_ += sample_.truncated ? 1 : 0;
+  }
+  Batch finish() { return builder_.finish(); }
+  std::int64_t take_num_truncated() { return std::exchange(num_truncated_, 0); }
+
+ private:
+  SampleMaker samples_;
+  BatchBuilder builder_;
+  Sample sample_;
+  std::int64_t num_truncated_ = 0;
+};
+
+}  // namespace
+
+struct BatchStream::Impl {
+  Impl(std::shared_ptr<Dataset> from, const StreamSettings& wanted)
+      : settings(checked(wanted)),
+        dataset(std::move(from)),
+        maker(*dataset, settings.sample),
+        order(dataset->num_samples(), settings.max_train_samples, settings.sample.seed,
+              settings.sample.phase),
+        samples_per_epoch(order.samples_per_epoch()),
+        step(settings.first_step),
+        ahead(static_cast<std::size_t>(settings.queue_steps),
+              [this](const std::stop_token& stop) { return make_step(stop); }) {}
+
+  // Runs in the reader thread.
+  std::optional<StepBatches> make_step(const std::stop_token& stop) {
+    const std::int64_t first = step * settings.sequences;
+    const std::int64_t num_micro = divide_up(settings.sequences, settings.micro_batch);
+    const std::int64_t begin = settings.data_rank * num_micro / settings.num_data_ranks;
+    const std::int64_t end = (settings.data_rank + 1) * num_micro / settings.num_data_ranks;
+    StepBatches result;
+    result.step = step;
+    result.epoch =
+        static_cast<double>(first + settings.sequences) / static_cast<double>(samples_per_epoch);
+    result.first_micro_batch = begin;
+    for (std::int64_t micro = begin; micro < end; ++micro) {
+      const std::int64_t behind = std::min(settings.sequences, (micro + 1) * settings.micro_batch);
+      for (std::int64_t place = micro * settings.micro_batch; place < behind; ++place) {
+        if (stop.stop_requested()) return std::nullopt;
+        maker.add(order.sample_of(first + place), first + place);
+      }
+      result.micro_batches.push_back(maker.finish());
+    }
+    result.num_truncated = maker.take_num_truncated();
+    ++step;
+    return result;
+  }
+
+  const StreamSettings settings;
+  const std::shared_ptr<Dataset> dataset;
+  MicroBatchMaker maker;
+  TrainingOrder order;
+  const std::int64_t samples_per_epoch;
+  std::int64_t step;
+  ReadAhead<StepBatches> ahead;  // last: its thread uses all of the above
+};
+
+BatchStream::BatchStream(std::shared_ptr<Dataset> dataset, const StreamSettings& settings)
+    : impl_(std::make_unique<Impl>(std::move(dataset), settings)) {}
+
+BatchStream::~BatchStream() = default;
+
+StepBatches BatchStream::next_step() {
+  std::optional<StepBatches> step = impl_->ahead.next();
+  POLYPHASE_PROMISE(step.has_value(), "a training stream has no end");
+  return std::move(*step);
+}
+
+std::int64_t BatchStream::samples_per_epoch() const { return impl_->samples_per_epoch; }
+
+std::int64_t BatchStream::steps_of_epochs(std::int64_t epochs) const {
+  return divide_up(epochs * impl_->samples_per_epoch, impl_->settings.sequences);
+}
+
+struct EvaluationStream::Impl {
+  Impl(std::shared_ptr<Dataset> from, const EvaluationSettings& wanted)
+      : settings(checked(wanted)),
+        dataset(std::move(from)),
+        maker(*dataset, settings.sample),
+        order(dataset->num_samples(), settings.max_samples, settings.sample.seed),
+        num_micro(divide_up(order.size(), settings.micro_batch)),
+        num_batches(divide_up(num_micro, settings.num_data_ranks)),
+        ahead(kBatchesAhead, [this](const std::stop_token& stop) { return make_batch(stop); }) {}
+
+  // Runs in the reader thread.
+  std::optional<EvaluationBatch> make_batch(const std::stop_token& stop) {
+    if (round == num_batches) return std::nullopt;
+    EvaluationBatch result;
+    result.number = round * settings.num_data_ranks + settings.data_rank;
+    const std::int64_t end = std::min(order.size(), (result.number + 1) * settings.micro_batch);
+    for (std::int64_t place = result.number * settings.micro_batch; place < end; ++place) {
+      if (stop.stop_requested()) return std::nullopt;
+      const std::int64_t sample = order.at(place);
+      maker.add(sample, sample);
+    }
+    result.batch = maker.finish();
+    result.num_truncated = maker.take_num_truncated();
+    ++round;
+    return result;
+  }
+
+  static constexpr std::size_t kBatchesAhead = 8;
+  const EvaluationSettings settings;
+  const std::shared_ptr<Dataset> dataset;
+  MicroBatchMaker maker;
+  const EvaluationOrder order;
+  const std::int64_t num_micro, num_batches;
+  std::int64_t round = 0;
+  ReadAhead<EvaluationBatch> ahead;  // last: its thread uses all of the above
+};
+
+EvaluationStream::EvaluationStream(std::shared_ptr<Dataset> dataset,
+                                   const EvaluationSettings& settings)
+    : impl_(std::make_unique<Impl>(std::move(dataset), settings)) {}
+
+EvaluationStream::~EvaluationStream() = default;
+
+std::optional<EvaluationBatch> EvaluationStream::next() { return impl_->ahead.next(); }
+
+std::int64_t EvaluationStream::num_batches() const { return impl_->num_batches; }
+
+std::int64_t EvaluationStream::num_samples() const { return impl_->order.size(); }
+
+}  // namespace polyphase

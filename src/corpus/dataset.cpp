@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "corpus/dataset.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.hpp"
+
+namespace polyphase {
+
+Dataset::Dataset(DatasetContents contents) : contents_(std::move(contents)) {
+  first_documents_.push_back(0);
+  first_sentences_.push_back(0);
+  for (const DatasetShard& shard : contents_.shards) {
+    first_documents_.push_back(first_documents_.back() + shard.num_documents);
+    first_sentences_.push_back(first_sentences_.back() + shard.num_sentences);
+    num_tokens_ += shard.num_tokens;
+  }
+  if (num_samples() < 1) {
+    fail<DataError>(
+        "{} holds no samples; check the corpus' files in the recipe, then prepare again", name());
+  }
+}
+
+std::int64_t Dataset::num_samples() const {
+  return kind() == DatasetKind::kText ? num_sentences() : num_documents();
+}
+
+Dataset::Document Dataset::document_of(std::int64_t sentence) {
+  const std::scoped_lock lock(mutex_);
+  const std::size_t shard = shard_of(first_sentences_, sentence, "sentence");
+  ShardReader& from = reader(shard);
+  const std::int64_t document = from.document_of(sentence - first_sentences_[shard]);
+  const ShardReader::Range range = from.sentences_of(document);
+  return {.number = document + first_documents_[shard],
+          .first_sentence = range.first + first_sentences_[shard],
+          .num_sentences = range.end - range.first};
+}
+
+std::int64_t Dataset::num_tokens_of(std::int64_t first_sentence, std::int64_t count) {
+  const std::scoped_lock lock(mutex_);
+  const std::size_t shard = shard_of(first_sentences_, first_sentence, "sentence");
+  return reader(shard).num_tokens_of(first_sentence - first_sentences_[shard], count);
+}
+
+void Dataset::read_sentences(std::int64_t first_sentence, std::int64_t count, ShardText& out) {
+  const std::scoped_lock lock(mutex_);
+  const std::size_t shard = shard_of(first_sentences_, first_sentence, "sentence");
+  reader(shard).read_sentences(first_sentence - first_sentences_[shard], count, out);
+}
+
+void Dataset::read_document(std::int64_t document, ShardText& out) {
+  const std::scoped_lock lock(mutex_);
+  const std::size_t shard = shard_of(first_documents_, document, "document");
+  reader(shard).read_document(document - first_documents_[shard], out);
+}
+
+std::size_t Dataset::shard_of(const std::vector<std::int64_t>& firsts, std::int64_t place,
+                              const char* what) const {
+  POLYPHASE_PROMISE(place >= 0 && place < firsts.back(), "{} {} of {}, which has {}", what, place,
+                    name(), firsts.back());
+  return static_cast<std::size_t>(std::upper_bound(firsts.begin(), firsts.end(), place) -
+                                  firsts.begin() - 1);
+}
+
+ShardReader& Dataset::reader(std::size_t shard) {
+  const auto found = open_by_number_.find(shard);
+  if (found != open_by_number_.end()) {
+    open_.splice(open_.begin(), open_, found->second);
+    return open_.front().reader;
+  }
+  ShardReader opened(contents_.shards[shard].path);
+  check(shard, opened);
+  if (open_.size() >= kMaxOpenShards) {
+    open_by_number_.erase(open_.back().number);
+    open_.pop_back();
+  }
+  open_.push_front({.number = shard, .reader = std::move(opened)});
+  open_by_number_[shard] = open_.begin();
+  return open_.front().reader;
+}
+
+void Dataset::check(std::size_t shard, const ShardReader& reader) const {
+  const DatasetShard& promised = contents_.shards[shard];
+  const bool same = reader.num_documents() == promised.num_documents &&
+                    reader.num_sentences() == promised.num_sentences &&
+                    reader.num_tokens() == promised.num_tokens;
+  if (!same) {
+    fail<DataError>(
+        "{}: holds {} documents, {} sentences, {} tokens, but its corpus says {}, {}, {}; prepare "
+        "the corpus again",
+        promised.path, reader.num_documents(), reader.num_sentences(), reader.num_tokens(),
+        promised.num_documents, promised.num_sentences, promised.num_tokens);
+  }
+  if (reader.header().vocab_size != vocab_size()) {
+    fail<DataError>("{}: made for a vocabulary of {}, its corpus says {}; prepare the corpus again",
+                    promised.path, reader.header().vocab_size, vocab_size());
+  }
+}
+
+}  // namespace polyphase

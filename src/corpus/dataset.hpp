@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "io/shard.hpp"
+
+namespace polyphase {
+
+enum class DatasetKind { kText, kClassification, kTagging };
+
+// A shard and what it must hold; a file that holds anything else is refused when it is first
+// opened.
+struct DatasetShard {
+  std::string path;
+  std::int64_t num_documents = 0, num_sentences = 0, num_tokens = 0;
+};
+
+struct DatasetContents {
+  std::string name;  // for messages, for instance "glosses (train)"
+  DatasetKind kind = DatasetKind::kText;
+  std::int64_t vocab_size = 0;
+  std::vector<std::string> label_names;  // classes or tags, by number; empty for text
+  std::vector<DatasetShard> shards;      // in order
+};
+
+// One split of one prepared corpus. Sentences and documents are numbered through all shards. Memory
+// is independent of the size of the corpus: two numbers a shard, and at most kMaxOpenShards open
+// readers, whose caches are bounded. Calls may come from any thread, one at a time inside.
+class Dataset {
+ public:
+  static constexpr std::size_t kMaxOpenShards = 64;
+
+  // Throws DataError when there are no samples.
+  explicit Dataset(DatasetContents contents);
+
+  DatasetKind kind() const { return contents_.kind; }
+  const std::string& name() const { return contents_.name; }
+  const std::vector<std::string>& label_names() const { return contents_.label_names; }
+  std::int64_t vocab_size() const { return contents_.vocab_size; }
+  std::int64_t num_documents() const { return first_documents_.back(); }
+  std::int64_t num_sentences() const { return first_sentences_.back(); }
+  std::int64_t num_tokens() const { return num_tokens_; }
+
+  // Text: every sentence is the anchor of one sample. Labelled: every document is a sample.
+  std::int64_t num_samples() const;
+
+  struct Document {
+    std::int64_t number = 0;
+    std::int64_t first_sentence = 0, num_sentences = 0;
+  };
+  Document document_of(std::int64_t sentence);  // the one that holds it
+
+  // Tokens of `count` sentences in a row, all of one document.
+  std::int64_t num_tokens_of(std::int64_t first_sentence, std::int64_t count = 1);
+
+  // Fill `out`, whose memory is used again. The sentences must lie in one document.
+  void read_sentences(std::int64_t first_sentence, std::int64_t count, ShardText& out);
+  void read_document(std::int64_t document, ShardText& out);
+
+ private:
+  struct OpenShard {
+    std::size_t number;
+    ShardReader reader;
+  };
+  ShardReader& reader(std::size_t shard);
+  std::size_t shard_of(const std::vector<std::int64_t>& firsts, std::int64_t place,
+                       const char* what) const;
+  void check(std::size_t shard, const ShardReader& reader) const;
+
+  DatasetContents contents_;
+  std::vector<std::int64_t> first_documents_, first_sentences_;  // shards + 1 sums from the left
+  std::int64_t num_tokens_ = 0;
+  std::mutex mutex_;
+  std::list<OpenShard> open_;  // the one used last in front
+  std::map<std::size_t, std::list<OpenShard>::iterator> open_by_number_;
+};
+
+// Opens one part (train, valid, test) of the corpus that `polyphase prepare` left in
+// DATA_DIR/CORPUS. Throws DataError when the corpus is not prepared or has no such part.
+std::shared_ptr<Dataset> open_dataset(const std::string& data_dir, const std::string& corpus,
+                                      const std::string& part);
+
+}  // namespace polyphase
