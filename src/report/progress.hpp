@@ -64,9 +64,4 @@ class Progress {
   std::int64_t shown_step_ = -1;
 };
 
-// 75 → "1:15", 4000 → "1:06:40"; "–" for what is not finite.
-std::string duration_text(double seconds);
-// 1234567 → "1.23 M", 6694 → "6.69 k", 42 → "42".
-std::string quantity_text(double value);
-
 }  // namespace polyphase::report

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace polyphase::report {
+
+struct Point {
+  double x = 0;
+  double y = 0;  // may be not-a-number: a gap in the curve
+};
+using Points = std::vector<Point>;
+
+struct Event {
+  std::int64_t step = 0;
+  std::string what, detail;
+};
+
+// What metrics.jsonl of one phase holds, as curves over the phase's own steps.
+struct History {
+  std::map<std::string, Points>
+      losses;  // nats; "loss" is the weighted sum, the others one objective each
+  std::map<std::string, Points> evaluations;  // "valid.loss", "valid.accuracy", …
+  Points learning_rate;
+  Points tokens_per_second;  // whole job
+  std::vector<Event> events;
+  std::int64_t last_step = 0;
+  std::int64_t num_not_finite = 0;  // steps whose loss was not a finite number
+  std::string fault;  // why the file could not be read to its end; empty when it could
+};
+
+// Reads the file; a missing one gives an empty history, a damaged one an empty history with its
+// fault. Never throws because of what the file holds.
+History read_history(const std::filesystem::path& metrics_file);
+
+// An exponential mean over about `window` points, free of the pull of its start; what is not finite
+// is left out of it and stays a gap.
+Points smoothed(const Points& points, double window);
+
+// At most `max_points` points that show the same picture: the lowest and the highest of each
+// stretch, in order. A stretch with nothing finite stays a gap.
+Points thinned(const Points& points, std::size_t max_points);
+
+}  // namespace polyphase::report

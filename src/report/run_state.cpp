@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/run_state.hpp"
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/error.hpp"
+
+namespace polyphase::report {
+
+namespace {
+
+using nlohmann::json;
+
+std::string text_of(const json& object, const char* key, const std::string& otherwise = {}) {
+  const auto found = object.find(key);
+  return found == object.end() || found->is_null() ? otherwise : found->get<std::string>();
+}
+
+template <class Number>
+Number number_of(const json& object, const char* key, Number otherwise) {
+  const auto found = object.find(key);
+  return found == object.end() || found->is_null() ? otherwise : found->get<Number>();
+}
+
+// JSON has no word for not-a-number: writers leave null, or a text such as "nan".
+double metric_of(const json& value) {
+  if (value.is_number()) return value.get<double>();
+  if (value.is_string() && value == "inf") return std::numeric_limits<double>::infinity();
+  if (value.is_string() && value == "-inf") return -std::numeric_limits<double>::infinity();
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+std::vector<std::string> names_of(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return {};
+  return found->get<std::vector<std::string>>();
+}
+
+PhaseState phase_of(const json& object) {
+  PhaseState phase;
+  phase.name = text_of(object, "name");
+  phase.state = text_of(object, "state", phase.state);
+  phase.round = number_of(object, "round", phase.round);
+  phase.folder = text_of(object, "folder");
+  phase.from = text_of(object, "from");
+  phase.task = text_of(object, "task");
+  phase.step = number_of(object, "step", phase.step);
+  phase.total_steps = number_of(object, "total_steps", phase.total_steps);
+  phase.samples = number_of(object, "samples", phase.samples);
+  phase.tokens = number_of(object, "tokens", phase.tokens);
+  phase.seconds = number_of(object, "seconds", phase.seconds);
+  phase.reason = text_of(object, "reason");
+  const json metrics = object.value("metrics", json::object());
+  for (const auto& [name, value] : metrics.items()) phase.metrics[name] = metric_of(value);
+  const json handover = object.value("handover", json::object());
+  if (handover.is_object()) {
+    phase.handover = {names_of(handover, "carried"), names_of(handover, "new"),
+                      names_of(handover, "left")};
+  }
+  return phase;
+}
+
+}  // namespace
+
+RunState read_run_state(const std::filesystem::path& run_folder) {
+  const std::filesystem::path path = run_folder / "status.json";
+  std::ifstream file(path);
+  if (!file) {
+    fail<DataError>("{}: cannot be read; is {} the folder of a run?", path.string(),
+                    run_folder.string());
+  }
+  std::stringstream text;
+  text << file.rdbuf();
+  try {
+    const json status = json::parse(text.str());
+    RunState run;
+    run.name = text_of(status, "name");
+    run.recipe_hash = text_of(status, "recipe_hash");
+    run.version = text_of(status, "version");
+    for (const json& phase : status.value("phases", json::array()))
+      run.phases.push_back(phase_of(phase));
+    return run;
+  } catch (const json::exception& error) {
+    fail<DataError>(
+        "{}: not the status of a run ({}); run the recipe again to have it written anew",
+        path.string(), error.what());
+  }
+}
+
+}  // namespace polyphase::report
