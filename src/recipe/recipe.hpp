@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-// A recipe as plain data: one struct a section, defaults beside the fields. Paths are as the person wrote them, relative
-// to the recipe's folder; resolve() in load.hpp makes them absolute.
+// A recipe as plain data: one struct a section, defaults beside the fields. Paths are as the person
+// wrote them, relative to the recipe's folder; resolve() in load.hpp makes them absolute.
 namespace polyphase::recipe {
 
 struct Checkpoint {
@@ -20,10 +20,11 @@ enum class TokenizerKind { kUnigram, kBpe, kWord, kChar };
 
 struct Tokenizer {
   TokenizerKind kind = TokenizerKind::kUnigram;
-  std::int64_t vocab_size = 8192;      // pieces, special ones among them
-  std::vector<std::string> corpora;    // names of the corpora it is trained on; empty: all text corpora, else all
+  std::int64_t vocab_size = 8192;  // pieces, special ones among them
+  std::vector<std::string>
+      corpora;  // names of the corpora it is trained on; empty: all text corpora, else all
   bool lowercase = false;
-  std::string model;                   // an existing SentencePiece model instead of training one
+  std::string model;  // an existing SentencePiece model instead of training one
 };
 
 enum class CorpusKind { kText, kClassification, kTagging };
@@ -31,14 +32,17 @@ enum class CorpusKind { kText, kClassification, kTagging };
 struct Corpus {
   std::string name;
   CorpusKind kind = CorpusKind::kText;
-  // Text: blank line between documents, one sentence a line. `files` is the training part; valid and test may be given,
-  // else the last `valid_fraction` of the documents (chosen by a hash of the document) is the validation part.
-  std::vector<std::string> files;      // text: after load the same list as train, whichever was written; else empty
+  // Text: blank line between documents, one sentence a line. `files` is the training part; valid
+  // and test may be given, else the last `valid_fraction` of the documents (chosen by a hash of the
+  // document) is the validation part.
+  std::vector<std::string>
+      files;  // text: after load the same list as train, whichever was written; else empty
   std::vector<std::string> train, valid, test;
-  double valid_fraction = 0.01;        // of a text corpus without valid files; whole documents
-  // Classification: TSV, text<TAB>label or text<TAB>text<TAB>label. Tagging: CoNLL, token<TAB>tag a line, blank line between
-  // sentences; the label set is the training part's.
-  std::int64_t max_train_samples = 0;  // 0: all; else a keyed choice of that many ("few labels, as in life")
+  double valid_fraction = 0.01;  // of a text corpus without valid files; whole documents
+  // Classification: TSV, text<TAB>label or text<TAB>text<TAB>label. Tagging: CoNLL, token<TAB>tag a
+  // line, blank line between sentences; the label set is the training part's.
+  std::int64_t max_train_samples =
+      0;  // 0: all; else a keyed choice of that many ("few labels, as in life")
 };
 
 enum class Family { kBert };
@@ -49,18 +53,19 @@ struct Model {
   std::int64_t num_layers = 4;
   std::int64_t width = 256;
   std::int64_t num_heads = 4;
-  std::int64_t feed_forward = 0;       // F; 0: 4 × width
-  std::int64_t max_tokens = 128;       // of a sequence; positions learned
+  std::int64_t feed_forward = 0;  // F; 0: 4 × width
+  std::int64_t max_tokens = 128;  // of a sequence; positions learned
   NormPlacement norm = NormPlacement::kPost;
   double norm_epsilon = 1e-12;
-  std::string activation = "gelu";     // gelu, gelu_tanh, relu
+  std::string activation = "gelu";  // gelu, gelu_tanh, relu
   double init_std = 0.02;
-  double dropout = 0.1;                // hidden and embedding; a phase may override
-  double attention_dropout = 0.1;      // of attention probabilities; a phase may override
+  double dropout = 0.1;            // hidden and embedding; a phase may override
+  double attention_dropout = 0.1;  // of attention probabilities; a phase may override
 };
 
 struct Parallel {
-  std::int64_t tensor = 1;             // ranks that share one copy of the model; all other ranks are data parallel
+  std::int64_t tensor =
+      1;  // ranks that share one copy of the model; all other ranks are data parallel
 };
 
 enum class Precision { kF32, kBf16 };
@@ -70,16 +75,18 @@ enum class Pooling { kFirst, kMean };
 
 struct Task {
   TaskKind kind = TaskKind::kPretraining;
-  Pooling pooling = Pooling::kMean;    // classification
+  Pooling pooling = Pooling::kMean;  // classification
 };
 
 struct Batch {
-  std::int64_t sequences = 32;         // of a step, whole job
-  std::int64_t micro_batch = 0;        // of one forward pass on one rank; 0: micro_batch_of() in load.hpp chooses
+  std::int64_t sequences = 32;  // of a step, whole job
+  std::int64_t micro_batch =
+      0;  // of one forward pass on one rank; 0: micro_batch_of() in load.hpp chooses
 };
 
 struct Schedule {
-  std::string kind = "linear";         // constant, linear, cosine: after the warm-up, to final_fraction at the last step
+  std::string kind =
+      "linear";  // constant, linear, cosine: after the warm-up, to final_fraction at the last step
   std::int64_t warmup_steps = 0;
   double final_fraction = 0.0;
 };
@@ -87,62 +94,65 @@ struct Schedule {
 struct Optimizer {
   std::string kind = "adamw";
   double learning_rate = 5e-4;
-  double weight_decay = 0.01;          // never on biases and norms
+  double weight_decay = 0.01;  // never on biases and norms
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double max_grad_norm = 1.0;          // 0: no clipping
+  double max_grad_norm = 1.0;  // 0: no clipping
   Schedule schedule;
 };
 
 struct Early {
-  std::string metric;                  // for instance valid.loss, valid.accuracy, valid.f1
-  std::int64_t patience = 2;           // evaluations without improvement
+  std::string metric;         // for instance valid.loss, valid.accuracy, valid.f1
+  std::int64_t patience = 2;  // evaluations without improvement
 };
 
-struct Stop {                          // exactly one of steps and epochs
+struct Stop {  // exactly one of steps and epochs
   std::optional<std::int64_t> steps;
   std::optional<std::int64_t> epochs;
   std::optional<Early> early;
 };
 
 struct Evaluate {
-  std::int64_t every_steps = 0;        // 0: at the end of each epoch, or ten times in a phase counted in steps
-  std::int64_t max_samples = 0;        // of the validation part; 0: all
+  std::int64_t every_steps =
+      0;  // 0: at the end of each epoch, or ten times in a phase counted in steps
+  std::int64_t max_samples = 0;  // of the validation part; 0: all
 };
 
 struct Phase {
   std::string name;
-  std::string from;                    // name of an earlier phase; empty: from scratch
+  std::string from;                          // name of an earlier phase; empty: from scratch
   std::map<std::string, double> objectives;  // pretraining: mlm, nsp and their weights
-  std::optional<Task> task;            // exactly one of objectives and task
-  std::map<std::string, double> data;  // corpus and weight; one corpus a phase for now
+  std::optional<Task> task;                  // exactly one of objectives and task
+  std::map<std::string, double> data;        // corpus and weight; one corpus a phase for now
   Batch batch;
   Optimizer optimizer;
   Stop stop;
   Evaluate evaluate;
-  double mask_fraction = 0.15;         // of tokens, masked language model
+  double mask_fraction = 0.15;  // of tokens, masked language model
   std::optional<double> dropout, attention_dropout;
-  std::optional<std::int64_t> max_tokens;    // of a sequence in this phase; at most model.max_tokens
-  std::int64_t max_train_samples = 0;  // 0: all; else a keyed choice of that many of the training part
+  std::optional<std::int64_t> max_tokens;  // of a sequence in this phase; at most model.max_tokens
+  std::int64_t max_train_samples =
+      0;  // 0: all; else a keyed choice of that many of the training part
 };
 
 struct Limits {
-  double wall_time_seconds = 0;        // of one job; 0: none. Written as seconds or [HH:]MM:SS
+  double wall_time_seconds = 0;  // of one job; 0: none. Written as seconds or [HH:]MM:SS
 };
 
 struct Recipe {
   std::string name;
   std::uint64_t seed = 1;
-  std::string run_dir;                 // default runs/NAME; relative to the working directory
-  std::string folder;                  // what relative paths of files start from; default: the recipe file's folder
+  std::string run_dir;  // default runs/NAME; relative to the working directory
+  std::string folder;  // what relative paths of files start from; default: the recipe file's folder
   Checkpoint checkpoint;
   Tokenizer tokenizer;
-  std::vector<Corpus> corpora;         // in the order of the recipe
+  std::vector<Corpus> corpora;  // in the order of the recipe
   Model model;
   Parallel parallel;
   Precision precision = Precision::kF32;
   Limits limits;
-  std::vector<Phase> phases;           // in the order of the recipe
-  std::map<std::string, std::string> places;  // key path → file:line:column, for messages only; never compared or written
+  std::vector<Phase> phases;  // in the order of the recipe
+  std::map<std::string, std::string>
+      places;  // key path → file:line:column, for messages only; never compared or written
 };
 
 }  // namespace polyphase::recipe

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "recipe/checks.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "recipe/load.hpp"
+
+namespace polyphase::recipe {
+namespace {
+
+const char* kind_name(CorpusKind kind) {
+  switch (kind) {
+    case CorpusKind::kText:
+      return "text";
+    case CorpusKind::kClassification:
+      return "classification";
+    case CorpusKind::kTagging:
+      return "tagging";
+  }
+  return "";
+}
+
+CorpusKind kind_for(const Phase& phase) {
+  if (!phase.task) return CorpusKind::kText;
+  return phase.task->kind == TaskKind::kTagging ? CorpusKind::kTagging
+                                                : CorpusKind::kClassification;
+}
+
+class Checks {
+ public:
+  Checks(const Recipe& recipe, const std::map<std::string, Place>& places, Faults& faults)
+      : recipe_(recipe), places_(places), faults_(faults) {}
+
+  void check_all() {
+    check_model();
+    check_tokenizer();
+    for (const Corpus& corpus : recipe_.corpora) check_corpus(corpus);
+    if (has("phases") && recipe_.phases.empty()) fault("phases", "expected at least one phase");
+    for (std::size_t i = 0; i < recipe_.phases.size(); ++i) check_phase(i);
+  }
+
+ private:
+  bool has(const std::string& path) const { return places_.count(path) > 0; }
+
+  template <class... Args>
+  void fault(const std::string& path, fmt::format_string<Args...> format, Args&&... args) {
+    const std::string message = fmt::format(format, std::forward<Args>(args)...);
+    faults_.add_unless_known(nearest_place(places_, path), message);
+  }
+
+  void check_model() {
+    const Model& model = recipe_.model;
+    if (model.width % model.num_heads != 0) {
+      fault("model.num_heads",
+            "model.width is {}, which {} heads do not divide; a width of {} fits", model.width,
+            model.num_heads, (model.width / model.num_heads + 1) * model.num_heads);
+    }
+  }
+
+  void check_tokenizer() {
+    const std::vector<std::string>& names = recipe_.tokenizer.corpora;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      require_corpus(fmt::format("tokenizer.corpora[{}]", i), "tokenizer.corpora", names[i]);
+    }
+    if (!recipe_.tokenizer.model.empty() && has("tokenizer.corpora")) {
+      fault("tokenizer.corpora",
+            "tokenizer.model is given, so nothing is trained; remove one of corpora and model");
+    }
+  }
+
+  // The corpus, or null after a fault.
+  const Corpus* require_corpus(const std::string& path, const std::string& key,
+                               const std::string& name) {
+    const Corpus* corpus = find_corpus(recipe_, name);
+    if (corpus != nullptr) return corpus;
+    std::vector<std::string> names;
+    for (const Corpus& known : recipe_.corpora) names.push_back(known.name);
+    fault(path, "{} names no corpus {}{}", key, quoted(name), suggestion(name, names, "corpora"));
+    return nullptr;
+  }
+
+  void check_corpus(const Corpus& corpus) {
+    const std::string path = "corpora." + corpus.name;
+    if (has(path + ".files") && corpus.kind != CorpusKind::kText) {
+      fault(path + ".files", "files is for text; {} has train, valid and test",
+            kind_name(corpus.kind));
+    }
+    if (has(path + ".files") && has(path + ".train")) {
+      fault(path + ".train", "files and train mean the same for text; remove one");
+    }
+    if (corpus.train.empty() && !has(path + ".files") && has(path + ".kind")) {
+      fault(path, "{} lacks the key \"{}\": the files to train on", path,
+            corpus.kind == CorpusKind::kText ? "files" : "train");
+    }
+  }
+
+  void check_phase(std::size_t index) {
+    const Phase& phase = recipe_.phases[index];
+    const std::string path = phase_path(recipe_, index);
+    check_name(index, path);
+    check_from(index, path);
+    check_goal(phase, path);
+    check_data(phase, path);
+    check_stop(phase, path);
+    if (phase.max_tokens && *phase.max_tokens > recipe_.model.max_tokens) {
+      fault(path + ".max_tokens", "{}.max_tokens is {}; the model has positions for {} tokens",
+            path, *phase.max_tokens, recipe_.model.max_tokens);
+    }
+    const Batch& batch = phase.batch;
+    if (batch.micro_batch > 0 && batch.sequences % batch.micro_batch != 0) {
+      fault(path + ".batch.micro_batch",
+            "{}.batch.sequences is {}, which a micro_batch of {} does not divide; {} or {} "
+            "sequences fit",
+            path, batch.sequences, batch.micro_batch,
+            std::max<std::int64_t>(1, batch.sequences / batch.micro_batch) * batch.micro_batch,
+            (batch.sequences / batch.micro_batch + 1) * batch.micro_batch);
+    }
+  }
+
+  void check_name(std::size_t index, const std::string& path) {
+    const std::string& name = recipe_.phases[index].name;
+    for (std::size_t i = 0; i < index; ++i) {
+      if (name.empty() || recipe_.phases[i].name != name) continue;
+      const Place earlier = nearest_place(places_, phase_path(recipe_, i));
+      fault(path + ".name", "a phase called {} stands at {} already", quoted(name), earlier.text);
+      return;
+    }
+  }
+
+  void check_from(std::size_t index, const std::string& path) {
+    const std::string& from = recipe_.phases[index].from;
+    if (from.empty()) return;
+    std::vector<std::string> earlier;
+    for (std::size_t i = 0; i < recipe_.phases.size(); ++i) {
+      if (recipe_.phases[i].name == from && i < index) return;
+      if (recipe_.phases[i].name == from) {
+        fault(path + ".from", "{}.from names {}, which is not an earlier phase; move it before {}",
+              path, quoted(from), quoted(recipe_.phases[index].name));
+        return;
+      }
+      if (i < index) earlier.push_back(recipe_.phases[i].name);
+    }
+    fault(path + ".from", "{}.from names no phase {}{}", path, quoted(from),
+          suggestion(from, earlier, "earlier phases"));
+  }
+
+  void check_goal(const Phase& phase, const std::string& path) {
+    if (has(path + ".objectives") == has(path + ".task")) {
+      fault(has(path + ".task") ? path + ".task" : path,
+            "{} has {}; expected exactly one of objectives and task", path,
+            has(path + ".task") ? "both objectives and task" : "neither objectives nor task");
+      return;
+    }
+    if (has(path + ".objectives") && phase.objectives.empty()) {
+      fault(path + ".objectives", "{}.objectives is empty; expected mlm or nsp with a weight",
+            path);
+    }
+    for (const auto& [name, weight] : phase.objectives) {
+      if (name == "mlm" || name == "nsp") continue;
+      fault(path + ".objectives." + name, "unknown objective {} in {}.objectives{}", quoted(name),
+            path, suggestion(name, {"mlm", "nsp"}, "objectives"));
+    }
+  }
+
+  void check_data(const Phase& phase, const std::string& path) {
+    if (!has(path + ".data")) return;
+    if (phase.data.size() != 1) {
+      fault(path + ".data", "{}.data names {} corpora; a phase trains on exactly one", path,
+            phase.data.size());
+    }
+    for (const auto& [name, weight] : phase.data) {
+      const Corpus* corpus = require_corpus(path + ".data." + name, path + ".data", name);
+      if (corpus == nullptr || corpus->kind == kind_for(phase)) continue;
+      if (has(path + ".objectives") == has(path + ".task")) continue;
+      if (!has("corpora." + name + ".kind")) continue;
+      fault(path + ".data." + name, "the corpus {} is of kind {}; {} needs one of kind {}",
+            quoted(name), kind_name(corpus->kind),
+            phase.task ? std::string("the task ") + kind_name(kind_for(phase))
+                       : std::string("pretraining"),
+            kind_name(kind_for(phase)));
+    }
+  }
+
+  void check_stop(const Phase& phase, const std::string& path) {
+    const bool steps = has(path + ".stop.steps");
+    const bool epochs = has(path + ".stop.epochs");
+    if (has(path + ".stop") && steps == epochs) {
+      fault(path + ".stop", "{}.stop has {}; expected exactly one of steps and epochs", path,
+            steps ? "both steps and epochs" : "neither steps nor epochs");
+    }
+    if (!phase.stop.early || phase.stop.early->metric.empty()) return;
+    const std::string& metric = phase.stop.early->metric;
+    std::vector<std::string> known = metrics_of(phase);
+    for (std::string& name : known) name.insert(0, "valid.");
+    if (std::find(known.begin(), known.end(), metric) == known.end()) {
+      fault(path + ".stop.early.metric", "{}.stop.early.metric names no metric {}{}", path,
+            quoted(metric), suggestion(metric, known, "this phase's metrics"));
+    }
+    check_validation_part(phase, path);
+  }
+
+  void check_validation_part(const Phase& phase, const std::string& path) {
+    for (const auto& [name, weight] : phase.data) {
+      const Corpus* corpus = find_corpus(recipe_, name);
+      if (corpus == nullptr || !corpus->valid.empty()) continue;
+      if (corpus->kind == CorpusKind::kText && corpus->valid_fraction > 0) continue;
+      fault(path + ".stop.early",
+            "{}.stop.early needs a validation part, and the corpus {} has none; give it valid "
+            "files",
+            path, quoted(name));
+    }
+  }
+
+  const Recipe& recipe_;
+  const std::map<std::string, Place>& places_;
+  Faults& faults_;
+};
+
+}  // namespace
+
+void check_recipe(const Recipe& recipe, const std::map<std::string, Place>& places,
+                  Faults& faults) {
+  Checks(recipe, places, faults).check_all();
+}
+
+Place nearest_place(const std::map<std::string, Place>& places, std::string path) {
+  for (;;) {
+    const auto found = places.find(path);
+    if (found != places.end() || path.empty())
+      return found == places.end() ? Place{} : found->second;
+    const std::size_t cut = path.find_last_of(".[");
+    path.erase(cut == std::string::npos ? 0 : cut);
+  }
+}
+
+std::string phase_path(const Recipe& recipe, std::size_t index) {
+  const std::string& name = recipe.phases[index].name;
+  bool usable = !name.empty();
+  for (std::size_t i = 0; i < index; ++i) usable = usable && recipe.phases[i].name != name;
+  return usable ? "phases." + name : fmt::format("phases[{}]", index);
+}
+
+}  // namespace polyphase::recipe

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Values that follow from a recipe's fields.
+#include <algorithm>
+
+#include "recipe/load.hpp"
+
+namespace polyphase::recipe {
+
+std::int64_t micro_batch_of(const Phase& phase) {
+  if (phase.batch.micro_batch > 0) return phase.batch.micro_batch;
+  constexpr std::int64_t kLargest = 32;
+  constexpr std::int64_t kFewestMicroBatches = 4;  // so that up to 4 data-parallel ranks fit
+  const std::int64_t bound = std::min(kLargest, phase.batch.sequences / kFewestMicroBatches);
+  std::int64_t micro_batch = 1;
+  while (micro_batch * 2 <= bound && phase.batch.sequences % (micro_batch * 2) == 0) {
+    micro_batch *= 2;
+  }
+  return micro_batch;
+}
+
+double dropout_of(const Recipe& recipe, const Phase& phase) {
+  return phase.dropout.value_or(recipe.model.dropout);
+}
+
+double attention_dropout_of(const Recipe& recipe, const Phase& phase) {
+  return phase.attention_dropout.value_or(recipe.model.attention_dropout);
+}
+
+std::int64_t max_tokens_of(const Recipe& recipe, const Phase& phase) {
+  return phase.max_tokens.value_or(recipe.model.max_tokens);
+}
+
+std::int64_t feed_forward_of(const Model& model) {
+  return model.feed_forward > 0 ? model.feed_forward : 4 * model.width;
+}
+
+const Corpus* find_corpus(const Recipe& recipe, const std::string& name) {
+  for (const Corpus& corpus : recipe.corpora) {
+    if (corpus.name == name) return &corpus;
+  }
+  return nullptr;
+}
+
+const Phase* find_phase(const Recipe& recipe, const std::string& name) {
+  for (const Phase& phase : recipe.phases) {
+    if (phase.name == name) return &phase;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> tokenizer_corpora(const Recipe& recipe) {
+  if (!recipe.tokenizer.model.empty()) return {};
+  if (!recipe.tokenizer.corpora.empty()) return recipe.tokenizer.corpora;
+  std::vector<std::string> text;
+  std::vector<std::string> all;
+  for (const Corpus& corpus : recipe.corpora) {
+    all.push_back(corpus.name);
+    if (corpus.kind == CorpusKind::kText) text.push_back(corpus.name);
+  }
+  return text.empty() ? all : text;
+}
+
+std::vector<std::string> metrics_of(const Phase& phase) {
+  if (phase.task) return {"loss", "accuracy", "f1"};
+  std::vector<std::string> metrics = {"loss"};
+  for (const auto& [objective, weight] : phase.objectives) {
+    metrics.push_back(objective + "_loss");
+    metrics.push_back(objective + "_accuracy");
+  }
+  return metrics;
+}
+
+}  // namespace polyphase::recipe

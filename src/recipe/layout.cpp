@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.hpp"
+#include "recipe/checks.hpp"
+#include "recipe/faults.hpp"
+#include "recipe/load.hpp"
+
+namespace polyphase::recipe {
+namespace {
+
+// Those that a job may have as a number of ranks, up to some thousands.
+std::string divisors_of(std::int64_t number) {
+  std::vector<std::string> words;
+  for (std::int64_t d = 1; d <= std::min<std::int64_t>(number, 4096); ++d) {
+    if (number % d == 0) words.push_back(fmt::format("{}", d));
+  }
+  return alternatives(words);
+}
+
+class LayoutChecks {
+ public:
+  LayoutChecks(const Recipe& recipe, std::int64_t num_ranks)
+      : recipe_(recipe), num_ranks_(num_ranks), tensor_(recipe.parallel.tensor) {
+    for (const auto& [path, place] : recipe.places) places_[path] = {place, 0};
+  }
+
+  void check_all() {
+    if (num_ranks_ % tensor_ != 0) {
+      fault("parallel.tensor",
+            "parallel.tensor is {}, which does not divide {} ranks; with that many it may be {}",
+            tensor_, num_ranks_, divisors_of(num_ranks_));
+    }
+    check_split("model.num_heads", recipe_.model.num_heads);
+    check_split("model.width", recipe_.model.width);
+    check_split("model.feed_forward", feed_forward_of(recipe_.model));
+    if (num_ranks_ % tensor_ == 0) {
+      for (std::size_t i = 0; i < recipe_.phases.size(); ++i) check_batch(i);
+    }
+    faults_.throw_if_any();
+  }
+
+ private:
+  template <class... Args>
+  void fault(const std::string& path, fmt::format_string<Args...> format, Args&&... args) {
+    Place place = nearest_place(places_, path);
+    if (place.text.empty()) place.text = recipe_.name;
+    faults_.add(place, fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  void check_split(const std::string& path, std::int64_t extent) {
+    if (extent % tensor_ == 0) return;
+    fault(path, "{} is {}, which parallel.tensor {} does not divide; parallel.tensor {} would fit",
+          path, extent, tensor_, std::gcd(extent, tensor_));
+  }
+
+  void check_batch(std::size_t index) {
+    const Phase& phase = recipe_.phases[index];
+    const std::int64_t sequences = phase.batch.sequences;
+    const std::int64_t micro_batch = micro_batch_of(phase);
+    const std::int64_t data_ranks = num_ranks_ / tensor_;
+    const std::int64_t together = data_ranks * micro_batch;
+    if (sequences % together == 0) return;
+    const std::string path = phase_path(recipe_, index) + ".batch.sequences";
+    const std::int64_t below = sequences / together * together;
+    fault(path,
+          "{} is {}, which {} data-parallel ranks × micro-batch {} do not divide; {}{} sequences "
+          "would fit, or {} data-parallel ranks",
+          path, sequences, data_ranks, micro_batch, below > 0 ? fmt::format("{} or ", below) : "",
+          below + together, divisors_of(sequences / micro_batch));
+  }
+
+  const Recipe& recipe_;
+  std::int64_t num_ranks_;
+  std::int64_t tensor_;
+  std::map<std::string, Place> places_;
+  Faults faults_;
+};
+
+}  // namespace
+
+void check_layout(const Recipe& recipe, std::int64_t num_ranks) {
+  POLYPHASE_PROMISE(num_ranks >= 1, "a job has at least one rank, not {}", num_ranks);
+  LayoutChecks(recipe, num_ranks).check_all();
+}
+
+}  // namespace polyphase::recipe

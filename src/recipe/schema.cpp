@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "recipe/schema.hpp"
+
+// The schema: one description a section, one line a key. Reading, writing, the list of known keys
+// and the messages all follow from it.
+namespace polyphase::recipe {
+// Static rather than in an unnamed namespace, where argument-dependent lookup from Section would
+// not find them.
+static void describe(Section& section, Checkpoint& checkpoint) {
+  section.value("every_steps", checkpoint.every_steps, at_least(0));
+  section.value("keep", checkpoint.keep, at_least(1));
+}
+
+static void describe(Section& section, Tokenizer& tokenizer) {
+  section.choice("kind", tokenizer.kind,
+                 {{"unigram", TokenizerKind::kUnigram},
+                  {"bpe", TokenizerKind::kBpe},
+                  {"word", TokenizerKind::kWord},
+                  {"char", TokenizerKind::kChar}});
+  section.value("vocab_size", tokenizer.vocab_size, at_least(8));
+  section.value("corpora", tokenizer.corpora);
+  section.value("lowercase", tokenizer.lowercase);
+  section.value("model", tokenizer.model);
+}
+
+static void describe(Section& section, Corpus& corpus) {
+  section.require("kind", "text, classification or tagging");
+  section.choice("kind", corpus.kind,
+                 {{"text", CorpusKind::kText},
+                  {"classification", CorpusKind::kClassification},
+                  {"tagging", CorpusKind::kTagging}});
+  section.value("files", corpus.files);
+  // After loading, a text corpus has the same list in both fields.
+  const bool in_files = section.writing() && corpus.kind == CorpusKind::kText;
+  std::vector<std::string> unwritten;
+  section.value("train", in_files ? unwritten : corpus.train);
+  section.value("valid", corpus.valid);
+  section.value("test", corpus.test);
+  section.value("valid_fraction", corpus.valid_fraction, fraction_below_one());
+  section.value("max_train_samples", corpus.max_train_samples, at_least(0));
+}
+
+static void describe(Section& section, Model& model) {
+  section.choice("family", model.family, {{"bert", Family::kBert}});
+  section.value("num_layers", model.num_layers, at_least(1));
+  section.value("width", model.width, at_least(1));
+  section.value("num_heads", model.num_heads, at_least(1));
+  section.value("feed_forward", model.feed_forward, at_least(0));
+  section.value("max_tokens", model.max_tokens, at_least(8));
+  section.choice("norm", model.norm,
+                 {{"pre", NormPlacement::kPre}, {"post", NormPlacement::kPost}});
+  section.value("norm_epsilon", model.norm_epsilon, positive());
+  section.choice("activation", model.activation, {"gelu", "gelu_tanh", "relu"});
+  section.value("init_std", model.init_std, positive());
+  section.value("dropout", model.dropout, fraction_below_one());
+  section.value("attention_dropout", model.attention_dropout, fraction_below_one());
+}
+
+static void describe(Section& section, Parallel& parallel) {
+  section.value("tensor", parallel.tensor, at_least(1));
+}
+
+static void describe(Section& section, Limits& limits) {
+  section.duration("wall_time", limits.wall_time_seconds);
+}
+
+static void describe(Section& section, Task& task) {
+  section.require("kind", "classification or tagging");
+  section.choice("kind", task.kind,
+                 {{"classification", TaskKind::kClassification}, {"tagging", TaskKind::kTagging}});
+  section.choice("pooling", task.pooling, {{"first", Pooling::kFirst}, {"mean", Pooling::kMean}});
+}
+
+static void describe(Section& section, Batch& batch) {
+  section.value("sequences", batch.sequences, at_least(1));
+  section.value("micro_batch", batch.micro_batch, at_least(0));
+}
+
+static void describe(Section& section, Schedule& schedule) {
+  section.choice("kind", schedule.kind, {"constant", "linear", "cosine"});
+  section.value("warmup_steps", schedule.warmup_steps, at_least(0));
+  section.value("final_fraction", schedule.final_fraction, fraction());
+}
+
+static void describe(Section& section, Optimizer& optimizer) {
+  section.choice("kind", optimizer.kind, {"adamw"});
+  section.value("learning_rate", optimizer.learning_rate, positive());
+  section.value("weight_decay", optimizer.weight_decay, at_least(0));
+  section.value("beta1", optimizer.beta1, fraction_below_one());
+  section.value("beta2", optimizer.beta2, fraction_below_one());
+  section.value("epsilon", optimizer.epsilon, positive());
+  section.value("max_grad_norm", optimizer.max_grad_norm, at_least(0));
+  section.section("schedule", optimizer.schedule);
+}
+
+static void describe(Section& section, Early& early) {
+  section.require("metric", "for instance valid.loss");
+  section.value("metric", early.metric);
+  section.value("patience", early.patience, at_least(1));
+}
+
+static void describe(Section& section, Stop& stop) {
+  section.value("steps", stop.steps, at_least(1));
+  section.value("epochs", stop.epochs, at_least(1));
+  section.section("early", stop.early);
+}
+
+static void describe(Section& section, Evaluate& evaluate) {
+  section.value("every_steps", evaluate.every_steps, at_least(0));
+  section.value("max_samples", evaluate.max_samples, at_least(0));
+}
+
+static void describe(Section& section, Phase& phase) {
+  section.require("name", "a phase goes by its name");
+  section.safe_name("name", phase.name);
+  section.value("from", phase.from);
+  section.weights("objectives", phase.objectives);
+  section.section("task", phase.task);
+  section.require("data", "the corpus to train on, such as {name: 1.0}");
+  section.weights("data", phase.data);
+  section.section("batch", phase.batch);
+  section.section("optimizer", phase.optimizer);
+  section.require("stop", "steps or epochs");
+  section.section("stop", phase.stop);
+  section.section("evaluate", phase.evaluate);
+  section.value("mask_fraction", phase.mask_fraction, fraction_between());
+  section.value("dropout", phase.dropout, fraction_below_one());
+  section.value("attention_dropout", phase.attention_dropout, fraction_below_one());
+  section.value("max_tokens", phase.max_tokens, at_least(8));
+  section.value("max_train_samples", phase.max_train_samples, at_least(0));
+}
+
+static void describe(Section& section, Recipe& recipe) {
+  section.require("name", "a run goes by its name");
+  section.safe_name("name", recipe.name);
+  section.value("seed", recipe.seed);
+  section.value("run_dir", recipe.run_dir);
+  section.value("folder", recipe.folder);
+  section.section("checkpoint", recipe.checkpoint);
+  section.section("tokenizer", recipe.tokenizer);
+  section.require("corpora", "the data, by name");
+  section.sections_by_name("corpora", recipe.corpora);
+  section.section("model", recipe.model);
+  section.section("parallel", recipe.parallel);
+  section.choice("precision", recipe.precision,
+                 {{"f32", Precision::kF32}, {"bf16", Precision::kBf16}});
+  section.section("limits", recipe.limits);
+  section.require("phases", "what to train, one phase after the other");
+  section.list_of_sections("phases", recipe.phases);
+}
+
+Recipe read_recipe(const Node& root, std::map<std::string, Place>& places, Faults& faults) {
+  Recipe recipe;
+  Section::Reading reading{faults, places};
+  Section section = Section::reader(root, "", reading);
+  describe(section, recipe);
+  section.finish();
+  return recipe;
+}
+
+Node write_recipe(const Recipe& recipe) {
+  Recipe copy = recipe;  // a description takes fields that it may fill
+  Node root = Node::map();
+  Section section = Section::writer(root);
+  describe(section, copy);
+  return root;
+}
+
+}  // namespace polyphase::recipe
