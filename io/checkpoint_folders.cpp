@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <system_error>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "io/checkpoint_manifest.hpp"
+#include "io/file.hpp"
+
+namespace polyphase {
+namespace {
+
+constexpr std::string_view kPrefix = "step-";
+
+// "step-000500", or the same with `suffix` behind: 500; anything else is not ours.
+std::optional<std::int64_t> step_of(std::string_view name, std::string_view suffix) {
+  if (!name.starts_with(kPrefix) || !name.ends_with(suffix)) return std::nullopt;
+  name.remove_prefix(kPrefix.size());
+  name.remove_suffix(std::min(name.size(), suffix.size()));
+  std::int64_t step = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), step);
+  const bool whole = error == std::errc() && end == name.data() + name.size() && step >= 0;
+  return whole ? std::optional(step) : std::nullopt;
+}
+
+bool is_complete(const std::filesystem::path& folder) {
+  try {
+    read_manifest(folder);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+std::vector<std::filesystem::path> folders_in(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code unknown;
+    if (entry->is_directory(unknown) && !entry->is_symlink(unknown)) found.push_back(entry->path());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    fail<SystemError>("{}: cannot list the folder: {}; check its permissions", folder.string(),
+                      error.message());
+  }
+  return found;
+}
+
+// The manifest goes first, for good, so that no reader trusts a folder that is half removed.
+void remove_checkpoint(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (std::filesystem::remove(folder / kManifestFile, error)) sync_folder(folder);
+  if (!error) std::filesystem::remove_all(folder, error);
+  if (error) {
+    fail<SystemError>("{}: cannot remove the old checkpoint: {}; remove it by hand",
+                      folder.string(), error.message());
+  }
+}
+
+}  // namespace
+
+std::string checkpoint_name(std::int64_t step) { return fmt::format("step-{:06d}", step); }
+
+std::vector<CheckpointEntry> find_checkpoints(const std::filesystem::path& folder) {
+  std::vector<CheckpointEntry> found;
+  for (const std::filesystem::path& entry : folders_in(folder)) {
+    const std::optional<std::int64_t> step = step_of(entry.filename().string(), "");
+    if (step && is_complete(entry)) found.push_back({entry, *step});
+  }
+  std::sort(found.begin(), found.end(),
+            [](const CheckpointEntry& a, const CheckpointEntry& b) { return a.step < b.step; });
+  return found;
+}
+
+void remove_old_checkpoints(const std::filesystem::path& folder, int keep) {
+  POLYPHASE_PROMISE(keep >= 1, "{}: {} checkpoints to keep", folder.string(), keep);
+  const std::vector<CheckpointEntry> complete = find_checkpoints(folder);
+  const std::size_t num_kept = std::min(complete.size(), static_cast<std::size_t>(keep));
+  const auto is_kept = [&](const std::filesystem::path& entry) {
+    return std::any_of(complete.end() - static_cast<std::ptrdiff_t>(num_kept), complete.end(),
+                       [&](const CheckpointEntry& kept) { return kept.folder == entry; });
+  };
+  for (const std::filesystem::path& entry : folders_in(folder)) {
+    const std::string name = entry.filename().string();
+    const bool ours = step_of(name, "") || step_of(name, ".tmp") || step_of(name, ".old");
+    if (!ours || is_kept(entry)) continue;
+    // A manifest that is damaged, or newer than this program, is for a person to judge.
+    const bool unclear =
+        step_of(name, "") && std::filesystem::exists(entry / kManifestFile) && !is_complete(entry);
+    if (unclear) {
+      log_warning("{}: kept, though its manifest cannot be read; remove it by hand",
+                  entry.string());
+    } else {
+      remove_checkpoint(entry);
+    }
+  }
+}
+
+}  // namespace polyphase

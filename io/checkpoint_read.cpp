@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "io/checkpoint_manifest.hpp"
+#include "io/file.hpp"
+#include "io/stored_digest.hpp"
+
+namespace polyphase {
+namespace {
+
+using Shape = std::vector<std::int64_t>;
+
+// A row-major box of a tensor: where its first corner lies in the whole, and its extents.
+struct Box {
+  Shape corner;
+  Shape shape;
+};
+
+// Copies what two boxes of one tensor share, in the longest runs that are contiguous in both.
+void copy_shared(float* out, const Box& to, const float* in, const Box& from) {
+  const std::size_t rank = to.shape.size();
+  Shape low(rank), extent(rank), index(rank, 0);
+  for (std::size_t d = 0; d < rank; ++d) {
+    low[d] = std::max(to.corner[d], from.corner[d]);
+    extent[d] = std::min(to.corner[d] + to.shape[d], from.corner[d] + from.shape[d]) - low[d];
+    if (extent[d] <= 0) return;
+  }
+  std::size_t outer = rank - 1;
+  std::int64_t run = extent[outer];
+  while (outer > 0 && extent[outer] == to.shape[outer] && extent[outer] == from.shape[outer]) {
+    run *= extent[--outer];
+  }
+  for (;;) {
+    std::int64_t out_at = 0;
+    std::int64_t in_at = 0;
+    for (std::size_t d = 0; d < rank; ++d) {
+      out_at = out_at * to.shape[d] + low[d] + index[d] - to.corner[d];
+      in_at = in_at * from.shape[d] + low[d] + index[d] - from.corner[d];
+    }
+    std::copy(in + in_at, in + in_at + run, out + out_at);
+    std::size_t d = outer;
+    while (d > 0 && ++index[d - 1] == extent[d - 1]) index[--d] = 0;
+    if (d == 0) return;
+  }
+}
+
+struct WriterFile {
+  hdf5::FileContents contents;
+  CheckedFile file;
+};
+
+// Opens a writer's file and compares what it holds with what the manifest promises.
+WriterFile open_writer_file(const std::filesystem::path& folder, const Manifest& manifest,
+                            const std::string& name) {
+  const std::filesystem::path path = folder / name;
+  WriterFile opened{hdf5::inspect(path), CheckedFile::open_read(path)};
+  const std::int64_t expected_bytes = manifest.files.at(name);
+  if (opened.file.size() != expected_bytes) {
+    fail<DataError>(
+        "{}: {} bytes, where the manifest promises {}; go back to the previous checkpoint",
+        path.string(), opened.file.size(), expected_bytes);
+  }
+  std::size_t num_expected = 0;
+  for (const auto& [tensor_name, tensor] : manifest.tensors) {
+    for (const StoredPart& part : tensor.parts) {
+      if (part.file != name) continue;
+      ++num_expected;
+      const auto found = opened.contents.datasets.find(tensor_name);
+      if (found == opened.contents.datasets.end() || found->second.shape != part.shape ||
+          found->second.type != hdf5::ElementType::kFloat32) {
+        fail<DataError>(
+            "{}: /{} is missing or of another shape than in the manifest; go back to the "
+            "previous checkpoint",
+            path.string(), tensor_name);
+      }
+    }
+  }
+  if (num_expected != opened.contents.datasets.size()) {
+    fail<DataError>(
+        "{}: {} datasets, where the manifest lists {}; go back to the previous checkpoint",
+        path.string(), opened.contents.datasets.size(), num_expected);
+  }
+  return opened;
+}
+
+std::string digest_fault(const std::filesystem::path& path, const std::string& dataset) {
+  return fmt::format(
+      "{}: /{} was altered: its digest is not the manifest's; go back to the previous checkpoint",
+      path.string(), dataset);
+}
+
+void check_model_file(const std::filesystem::path& folder, const Manifest& manifest,
+                      std::vector<std::string>& faults) {
+  const std::filesystem::path path = folder / kModelFile;
+  const auto listed = manifest.files.find(kModelFile);
+  const std::int64_t num_bytes = CheckedFile::open_read(path).size();
+  if (listed == manifest.files.end() || listed->second != num_bytes) {
+    faults.push_back(
+        fmt::format("{}: {} bytes, which the manifest does not promise", path.string(), num_bytes));
+  }
+  const auto expected = virtual_view(manifest);
+  const auto found = hdf5::inspect_virtual(path);
+  for (const auto& [name, dataset] : found) {
+    const auto entry = expected.find(name);
+    if (entry == expected.end() || !(entry->second == dataset)) {
+      faults.push_back(
+          fmt::format("{}: /{} does not show the writers' files of this folder; read the "
+                      "tensors from those instead",
+                      path.string(), name));
+    }
+  }
+  if (found.size() != expected.size()) {
+    faults.push_back(fmt::format("{}: {} tensors, where the manifest lists {}", path.string(),
+                                 found.size(), expected.size()));
+  }
+}
+
+}  // namespace
+
+struct CheckpointReader::State {
+  std::filesystem::path folder;
+  Manifest manifest;
+  std::map<std::string, Shape> shapes;
+  std::map<std::string, WriterFile> files;
+  const StoredPart* cached = nullptr;
+  std::vector<float> cache;
+
+  const WriterFile& file(const std::string& name) {
+    auto found = files.find(name);
+    if (found == files.end()) {
+      found = files.emplace(name, open_writer_file(folder, manifest, name)).first;
+    }
+    return found->second;
+  }
+
+  // Reads a writer's whole dataset and checks its digest.
+  void load(const std::string& name, const StoredPart& part, float* out) {
+    const WriterFile& from = file(part.file);
+    const hdf5::StoredDataset& stored = from.contents.datasets.at(name);
+    from.file.read_at(stored.offset, out, stored.num_bytes);
+    if (digest(out, static_cast<std::size_t>(stored.num_bytes)) != part.digest) {
+      throw DataError(digest_fault(folder / part.file, name));
+    }
+  }
+
+  const float* cached_data(const std::string& name, const StoredPart& part) {
+    if (cached != &part) {
+      cached = nullptr;
+      // The file is looked at first: what it holds bounds what is allocated for it.
+      const auto& stored = file(part.file).contents.datasets.at(name);
+      cache.resize(static_cast<std::size_t>(stored.num_bytes) / sizeof(float));
+      load(name, part, cache.data());
+      cached = &part;
+    }
+    return cache.data();
+  }
+};
+
+CheckpointReader::CheckpointReader(const std::filesystem::path& folder)
+    : state_(std::make_unique<State>()) {
+  state_->folder = folder;
+  state_->manifest = read_manifest(folder);
+  for (const auto& [name, tensor] : state_->manifest.tensors) state_->shapes[name] = tensor.shape;
+}
+
+CheckpointReader::~CheckpointReader() = default;
+CheckpointReader::CheckpointReader(CheckpointReader&&) noexcept = default;
+
+const nlohmann::json& CheckpointReader::state() const { return state_->manifest.state; }
+
+const std::map<std::string, std::vector<std::int64_t>>& CheckpointReader::tensors() const {
+  return state_->shapes;
+}
+
+void CheckpointReader::read(const std::string& name, int split_dimension, std::int64_t begin,
+                            const std::vector<std::int64_t>& local_shape, float* out) {
+  const auto found = state_->manifest.tensors.find(name);
+  if (found == state_->manifest.tensors.end()) {
+    fail<DataError>("{}: no tensor \"{}\"; the checkpoint is of another model",
+                    state_->folder.string(), name);
+  }
+  const StoredTensor& tensor = found->second;
+  Box wanted{Shape(tensor.shape.size(), 0), tensor.shape};
+  bool fits = split_dimension < static_cast<int>(tensor.shape.size()) &&
+              local_shape.size() == tensor.shape.size();
+  if (fits && split_dimension >= 0) {
+    const auto d = static_cast<std::size_t>(split_dimension);
+    fits = begin >= 0 && local_shape[d] >= 0 && local_shape[d] <= tensor.shape[d] - begin;
+    wanted.corner[d] = begin;
+    wanted.shape[d] = local_shape[d];
+  }
+  if (!fits || wanted.shape != local_shape) {
+    fail<DataError>(
+        "{}: tensor {} is of shape [{}], where a slice [{}] from {} along dimension {} is "
+        "wanted; the checkpoint is of another model",
+        state_->folder.string(), name, fmt::join(tensor.shape, ", "), fmt::join(local_shape, ", "),
+        begin, split_dimension);
+  }
+  for (const StoredPart& part : tensor.parts) {
+    const Box held{corner_of(part), part.shape};
+    if (held.corner == wanted.corner && held.shape == wanted.shape) {
+      state_->load(name, part, out);
+      return;
+    }
+  }
+  for (const StoredPart& part : tensor.parts) {
+    const Box held{corner_of(part), part.shape};
+    bool shared = true;
+    for (std::size_t d = 0; d < held.shape.size(); ++d) {
+      shared = shared && held.corner[d] < wanted.corner[d] + wanted.shape[d] &&
+               wanted.corner[d] < held.corner[d] + held.shape[d];
+    }
+    if (shared) copy_shared(out, wanted, state_->cached_data(name, part), held);
+  }
+}
+
+std::vector<std::string> verify_checkpoint(const std::filesystem::path& folder) {
+  std::vector<std::string> faults;
+  const auto note = [&faults](const auto& check) {
+    try {
+      check();
+    } catch (const Error& error) {
+      faults.emplace_back(error.what());
+    }
+  };
+  Manifest manifest;
+  note([&] { manifest = read_manifest(folder); });
+  if (!faults.empty()) return faults;
+  for (const auto& listed : manifest.files) {
+    const std::string& name = listed.first;
+    if (name == kModelFile) continue;
+    note([&] {
+      const WriterFile writer = open_writer_file(folder, manifest, name);
+      for (const auto& [tensor_name, tensor] : manifest.tensors) {
+        for (const StoredPart& part : tensor.parts) {
+          if (part.file == name &&
+              digest_of(writer.file, writer.contents.datasets.at(tensor_name)) != part.digest) {
+            faults.push_back(digest_fault(folder / name, tensor_name));
+          }
+        }
+      }
+    });
+  }
+  note([&] { check_model_file(folder, manifest, faults); });
+  return faults;
+}
+
+}  // namespace polyphase

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace polyphase {
+
+// Keeps a run folder to one job at a time by a file that only one process can create. (flock gives
+// no protection over NFS.) The file names host, process, Slurm job and start time of its holder.
+//
+// A lock is taken over when its holder is surely dead: on this host, since this boot, no process
+// has that number and that start time (so a recycled number is no mistake); or it belongs to this
+// very Slurm job before its requeue. Anything else is SystemError with the holder's name and the
+// file to delete when it is certain that nobody runs.
+class RunLock {
+ public:
+  explicit RunLock(const std::filesystem::path& path);
+  ~RunLock();  // removes the file if it is still this lock's
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  std::filesystem::path path_;
+  std::string content_;
+};
+
+}  // namespace polyphase

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <set>
+
+#include "base/error.hpp"
+#include "io/file.hpp"
+#include "io/shard_format.hpp"
+
+namespace polyphase {
+namespace {
+
+using namespace shard_format;
+
+constexpr std::int64_t kBlock = 1024;  // values
+constexpr std::int64_t kSlots = 256;   // × 8 KiB: 2 MiB a list of starts
+
+// Ascending positions 0 … limit in the file, of which the last blocks that were used stay in
+// memory.
+class CachedStarts {
+ public:
+  CachedStarts(const CheckedFile& file, const hdf5::StoredDataset& stored, std::int64_t limit,
+               const char* name)
+      : file_(file), stored_(stored), limit_(limit), name_(name) {
+    tags_.fill(-1);
+  }
+
+  std::int64_t size() const { return stored_.shape[0]; }
+
+  std::int64_t at(std::int64_t i) {
+    const std::int64_t block = i / kBlock;
+    const auto slot = static_cast<std::size_t>(block % kSlots);
+    if (tags_[slot] != block) load(block, slot);
+    return blocks_[slot][static_cast<std::size_t>(i % kBlock)];
+  }
+
+ private:
+  void load(std::int64_t block, std::size_t slot) {
+    const std::int64_t first = block * kBlock;
+    const std::int64_t count = std::min(kBlock, size() - first);
+    std::vector<std::int64_t>& values = blocks_[slot];
+    tags_[slot] = -1;
+    values.resize(static_cast<std::size_t>(count));
+    file_.read_at(stored_.offset + first * 8, values.data(), count * 8);
+    const auto descent = std::adjacent_find(values.begin(), values.end(), std::greater_equal<>());
+    const bool ends_hold =
+        (first > 0 || values.front() == 0) && (first + count < size() || values.back() == limit_);
+    if (descent != values.end() || values.front() < 0 || values.back() > limit_ || !ends_hold) {
+      const std::int64_t where = descent == values.end() ? 0 : descent - values.begin();
+      fail<DataError>(
+          "{}: {} do not rise from 0 to {} (look near number {}); the file was altered: "
+          "prepare the corpus again",
+          file_.path().string(), name_, limit_, first + where);
+    }
+    tags_[slot] = block;
+  }
+
+  const CheckedFile& file_;
+  hdf5::StoredDataset stored_;
+  std::int64_t limit_;
+  const char* name_;
+  std::array<std::int64_t, kSlots> tags_;
+  std::array<std::vector<std::int64_t>, kSlots> blocks_;
+};
+
+std::string text_of(const hdf5::FileContents& contents, const std::filesystem::path& path,
+                    const char* name) {
+  const auto found = contents.texts.find(name);
+  if (found == contents.texts.end()) {
+    fail<DataError>("{}: no attribute \"{}\"; it is not a shard: prepare the corpus again",
+                    path.string(), name);
+  }
+  return found->second;
+}
+
+std::int64_t number_of(const hdf5::FileContents& contents, const std::filesystem::path& path,
+                       const char* name) {
+  const auto found = contents.numbers.find(name);
+  if (found == contents.numbers.end()) {
+    fail<DataError>("{}: no attribute \"{}\"; it is not a shard: prepare the corpus again",
+                    path.string(), name);
+  }
+  return found->second;
+}
+
+void check_dataset(const hdf5::FileContents& contents, const std::filesystem::path& path,
+                   const char* name, hdf5::ElementType type, std::int64_t count) {
+  const auto found = contents.datasets.find(name);
+  if (found == contents.datasets.end() || found->second.type != type ||
+      found->second.shape != std::vector<std::int64_t>{count}) {
+    fail<DataError>(
+        "{}: /{} is not the list of {} {} that the attributes declare; the file was "
+        "altered: prepare the corpus again",
+        path.string(), name, count, hdf5::name_of(type));
+  }
+}
+
+ShardHeader header_of(const hdf5::FileContents& contents, const std::filesystem::path& path) {
+  if (text_of(contents, path, "format") != kFormat) {
+    fail<DataError>("{}: \"{}\" where \"{}\" is needed; choose another file", path.string(),
+                    text_of(contents, path, "format"), kFormat);
+  }
+  const std::int64_t version = number_of(contents, path, "version");
+  if (version != kShardFormatVersion) {
+    fail<DataError>(
+        "{}: shard of format version {}, where this program reads version {}; use the "
+        "program that wrote it or prepare the corpus again",
+        path.string(), version, kShardFormatVersion);
+  }
+  ShardHeader header;
+  header.corpus = text_of(contents, path, "corpus");
+  header.split = text_of(contents, path, "split");
+  header.vocab_size = number_of(contents, path, "vocab_size");
+  header.tokenizer_digest = text_of(contents, path, "tokenizer_digest");
+  header.source_digest = text_of(contents, path, "source_digest");
+  header.has_document_labels = contents.datasets.count(kDocumentLabels) != 0;
+  header.has_token_labels = contents.datasets.count(kTokenLabels) != 0;
+  return header;
+}
+
+void check_datasets(const hdf5::FileContents& contents, const std::filesystem::path& path,
+                    const ShardHeader& header) {
+  static const std::set<std::string> known = {kTokens, kSentenceStarts, kDocumentStarts,
+                                              kDocumentLabels, kTokenLabels};
+  for (const auto& [name, stored] : contents.datasets) {
+    if (known.count(name) == 0) {
+      fail<DataError>("{}: /{} does not belong in a shard; prepare the corpus again", path.string(),
+                      name);
+    }
+  }
+  const std::int64_t num_tokens = number_of(contents, path, "num_tokens");
+  const std::int64_t num_sentences = number_of(contents, path, "num_sentences");
+  const std::int64_t num_documents = number_of(contents, path, "num_documents");
+  if (header.vocab_size < 1 || header.vocab_size > (std::int64_t{1} << 31) || num_documents < 1 ||
+      num_sentences < num_documents || num_tokens < num_sentences ||
+      num_tokens > contents.num_bytes) {
+    fail<DataError>(
+        "{}: a vocabulary of {}, {} documents, {} sentences and {} tokens cannot be; "
+        "prepare the corpus again",
+        path.string(), header.vocab_size, num_documents, num_sentences, num_tokens);
+  }
+  check_dataset(contents, path, kTokens, token_type(header.vocab_size), num_tokens);
+  check_dataset(contents, path, kSentenceStarts, hdf5::ElementType::kInt64, num_sentences + 1);
+  check_dataset(contents, path, kDocumentStarts, hdf5::ElementType::kInt64, num_documents + 1);
+  if (header.has_document_labels) {
+    check_dataset(contents, path, kDocumentLabels, hdf5::ElementType::kInt32, num_documents);
+  }
+  if (header.has_token_labels) {
+    check_dataset(contents, path, kTokenLabels, hdf5::ElementType::kInt32, num_tokens);
+  }
+}
+
+}  // namespace
+
+struct ShardReader::State {
+  hdf5::FileContents contents;
+  CheckedFile file;
+  ShardHeader header;
+  std::int64_t num_tokens;
+  CachedStarts sentences;
+  CachedStarts documents;
+  std::vector<std::uint16_t> narrow;
+
+  State(const std::filesystem::path& path, hdf5::FileContents listed, ShardHeader declared)
+      : contents(std::move(listed)),
+        file(CheckedFile::open_read(path)),
+        header(std::move(declared)),
+        num_tokens(contents.datasets.at(kTokens).shape[0]),
+        sentences(file, contents.datasets.at(kSentenceStarts), num_tokens, "sentence starts"),
+        documents(file, contents.datasets.at(kDocumentStarts), sentences.size() - 1,
+                  "document starts") {}
+
+  void read_tokens(std::int64_t first, std::int64_t count, std::vector<std::int32_t>& out);
+  void read_labels(const char* name, std::int64_t first, std::int64_t count, std::int32_t* out);
+};
+
+void ShardReader::State::read_tokens(std::int64_t first, std::int64_t count,
+                                     std::vector<std::int32_t>& out) {
+  const hdf5::StoredDataset& stored = contents.datasets.at(kTokens);
+  out.resize(static_cast<std::size_t>(count));
+  if (stored.type == hdf5::ElementType::kUint16) {
+    narrow.resize(out.size());
+    file.read_at(stored.offset + first * 2, narrow.data(), count * 2);
+    std::copy(narrow.begin(), narrow.end(), out.begin());
+  } else {
+    file.read_at(stored.offset + first * 4, out.data(), count * 4);
+  }
+  const auto limit = static_cast<std::uint32_t>(header.vocab_size);
+  const auto is_foreign = [limit](std::int32_t token) {
+    return static_cast<std::uint32_t>(token) >= limit;
+  };
+  const auto foreign = std::find_if(out.begin(), out.end(), is_foreign);
+  if (foreign != out.end()) {
+    fail<DataError>(
+        "{}: token {} at position {} is outside the vocabulary of {}; the file was altered: "
+        "prepare the corpus again",
+        file.path().string(), *foreign, first + (foreign - out.begin()), header.vocab_size);
+  }
+}
+
+void ShardReader::State::read_labels(const char* name, std::int64_t first, std::int64_t count,
+                                     std::int32_t* out) {
+  file.read_at(contents.datasets.at(name).offset + first * 4, out, count * 4);
+  const auto strange =
+      std::find_if(out, out + count, [](std::int32_t label) { return label < -1; });
+  if (strange != out + count) {
+    fail<DataError>(
+        "{}: label {} at position {} of {} is below -1; the file was altered: prepare the "
+        "corpus again",
+        file.path().string(), *strange, first + (strange - out), name);
+  }
+}
+
+ShardReader::ShardReader(const std::filesystem::path& path) {
+  hdf5::FileContents contents = hdf5::inspect(path);
+  ShardHeader header = header_of(contents, path);
+  check_datasets(contents, path, header);
+  state_ = std::make_unique<State>(path, std::move(contents), std::move(header));
+}
+
+ShardReader::~ShardReader() = default;
+ShardReader::ShardReader(ShardReader&&) noexcept = default;
+
+const ShardHeader& ShardReader::header() const { return state_->header; }
+std::int64_t ShardReader::num_documents() const { return state_->documents.size() - 1; }
+std::int64_t ShardReader::num_sentences() const { return state_->sentences.size() - 1; }
+std::int64_t ShardReader::num_tokens() const { return state_->num_tokens; }
+
+ShardReader::Range ShardReader::sentences_of(std::int64_t document) {
+  POLYPHASE_PROMISE(document >= 0 && document < num_documents(), "document {} of {}", document,
+                    num_documents());
+  const Range range{state_->documents.at(document), state_->documents.at(document + 1)};
+  if (range.end <= range.first) {
+    fail<DataError>(
+        "{}: document {} ends before it begins; the file was altered: prepare the corpus "
+        "again",
+        state_->file.path().string(), document);
+  }
+  return range;
+}
+
+std::int64_t ShardReader::document_of(std::int64_t sentence) {
+  POLYPHASE_PROMISE(sentence >= 0 && sentence < num_sentences(), "sentence {} of {}", sentence,
+                    num_sentences());
+  std::int64_t low = 0;
+  std::int64_t high = num_documents();
+  while (high - low > 1) {
+    const std::int64_t middle = low + (high - low) / 2;
+    (state_->documents.at(middle) <= sentence ? low : high) = middle;
+  }
+  return low;
+}
+
+std::int64_t ShardReader::num_tokens_of(std::int64_t first_sentence, std::int64_t count) {
+  POLYPHASE_PROMISE(first_sentence >= 0 && count >= 1 && count <= num_sentences() - first_sentence,
+                    "sentences {} + {} of {}", first_sentence, count, num_sentences());
+  const std::int64_t num =
+      state_->sentences.at(first_sentence + count) - state_->sentences.at(first_sentence);
+  if (num < count) {
+    fail<DataError>(
+        "{}: sentence {} ends before it begins; the file was altered: prepare the corpus "
+        "again",
+        state_->file.path().string(), first_sentence);
+  }
+  return num;
+}
+
+void ShardReader::read_sentences(std::int64_t first_sentence, std::int64_t count, ShardText& out) {
+  const std::int64_t num = num_tokens_of(first_sentence, count);
+  const std::int64_t first = state_->sentences.at(first_sentence);
+  out.label = -1;
+  out.sentence_starts.resize(static_cast<std::size_t>(count) + 1);
+  for (std::int64_t s = 0; s <= count; ++s) {
+    out.sentence_starts[static_cast<std::size_t>(s)] =
+        state_->sentences.at(first_sentence + s) - first;
+  }
+  state_->read_tokens(first, num, out.tokens);
+  out.token_labels.clear();
+  if (state_->header.has_token_labels) {
+    out.token_labels.resize(static_cast<std::size_t>(num));
+    state_->read_labels(kTokenLabels, first, num, out.token_labels.data());
+  }
+}
+
+void ShardReader::read_document(std::int64_t document, ShardText& out) {
+  const Range range = sentences_of(document);
+  read_sentences(range.first, range.end - range.first, out);
+  out.label = document_label(document);
+}
+
+std::int32_t ShardReader::document_label(std::int64_t document) {
+  POLYPHASE_PROMISE(document >= 0 && document < num_documents(), "document {} of {}", document,
+                    num_documents());
+  std::int32_t label = -1;
+  if (state_->header.has_document_labels) state_->read_labels(kDocumentLabels, document, 1, &label);
+  return label;
+}
+
+}  // namespace polyphase
