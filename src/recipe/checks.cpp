@@ -190,6 +190,7 @@ class Checks {
             steps ? "both steps and epochs" : "neither steps nor epochs");
     }
     if (!phase.stop.early || phase.stop.early->metric.empty()) return;
+    if (has(path + ".objectives") == has(path + ".task")) return;  // its metrics are not known
     const std::string& metric = phase.stop.early->metric;
     std::vector<std::string> known = metrics_of(phase);
     for (std::string& name : known) name.insert(0, "valid.");

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Faults that show only when several keys are seen together.
+#include <gtest/gtest.h>
+
+#include "tests/recipe/good_recipe.hpp"
+
+namespace polyphase::recipe {
+namespace {
+
+TEST(RecipeChecks, FromMustNameAnEarlierPhase) {
+  EXPECT_EQ(
+      faults_of(good_recipe_with("from: pretrain", "from: topic")),
+      "r.yaml:23:11: phases.tags.from names \"topic\", which is not an earlier phase; move it "
+      "before \"tags\"");
+  EXPECT_EQ(faults_of(good_recipe_with("from: pretrain", "from: pretrian")),
+            "r.yaml:23:11: phases.tags.from names no phase \"pretrian\"; did you mean "
+            "\"pretrain\"?");
+  EXPECT_EQ(faults_of(good_recipe_with("from: pretrain", "from: tags")),
+            "r.yaml:23:11: phases.tags.from names \"tags\", which is not an earlier phase; move it "
+            "before \"tags\"");
+}
+
+TEST(RecipeChecks, PhaseNamesAreUnique) {
+  EXPECT_EQ(faults_of(good_recipe_with("- name: topic", "- name: tags")),
+            "r.yaml:28:11: a phase called \"tags\" stands at r.yaml:22:5 already");
+}
+
+TEST(RecipeChecks, DataMustNameACorpusOfTheRightKind) {
+  EXPECT_EQ(faults_of(good_recipe_with("{tags: 1.0}", "{tgas: 1.0}")),
+            "r.yaml:25:12: phases.tags.data names no corpus \"tgas\"; did you mean \"tags\"?");
+  EXPECT_EQ(faults_of(good_recipe_with("{tags: 1.0}", "{text: 1.0}")),
+            "r.yaml:25:12: the corpus \"text\" is of kind text; the task tagging needs one of kind "
+            "tagging");
+  EXPECT_EQ(faults_of(good_recipe_with("data: {text: 1.0}", "data: {topics: 1.0}")),
+            "r.yaml:16:12: the corpus \"topics\" is of kind classification; pretraining needs one "
+            "of kind text");
+}
+
+TEST(RecipeChecks, APhaseTrainsOnOneCorpus) {
+  EXPECT_EQ(faults_of(good_recipe_with("{tags: 1.0}", "{}")),
+            "r.yaml:25:11: phases.tags.data names 0 corpora; a phase trains on exactly one");
+}
+
+TEST(RecipeChecks, ExactlyOneOfObjectivesAndTask) {
+  EXPECT_EQ(faults_of(good_recipe_with("    task: {kind: tagging}\n", "")),
+            "r.yaml:22:5: phases.tags has neither objectives nor task; expected exactly one of "
+            "objectives and task");
+  EXPECT_EQ(faults_of(good_recipe_with("task: {kind: tagging}",
+                                       "task: {kind: tagging}\n    objectives: {mlm: 1}")),
+            "r.yaml:24:11: phases.tags has both objectives and task; expected exactly one of "
+            "objectives and task");
+}
+
+TEST(RecipeChecks, UnknownObjectiveIsToldTheObjectives) {
+  EXPECT_EQ(faults_of(good_recipe_with("nsp: 0.5", "nspp: 0.5")),
+            "r.yaml:15:28: unknown objective \"nspp\" in phases.pretrain.objectives; did you mean "
+            "\"nsp\"?");
+  EXPECT_EQ(faults_of(good_recipe_with("{mlm: 1.0, nsp: 0.5}", "{}")),
+            "r.yaml:15:17: phases.pretrain.objectives is empty; expected mlm or nsp with a weight");
+}
+
+TEST(RecipeChecks, ExactlyOneOfStepsAndEpochs) {
+  EXPECT_EQ(faults_of(good_recipe_with("{steps: 100}", "{steps: 100, epochs: 2}")),
+            "r.yaml:21:11: phases.pretrain.stop has both steps and epochs; expected exactly one of "
+            "steps and epochs");
+  EXPECT_EQ(faults_of(good_recipe_with("{steps: 100}", "{}")),
+            "r.yaml:21:11: phases.pretrain.stop has neither steps nor epochs; expected exactly one "
+            "of steps and epochs");
+}
+
+TEST(RecipeChecks, EarlyMetricMustBeOneOfThePhase) {
+  EXPECT_EQ(
+      faults_of(good_recipe_with("valid.f1", "valid.F2")),
+      "r.yaml:27:39: phases.tags.stop.early.metric names no metric \"valid.F2\"; did you mean "
+      "\"valid.f1\"?");
+  EXPECT_EQ(faults_of(good_recipe_with("{steps: 100}", "{steps: 100, early: {metric: valid.f1}}")),
+            "r.yaml:21:40: phases.pretrain.stop.early.metric names no metric \"valid.f1\"; this "
+            "phase's metrics are valid.loss, valid.mlm_loss, valid.mlm_accuracy, valid.nsp_loss, "
+            "valid.nsp_accuracy");
+  EXPECT_EQ(
+      faults_of(good_recipe_with("{steps: 100}", "{steps: 100, early: {metric: valid.mlm_loss}}")),
+      "");
+}
+
+TEST(RecipeChecks, EarlyStoppingNeedsAValidationPart) {
+  EXPECT_EQ(faults_of(good_recipe_with(", valid: v.conll", "")),
+            "r.yaml:27:30: phases.tags.stop.early needs a validation part, and the corpus \"tags\" "
+            "has none; give it valid files");
+}
+
+TEST(RecipeChecks, PhaseIsNoLongerThanTheModel) {
+  EXPECT_EQ(faults_of(good_recipe_with("max_tokens: 48", "max_tokens: 65")),
+            "r.yaml:26:17: phases.tags.max_tokens is 65; the model has positions for 64 tokens");
+}
+
+TEST(RecipeChecks, MicroBatchDividesSequences) {
+  EXPECT_EQ(faults_of(good_recipe_with("{sequences: 64}", "{sequences: 64, micro_batch: 12}")),
+            "r.yaml:17:41: phases.pretrain.batch.sequences is 64, which a micro_batch of 12 does "
+            "not divide; 60 or 72 sequences fit");
+}
+
+TEST(RecipeChecks, TokenizerNamesCorpora) {
+  EXPECT_EQ(faults_of(good_recipe_with("corpora: [text]", "corpora: [txt]")),
+            "r.yaml:4:51: tokenizer.corpora names no corpus \"txt\"; did you mean \"text\"?");
+}
+
+TEST(RecipeChecks, CorpusNeedsTheFilesOfItsKind) {
+  EXPECT_EQ(faults_of(good_recipe_with(", files: [a.txt, b.txt]", "")),
+            "r.yaml:6:9: corpora.text lacks the key \"files\": the files to train on");
+  EXPECT_EQ(faults_of(good_recipe_with("train: t.conll", "files: t.conll")),
+            "r.yaml:7:32: files is for text; tagging has train, valid and test");
+  EXPECT_EQ(faults_of(good_recipe_with("files: [a.txt, b.txt]", "files: a, train: b")),
+            "r.yaml:6:39: files and train mean the same for text; remove one");
+}
+
+TEST(RecipeChecks, AtLeastOnePhase) {
+  const std::string text = kGoodRecipe;
+  const std::string head = text.substr(0, text.find("phases:"));
+  EXPECT_EQ(faults_of(head + "phases: []\n"), "r.yaml:13:9: expected at least one phase");
+  EXPECT_EQ(faults_of(head),
+            "r.yaml:1:1: the recipe lacks the key \"phases\": what to train, one "
+            "phase after the other");
+}
+
+TEST(RecipeChecks, TextFilesMayBeWrittenAsTrain) {
+  const Recipe recipe = parse(good_recipe_with("files: [a.txt, b.txt]", "train: a.txt"), "r.yaml");
+  EXPECT_EQ(recipe.corpora[0].files, std::vector<std::string>{"a.txt"});
+  EXPECT_EQ(recipe.corpora[0].train, recipe.corpora[0].files);
+}
+
+}  // namespace
+}  // namespace polyphase::recipe

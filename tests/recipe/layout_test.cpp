@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "tests/recipe/good_recipe.hpp"
+
+namespace polyphase::recipe {
+namespace {
+
+std::string layout_faults(const std::vector<std::string>& overrides, std::int64_t num_ranks) {
+  try {
+    check_layout(parse(kGoodRecipe, "r.yaml", overrides), num_ranks);
+  } catch (const RecipeError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(RecipeLayout, FittingLayoutsPass) {
+  EXPECT_EQ(layout_faults({}, 2), "");
+  EXPECT_EQ(layout_faults({}, 4), "");
+  EXPECT_EQ(layout_faults({"parallel.tensor=1"}, 4), "");
+  EXPECT_EQ(layout_faults({"parallel.tensor=4"}, 4), "");
+}
+
+TEST(RecipeLayout, TensorDividesTheRanks) {
+  EXPECT_EQ(layout_faults({}, 3),
+            "r.yaml:10:20: parallel.tensor is 2, which does not divide 3 ranks; with that many it "
+            "may be 1 or 3");
+}
+
+TEST(RecipeLayout, TensorDividesTheModel) {
+  EXPECT_EQ(layout_faults({"parallel.tensor=8", "model.feed_forward=84"}, 8),
+            "r.yaml:9:46: model.num_heads is 4, which parallel.tensor 8 does not divide; "
+            "parallel.tensor 4 would fit\n"
+            "--set model.feed_forward: model.feed_forward is 84, which parallel.tensor 8 does not "
+            "divide; parallel.tensor 4 would fit");
+}
+
+TEST(RecipeLayout, SequencesDivideAmongTheDataParallelRanks) {
+  EXPECT_EQ(layout_faults({"phases.pretrain.batch.micro_batch=32", "phases.tags.stop.steps=1",
+                           "parallel.tensor=1", "phases.tags.batch.sequences=48",
+                           "phases.topic.batch.sequences=48"},
+                          3),
+            "r.yaml:17:24: phases.pretrain.batch.sequences is 64, which 3 data-parallel ranks × "
+            "micro-batch 32 do not divide; 96 sequences would fit, or 1 or 2 data-parallel ranks");
+  EXPECT_NE(layout_faults({"parallel.tensor=1"}, 3)
+                .find("phases.pretrain.batch.sequences is 64, which 3 data-parallel ranks × "
+                      "micro-batch 16 do not divide; 48 or 96 sequences would fit, or 1, 2 or 4 "
+                      "data-parallel ranks"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace polyphase::recipe
