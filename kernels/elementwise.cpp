@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/elementwise.hpp"
+
+#include "kernels/for_rows.hpp"
+
+namespace polyphase {
+namespace {
+
+constexpr std::int64_t kElementsPerSum = 16384;
+
+// Up to this many rows are added up in one launch, shared out by columns.
+constexpr std::int64_t kRowsOfOneLaunch = 256;
+
+template <class Real>
+void column_sum_by_chunks(const Exec& exec, Tensor1<float> db_C, Write write,
+                          Tensor2<const Real> dy_NC) {
+  const std::int64_t num_rows = dy_NC.extent(0), num_columns = db_C.extent(0);
+  const bool accumulate = write == Write::kAccumulate;
+  for_rows(
+      exec, divide_up(num_columns, kColumnsPerChunk), KOKKOS_LAMBDA(const Row& row) {
+        ColumnChunk chunk(row, row.index(), num_columns);
+        for (std::int64_t n = 0; n < num_rows; ++n) chunk.add(row, row_data(dy_NC, n));
+        float* db = db_C.data() + chunk.begin;
+        row.each(chunk.width,
+                 [&](std::int64_t c) { db[c] = chunk.total[c] + (accumulate ? db[c] : 0.0F); });
+      });
+}
+
+template <class Real>
+void column_sum_by_blocks(const Exec& exec, Tensor2<float> partial_PC, Tensor2<const Real> dy_NC) {
+  const std::int64_t num_rows = dy_NC.extent(0), num_columns = dy_NC.extent(1);
+  for_rows(
+      exec, partial_PC.extent(0), KOKKOS_LAMBDA(const Row& row) {
+        const std::int64_t begin = row.index() * kRowsPerBlock;
+        const std::int64_t end = smaller(begin + kRowsPerBlock, num_rows);
+        float* partial = row_data(partial_PC, row.index());
+        const Real* first = row_data(dy_NC, begin);
+        row.each(num_columns, [&](std::int64_t c) { partial[c] = to_float(first[c]); });
+        for (std::int64_t n = begin + 1; n < end; ++n) {
+          const Real* dy = row_data(dy_NC, n);
+          row.each(num_columns, [&](std::int64_t c) { partial[c] += to_float(dy[c]); });
+        }
+      });
+}
+
+// term(x) summed over blocks of fixed size in float64, then over the blocks on the host, in order.
+template <class Term>
+double sum_over_blocks(const Exec& exec, Tensor1<const float> x, const Term& term) {
+  const std::int64_t num_elements = x.extent(0);
+  const std::int64_t num_blocks = divide_up(num_elements, kElementsPerSum);
+  ArenaScope scope(*exec.arena);
+  const Tensor1<double> partial = exec.arena->take1<double>(num_blocks);
+  if (exec.counting()) return 0.0;
+  for_rows(
+      exec, num_blocks, KOKKOS_LAMBDA(const Row& row) {
+        const std::int64_t begin = row.index() * kElementsPerSum;
+        const float* values = x.data() + begin;
+        partial(row.index()) =
+            row.template sum<double>(smaller(kElementsPerSum, num_elements - begin),
+                                     [&](std::int64_t i) { return term(values[i]); });
+      });
+  std::vector<double> parts(num_blocks);
+  copy_to_host<double>(exec, parts.data(), partial);
+  double total = 0.0;
+  for (const double part : parts) total += part;
+  return total;
+}
+
+struct Square {
+  KOKKOS_INLINE_FUNCTION double operator()(float x) const {
+    return static_cast<double>(x) * static_cast<double>(x);
+  }
+};
+
+struct NotFinite {
+  KOKKOS_INLINE_FUNCTION double operator()(float x) const {
+    // x - x is 0 for every finite number and NaN for every other.
+    return x - x == 0.0F ? 0.0 : 1.0;
+  }
+};
+
+}  // namespace
+
+void fill(const Exec& exec, Tensor1<float> x, float value) {
+  for_elements(
+      exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) { x.data()[i] = value; });
+}
+
+void add(const Exec& exec, Tensor1<float> y, Tensor1<const float> x) {
+  for_elements(
+      exec, y.extent(0), KOKKOS_LAMBDA(std::int64_t i) { y.data()[i] += x.data()[i]; });
+}
+
+void scale(const Exec& exec, Tensor1<float> x, float factor) {
+  for_elements(
+      exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) { x.data()[i] *= factor; });
+}
+
+template <class Out, class In>
+void convert(const Exec& exec, Tensor1<Out> y, Tensor1<const In> x) {
+  for_elements(
+      exec, y.extent(0),
+      KOKKOS_LAMBDA(std::int64_t i) { y.data()[i] = from_float<Out>(to_float(x.data()[i])); });
+}
+
+template <class Real>
+void column_sum(const Exec& exec, Tensor1<float> db_C, Write write, Tensor2<const Real> dy_NC) {
+  const std::int64_t num_rows = dy_NC.extent(0);
+  if (num_rows <= kRowsOfOneLaunch) return column_sum_by_chunks(exec, db_C, write, dy_NC);
+  ArenaScope scope(*exec.arena);
+  const Tensor2<float> partial_PC =
+      exec.arena->take2<float>(divide_up(num_rows, kRowsPerBlock), dy_NC.extent(1));
+  column_sum_by_blocks(exec, partial_PC, dy_NC);
+  column_sum<float>(exec, db_C, write, partial_PC);
+}
+
+double sum_of_squares(const Exec& exec, Tensor1<const float> x) {
+  return sum_over_blocks(exec, x, Square());
+}
+
+bool all_finite(const Exec& exec, Tensor1<const float> x) {
+  return sum_over_blocks(exec, x, NotFinite()) == 0.0;
+}
+
+template <class T>
+void copy_to_device(const Exec& exec, Tensor1<T> to, const T* from) {
+  if (exec.counting() || to.extent(0) == 0) return;
+  using Host = Kokkos::View<const T*, Kokkos::LayoutRight, Kokkos::HostSpace, Unmanaged>;
+  Kokkos::deep_copy(exec.space, to, Host(from, to.extent(0)));
+  exec.space.fence();
+}
+
+template <class T>
+void copy_to_host(const Exec& exec, T* to, Tensor1<const T> from) {
+  if (exec.counting() || from.extent(0) == 0) return;
+  using Host = Kokkos::View<T*, Kokkos::LayoutRight, Kokkos::HostSpace, Unmanaged>;
+  Kokkos::deep_copy(exec.space, Host(to, from.extent(0)), from);
+  exec.space.fence();
+}
+
+template void convert<float, float>(const Exec&, Tensor1<float>, Tensor1<const float>);
+template void convert<float, bf16>(const Exec&, Tensor1<float>, Tensor1<const bf16>);
+template void convert<bf16, float>(const Exec&, Tensor1<bf16>, Tensor1<const float>);
+template void convert<bf16, bf16>(const Exec&, Tensor1<bf16>, Tensor1<const bf16>);
+template void column_sum<float>(const Exec&, Tensor1<float>, Write, Tensor2<const float>);
+template void column_sum<bf16>(const Exec&, Tensor1<float>, Write, Tensor2<const bf16>);
+
+#define POLYPHASE_COPIES(T)                                           \
+  template void copy_to_device<T>(const Exec&, Tensor1<T>, const T*); \
+  template void copy_to_host<T>(const Exec&, T*, Tensor1<const T>);
+POLYPHASE_COPIES(float)
+POLYPHASE_COPIES(double)
+POLYPHASE_COPIES(bf16)
+POLYPHASE_COPIES(std::int32_t)
+POLYPHASE_COPIES(std::uint64_t)
+#undef POLYPHASE_COPIES
+
+}  // namespace polyphase

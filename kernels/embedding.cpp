@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/embedding.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "kernels/for_rows.hpp"
+
+namespace polyphase {
+
+void embedding_forward(const Exec& exec, Tensor2<float> x_NC, Write write,
+                       Tensor1<const std::int32_t> ids_N, Tensor2<const float> table_VC,
+                       std::int64_t first_id) {
+  const std::int64_t num_columns = x_NC.extent(1), num_ids = table_VC.extent(0);
+  const bool accumulate = write == Write::kAccumulate;
+  for_rows(
+      exec, x_NC.extent(0), KOKKOS_LAMBDA(const Row& row) {
+        float* x = row_data(x_NC, row.index());
+        const std::int64_t id = ids_N(row.index()) - first_id;
+        if (id < 0 || id >= num_ids) {
+          if (!accumulate) row.each(num_columns, [&](std::int64_t c) { x[c] = 0.0F; });
+          return;
+        }
+        const float* entry = row_data(table_VC, id);
+        if (accumulate) {
+          row.each(num_columns, [&](std::int64_t c) { x[c] += entry[c]; });
+        } else {
+          row.each(num_columns, [&](std::int64_t c) { x[c] = entry[c]; });
+        }
+      });
+}
+
+RowGroups group_rows(const std::vector<std::int32_t>& ids_N) {
+  RowGroups groups;
+  groups.rows_N.resize(ids_N.size());
+  std::iota(groups.rows_N.begin(), groups.rows_N.end(), 0);
+  std::stable_sort(groups.rows_N.begin(), groups.rows_N.end(),
+                   [&](std::int32_t a, std::int32_t b) { return ids_N[a] < ids_N[b]; });
+  for (std::size_t i = 0; i < ids_N.size(); ++i) {
+    const std::int32_t id = ids_N[groups.rows_N[i]];
+    if (groups.ids_U.empty() || groups.ids_U.back() != id) {
+      groups.ids_U.push_back(id);
+      groups.starts_U.push_back(static_cast<std::int32_t>(i));
+    }
+  }
+  groups.starts_U.push_back(static_cast<std::int32_t>(ids_N.size()));
+  return groups;
+}
+
+void embedding_backward(const Exec& exec, Tensor2<float> dtable_VC, Tensor2<const float> dx_NC,
+                        const DeviceRowGroups& groups, std::int64_t first_id) {
+  const std::int64_t num_columns = dtable_VC.extent(1), num_ids = dtable_VC.extent(0);
+  const std::int64_t num_chunks = divide_up(num_columns, kColumnsPerChunk);
+  const std::int64_t num_groups = groups.ids_U.extent(0);
+  for_rows(
+      exec, num_groups * num_chunks, KOKKOS_LAMBDA(const Row& row) {
+        // Chunks of one group lie apart, so that threads share a group which holds most rows.
+        const std::int64_t u = row.index() % num_groups;
+        const std::int64_t id = groups.ids_U(u) - first_id;
+        if (id < 0 || id >= num_ids) return;
+        ColumnChunk chunk(row, row.index() / num_groups, num_columns);
+        for (std::int64_t i = groups.starts_U(u); i < groups.starts_U(u + 1); ++i) {
+          chunk.add(row, row_data(dx_NC, groups.rows_N(i)));
+        }
+        float* dentry = row_data(dtable_VC, id) + chunk.begin;
+        row.each(chunk.width, [&](std::int64_t c) { dentry[c] += chunk.total[c]; });
+      });
+}
+
+}  // namespace polyphase

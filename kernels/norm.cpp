@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/norm.hpp"
+
+#include "kernels/dropout_row.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/math.hpp"
+
+namespace polyphase {
+namespace {
+
+// One row of the residual chain: sum = residual + dropout(update + bias). Returns the total of the
+// row.
+KOKKOS_INLINE_FUNCTION float add_row(const Row& row, std::int64_t num_columns, float* sum,
+                                     const float* residual, const float* update, const float* bias,
+                                     const DropoutRule& rule, bool with_dropout) {
+  if (update == nullptr) {
+    return row.sum(num_columns, [&](std::int64_t c) { return sum[c] = residual[c]; });
+  }
+  if (!with_dropout) {
+    return row.sum(num_columns, [&](std::int64_t c) {
+      return sum[c] = residual[c] + (update[c] + (bias == nullptr ? 0.0F : bias[c]));
+    });
+  }
+  each_with_dropout(
+      row, num_columns, rule, rule.row_ids_N(row.index()), [&](std::int64_t c, float factor) {
+        sum[c] = residual[c] + (update[c] + (bias == nullptr ? 0.0F : bias[c])) * factor;
+      });
+  return row.sum(num_columns, [&](std::int64_t c) { return sum[c]; });
+}
+
+}  // namespace
+
+template <class Real>
+void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_NC,
+                      Tensor2<float> y_float_NC, Tensor1<float> mean_N, Tensor1<float> rstd_N,
+                      Tensor2<const float> residual_NC, Tensor2<const float> update_NC,
+                      Tensor1<const float> bias_C, Tensor1<const float> gain_C,
+                      Tensor1<const float> shift_C, float epsilon, const Dropout& dropout) {
+  const std::int64_t num_columns = residual_NC.extent(1);
+  const float* bias = bias_C.extent(0) == 0 ? nullptr : bias_C.data();
+  const bool with_dropout = dropout.rate != 0.0F;
+  const DropoutRule rule(dropout);
+  for_rows(
+      exec, residual_NC.extent(0), KOKKOS_LAMBDA(const Row& row) {
+        const std::int64_t n = row.index();
+        float* sum = row_data(sum_NC, n);
+        const float total = add_row(row, num_columns, sum, row_data(residual_NC, n),
+                                    row_data(update_NC, n), bias, rule, with_dropout);
+        const float mean = total / static_cast<float>(num_columns);
+        const float squares = row.sum(num_columns, [&](std::int64_t c) {
+          const float centred = sum[c] - mean;
+          return centred * centred;
+        });
+        const float rstd = 1.0F / math::sqrt(squares / static_cast<float>(num_columns) + epsilon);
+        mean_N(n) = mean;
+        rstd_N(n) = rstd;
+        const float *gain = gain_C.data(), *shift = shift_C.data();
+        Real* y = row_data(y_NC, n);
+        float* y_float = row_data(y_float_NC, n);
+        row.each(num_columns, [&](std::int64_t c) {
+          const float value = (sum[c] - mean) * rstd * gain[c] + shift[c];
+          y[c] = from_float<Real>(value);
+          if (y_float != nullptr) y_float[c] = value;
+        });
+      });
+}
+
+namespace {
+
+// Means over the row that the gradient of a norm needs: of dy · gain, and of dy · gain ·
+// normalised.
+struct NormMeans {
+  float of_gradient, of_product;
+};
+
+// Pointers into one row of every operand, and into the partial sums of the row's block.
+template <class Real>
+struct NormBackwardRow {
+  float* dsum;
+  Real* dupdate;
+  const float *dy, *dskip, *sum, *gain;
+  float *dgain, *dshift, *dbias;
+  float mean, rstd;
+  bool post;
+
+  // The gradient that arrives at the norm's output.
+  KOKKOS_INLINE_FUNCTION float output_gradient(std::int64_t c) const {
+    return post && dskip != nullptr ? dy[c] + dskip[c] : dy[c];
+  }
+
+  KOKKOS_INLINE_FUNCTION NormMeans means(const Row& row, std::int64_t num_columns) const {
+    const float share = 1.0F / static_cast<float>(num_columns);
+    const NormBackwardRow at = *this;
+    const Pair totals = row.sum_pair(num_columns, [&](std::int64_t c) {
+      const float scaled = at.output_gradient(c) * at.gain[c];
+      return Pair{scaled, scaled * ((at.sum[c] - at.mean) * at.rstd)};
+    });
+    return {totals.first * share, totals.second * share};
+  }
+
+  KOKKOS_INLINE_FUNCTION void column(std::int64_t c, const NormMeans& means, float factor) const {
+    const float normalised = (sum[c] - mean) * rstd;
+    const float gradient = output_gradient(c);
+    const float skip = !post && dskip != nullptr ? dskip[c] : 0.0F;
+    const float value =
+        rstd * (gradient * gain[c] - means.of_gradient - normalised * means.of_product) + skip;
+    dgain[c] += gradient * normalised;
+    dshift[c] += gradient;
+    dsum[c] = value;
+    const float masked = value * factor;
+    if (dupdate != nullptr) dupdate[c] = from_float<Real>(masked);
+    if (dbias != nullptr) dbias[c] += masked;
+  }
+};
+
+// Everything that add_norm_backward was given, in one value that a kernel can capture.
+template <class Real>
+struct NormBackward {
+  Tensor2<float> dsum_NC;
+  Tensor2<Real> dupdate_NC;
+  Tensor2<float> dgain_PC, dshift_PC, dbias_PC;  // partial sums of P blocks of rows
+  Tensor2<const float> dy_NC, dskip_NC, sum_NC;
+  Tensor1<const float> mean_N, rstd_N, gain_C;
+  NormPlace place;
+
+  KOKKOS_INLINE_FUNCTION NormBackwardRow<Real> at(std::int64_t block, std::int64_t n) const {
+    return {row_data(dsum_NC, n),
+            row_data(dupdate_NC, n),
+            row_data(dy_NC, n),
+            row_data(dskip_NC, n),
+            row_data(sum_NC, n),
+            gain_C.data(),
+            row_data(dgain_PC, block),
+            row_data(dshift_PC, block),
+            row_data(dbias_PC, block),
+            mean_N(n),
+            rstd_N(n),
+            place == NormPlace::kPost};
+  }
+
+  KOKKOS_INLINE_FUNCTION void begin_block(const Row& row, std::int64_t num_columns) const {
+    const NormBackwardRow<Real> here = at(row.index(), 0);
+    row.each(num_columns, [&](std::int64_t c) {
+      here.dgain[c] = 0.0F;
+      here.dshift[c] = 0.0F;
+      if (here.dbias != nullptr) here.dbias[c] = 0.0F;
+    });
+  }
+};
+
+template <class Real>
+void backward_blocks(const Exec& exec, const NormBackward<Real>& given, const Dropout& dropout) {
+  const std::int64_t num_rows = given.dy_NC.extent(0), num_columns = given.dy_NC.extent(1);
+  const bool with_dropout = dropout.rate != 0.0F;
+  const DropoutRule rule(dropout);
+  for_rows(
+      exec, given.dgain_PC.extent(0), KOKKOS_LAMBDA(const Row& row) {
+        given.begin_block(row, num_columns);
+        const std::int64_t begin = row.index() * kRowsPerBlock;
+        const std::int64_t end = smaller(begin + kRowsPerBlock, num_rows);
+        for (std::int64_t n = begin; n < end; ++n) {
+          const NormBackwardRow<Real> here = given.at(row.index(), n);
+          const NormMeans means = here.means(row, num_columns);
+          if (with_dropout) {
+            each_with_dropout(row, num_columns, rule, rule.row_ids_N(n),
+                              [&](std::int64_t c, float factor) { here.column(c, means, factor); });
+          } else {
+            row.each(num_columns, [&](std::int64_t c) { here.column(c, means, 1.0F); });
+          }
+        }
+      });
+}
+
+}  // namespace
+
+template <class Real>
+void add_norm_backward(const Exec& exec, Tensor2<float> dsum_NC, Tensor2<Real> dupdate_NC,
+                       Tensor1<float> dgain_C, Tensor1<float> dshift_C, Tensor1<float> dbias_C,
+                       Write write, Tensor2<const float> dy_NC, Tensor2<const float> dskip_NC,
+                       NormPlace place, Tensor2<const float> sum_NC, Tensor1<const float> mean_N,
+                       Tensor1<const float> rstd_N, Tensor1<const float> gain_C,
+                       const Dropout& dropout) {
+  const std::int64_t num_blocks = divide_up(dy_NC.extent(0), kRowsPerBlock);
+  const std::int64_t num_columns = dy_NC.extent(1);
+  const bool with_bias = dbias_C.extent(0) != 0;
+  ArenaScope scope(*exec.arena);
+  const auto partial = [&] { return exec.arena->take2<float>(num_blocks, num_columns); };
+  const NormBackward<Real> given{
+      dsum_NC, dupdate_NC, partial(), partial(), with_bias ? partial() : Tensor2<float>(),
+      dy_NC,   dskip_NC,   sum_NC,    mean_N,    rstd_N,
+      gain_C,  place};
+  backward_blocks(exec, given, dropout);
+  column_sum<float>(exec, dgain_C, write, given.dgain_PC);
+  column_sum<float>(exec, dshift_C, write, given.dshift_PC);
+  if (with_bias) column_sum<float>(exec, dbias_C, write, given.dbias_PC);
+}
+
+template <class Real>
+void norm_again(const Exec& exec, Tensor2<Real> y_NC, Tensor2<const float> sum_NC,
+                Tensor1<const float> mean_N, Tensor1<const float> rstd_N,
+                Tensor1<const float> gain_C, Tensor1<const float> shift_C) {
+  const std::int64_t num_columns = sum_NC.extent(1);
+  for_rows(
+      exec, sum_NC.extent(0), KOKKOS_LAMBDA(const Row& row) {
+        const float mean = mean_N(row.index()), rstd = rstd_N(row.index());
+        const float* sum = row_data(sum_NC, row.index());
+        const float *gain = gain_C.data(), *shift = shift_C.data();
+        Real* y = row_data(y_NC, row.index());
+        row.each(num_columns, [&](std::int64_t c) {
+          y[c] = from_float<Real>((sum[c] - mean) * rstd * gain[c] + shift[c]);
+        });
+      });
+}
+
+#define POLYPHASE_NORM(Real)                                                                       \
+  template void add_norm_forward<Real>(                                                            \
+      const Exec&, Tensor2<float>, Tensor2<Real>, Tensor2<float>, Tensor1<float>, Tensor1<float>,  \
+      Tensor2<const float>, Tensor2<const float>, Tensor1<const float>, Tensor1<const float>,      \
+      Tensor1<const float>, float, const Dropout&);                                                \
+  template void add_norm_backward<Real>(                                                           \
+      const Exec&, Tensor2<float>, Tensor2<Real>, Tensor1<float>, Tensor1<float>, Tensor1<float>,  \
+      Write, Tensor2<const float>, Tensor2<const float>, NormPlace, Tensor2<const float>,          \
+      Tensor1<const float>, Tensor1<const float>, Tensor1<const float>, const Dropout&);           \
+  template void norm_again<Real>(const Exec&, Tensor2<Real>, Tensor2<const float>,                 \
+                                 Tensor1<const float>, Tensor1<const float>, Tensor1<const float>, \
+                                 Tensor1<const float>);
+POLYPHASE_NORM(float)
+POLYPHASE_NORM(bf16)
+#undef POLYPHASE_NORM
+
+}  // namespace polyphase

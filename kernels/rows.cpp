@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/rows.hpp"
+
+#include "kernels/for_rows.hpp"
+
+namespace polyphase {
+
+template <class Real>
+void gather_rows(const Exec& exec, Tensor2<Real> y_MC, Tensor2<const Real> x_NC,
+                 Tensor1<const std::int32_t> rows_M) {
+  const std::int64_t num_columns = y_MC.extent(1);
+  for_rows(
+      exec, y_MC.extent(0), KOKKOS_LAMBDA(const Row& row) {
+        Real* y = row_data(y_MC, row.index());
+        const std::int32_t n = rows_M(row.index());
+        if (n < 0) {
+          row.each(num_columns, [&](std::int64_t c) { y[c] = from_float<Real>(0.0F); });
+        } else {
+          const Real* x = row_data(x_NC, n);
+          row.each(num_columns, [&](std::int64_t c) { y[c] = x[c]; });
+        }
+      });
+}
+
+void scatter_rows(const Exec& exec, Tensor2<float> dx_NC, Tensor2<const float> dy_MC,
+                  Tensor1<const std::int32_t> rows_M) {
+  const std::int64_t num_columns = dy_MC.extent(1);
+  for_rows(
+      exec, dy_MC.extent(0), KOKKOS_LAMBDA(const Row& row) {
+        const std::int32_t n = rows_M(row.index());
+        if (n < 0) return;
+        const float* dy = row_data(dy_MC, row.index());
+        float* dx = row_data(dx_NC, n);
+        row.each(num_columns, [&](std::int64_t c) { dx[c] += dy[c]; });
+      });
+}
+
+template <class Real>
+void mean_rows(const Exec& exec, Tensor2<Real> y_BC, Tensor2<const Real> x_NC,
+               Tensor1<const std::int32_t> starts) {
+  const std::int64_t num_columns = y_BC.extent(1);
+  const std::int64_t num_chunks = divide_up(num_columns, kColumnsPerChunk);
+  for_rows(
+      exec, y_BC.extent(0) * num_chunks, KOKKOS_LAMBDA(const Row& row) {
+        const std::int64_t b = row.index() / num_chunks;
+        ColumnChunk chunk(row, row.index() % num_chunks, num_columns);
+        for (std::int64_t n = starts(b); n < starts(b + 1); ++n) {
+          chunk.add(row, row_data(x_NC, n));
+        }
+        const std::int32_t length = starts(b + 1) - starts(b);
+        const float share = length == 0 ? 0.0F : 1.0F / static_cast<float>(length);
+        Real* y = row_data(y_BC, b) + chunk.begin;
+        row.each(chunk.width,
+                 [&](std::int64_t c) { y[c] = from_float<Real>(chunk.total[c] * share); });
+      });
+}
+
+void mean_rows_backward(const Exec& exec, Tensor2<float> dx_NC, Tensor2<const float> dy_BC,
+                        Tensor1<const std::int32_t> starts) {
+  const std::int64_t num_columns = dy_BC.extent(1);
+  for_rows(
+      exec, dy_BC.extent(0), KOKKOS_LAMBDA(const Row& row) {
+        const std::int32_t begin = starts(row.index()), end = starts(row.index() + 1);
+        const float* dy = row_data(dy_BC, row.index());
+        const float share = 1.0F / static_cast<float>(end - begin);
+        for (std::int64_t n = begin; n < end; ++n) {
+          float* dx = row_data(dx_NC, n);
+          row.each(num_columns, [&](std::int64_t c) { dx[c] += dy[c] * share; });
+        }
+      });
+}
+
+template void gather_rows<float>(const Exec&, Tensor2<float>, Tensor2<const float>,
+                                 Tensor1<const std::int32_t>);
+template void gather_rows<bf16>(const Exec&, Tensor2<bf16>, Tensor2<const bf16>,
+                                Tensor1<const std::int32_t>);
+template void mean_rows<float>(const Exec&, Tensor2<float>, Tensor2<const float>,
+                               Tensor1<const std::int32_t>);
+template void mean_rows<bf16>(const Exec&, Tensor2<bf16>, Tensor2<const bf16>,
+                              Tensor1<const std::int32_t>);
+
+}  // namespace polyphase

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/adamw.hpp"
+
+#include "kernels/device.hpp"
+#include "reference/row_kernels.hpp"
+
+namespace polyphase::test {
+namespace {
+
+TEST(AdamW, TwentyStepsFollowTheFormula) {
+  Device device;
+  constexpr std::int64_t kCount = 5003;  // no multiple of a vector or a block
+  const std::vector<double> start = random_reals(1, kCount);
+  const auto parameter = device.put_real<float>(start);
+  const auto moment1 = device.put_real<float>(std::vector<double>(kCount, 0.0));
+  const auto moment2 = device.put_real<float>(std::vector<double>(kCount, 0.0));
+  std::vector<reference::AdamWParameter> expected;
+  for (const double value : start) expected.push_back({value, 0.0, 0.0});
+  AdamW rule{.learning_rate = 1e-2F, .weight_decay = 0.1F, .gradient_scale = 0.25F};
+  constexpr int kSteps = 20;
+  for (int step = 1; step <= kSteps; ++step) {
+    // Gradients of very different sizes, some of them 0.
+    std::vector<double> gradient = random_reals(100 + step, kCount);
+    for (std::int64_t i = 0; i < kCount; ++i)
+      gradient[i] *= i % 7 == 0 ? 0.0 : std::pow(2, -(i % 24));
+    rule.step = step;
+    adamw_update(device.exec(), parameter, moment1, moment2, device.put_real<float>(gradient),
+                 rule);
+    for (std::int64_t i = 0; i < kCount; ++i) {
+      expected[i].update(gradient[i] * rule.gradient_scale, rule.learning_rate, rule.beta1,
+                         rule.beta2, rule.epsilon, rule.weight_decay, step);
+    }
+  }
+  std::vector<double> parameters, firsts, seconds, first_error, second_error;
+  for (const auto& one : expected) {
+    parameters.push_back(one.parameter), firsts.push_back(one.moment1);
+    seconds.push_back(one.moment2);
+    second_error.push_back(4 * kSteps * kFloatEpsilon * one.moment2);
+  }
+  for (std::int64_t i = 0; i < kCount; ++i) {
+    // The first moment is a sum of gradients of both signs, each below 2 · 0.25 · its power of two.
+    first_error.push_back(4 * kSteps * kFloatEpsilon * 0.5 * std::pow(2, -(i % 24)));
+  }
+  expect_close("moment1", device.get_real(moment1), firsts, first_error);
+  expect_close("moment2", device.get_real(moment2), seconds, second_error);
+  // A step moves a parameter by about the learning rate, with a few roundings of the parameter
+  // (below 2) each step, and a relative error of the ratio of the moments.
+  const double step_error = 2 * 2 * kFloatEpsilon + rule.learning_rate * 8 * kSteps * kFloatEpsilon;
+  expect_close("parameter", device.get_real(parameter), parameters, kSteps * step_error);
+}
+
+TEST(AdamW, DecayAloneShrinksTheParameter) {
+  Device device;
+  const auto parameter = device.put_real<float>({2.0, -4.0});
+  const auto zero1 = device.put_real<float>({0.0, 0.0}), zero2 = device.put_real<float>({0.0, 0.0});
+  adamw_update(device.exec(), parameter, zero1, zero2, device.put_real<float>({0.0, 0.0}),
+               {.learning_rate = 0.5F, .weight_decay = 0.5F});
+  EXPECT_EQ(device.get_real(parameter), (std::vector<double>{1.5, -3.0}));
+}
+
+TEST(AdamW, NaNGradientReachesTheParameter) {
+  Device device;
+  const auto parameter = device.put_real<float>({2.0});
+  const auto zero1 = device.put_real<float>({0.0}), zero2 = device.put_real<float>({0.0});
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  adamw_update(device.exec(), parameter, zero1, zero2, device.put_real<float>({nan}),
+               {.learning_rate = 0.5F});
+  EXPECT_TRUE(std::isnan(device.get_real(parameter)[0]));
+}
+
+TEST(AdamW, DifferentExtentsAreABrokenPromise) {
+  Device device;
+  const auto two = device.put_real<float>({0.0, 0.0});
+  const auto three = device.put_real<float>({0.0, 0.0, 0.0});
+  EXPECT_THROW(adamw_update(device.exec(), two, two, two, three, {}), std::logic_error);
+}
+
+}  // namespace
+}  // namespace polyphase::test

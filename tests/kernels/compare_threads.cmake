@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+# Runs PROGRAM on 1, 2 and 3 threads; what it prints must be the same lines, and as many as it has kernels.
+foreach(threads 1 2 3)
+  execute_process(
+    COMMAND ${CMAKE_COMMAND} -E env OMP_NUM_THREADS=${threads} OMP_PROC_BIND=false ${PROGRAM}
+    OUTPUT_VARIABLE digests_${threads} RESULT_VARIABLE status)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "${PROGRAM} failed on ${threads} threads: ${status}")
+  endif()
+  string(REGEX MATCHALL "[^\n]+\n" lines_${threads} "${digests_${threads}}")
+  string(REGEX REPLACE "^threads [0-9]+\n" "" digests_${threads} "${digests_${threads}}")
+  list(GET lines_${threads} 0 said)
+  if(NOT said STREQUAL "threads ${threads}\n")
+    message(FATAL_ERROR "asked for ${threads} threads, got: ${said}")
+  endif()
+endforeach()
+foreach(threads 2 3)
+  if(NOT digests_1 STREQUAL digests_${threads})
+    message(FATAL_ERROR "1 thread:\n${digests_1}\n${threads} threads:\n${digests_${threads}}")
+  endif()
+endforeach()
+list(LENGTH lines_1 num_lines)
+if(num_lines LESS 20)
+  message(FATAL_ERROR "only ${num_lines} lines: ${digests_1}")
+endif()
