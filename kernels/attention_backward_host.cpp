@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/attention_host.hpp"
+
+// With P the probabilities, M the dropout mask (0 or 1 / (1 - rate)) and ∘ the product of elements:
+//   dV = (P∘M)ᵀ·dO,  dP = (dO·Vᵀ)∘M,  dS = P∘(dP - Δ)·scale with Δ = rowsum(dO∘O),  dQ = dS·K,  dK
+//   = dSᵀ·Q.
+// Δ is the row's Σ P∘dP (Dao et al., 2022, appendix B.2); the scale of the scores is folded into
+// dS.
+namespace polyphase {
+namespace attention_host {
+namespace {
+
+// A thread's memory: T longest sequence, D width of a head, both padded. R rows of a block. In
+// float32 paired rows and rows are the same thing, and share memory.
+template <class Real>
+struct Buffers {
+  Buffers(Arena& arena, std::int64_t max_tokens, std::int64_t head_width) {
+    const std::int64_t t = padded(max_tokens), d = padded_width<Real>(head_width);
+    constexpr std::int64_t r = kBlockRows, e = kPerWord<Real>;
+    const auto reals = [&](std::int64_t count) { return arena.take1<Real>(count).data(); };
+    const auto words = [&](std::int64_t count) {
+      return arena.take1<Word<Real>>(count / e).data();
+    };
+    const auto floats = [&](std::int64_t count) { return arena.take1<float>(count).data(); };
+    rows_TD = reals(t * d), keys_DT = words(d * t), values_DT = words(d * t),
+    keys_TD = words(t * d);
+    dkeys_TD = floats(t * d), dvalues_TD = floats(t * d);
+    queries_RD = reals(r * d), dout_RD = reals(r * d);
+    query_pairs_RD = words(r * d), dout_pairs_RD = words(r * d);
+    masked_RT = floats(r * t), dscores_RT = floats(r * t), mask_T = floats(t);
+    masked_pairs_RT = words(r * t), dscore_pairs_RT = words(r * t), dscore_rows_RT = reals(r * t);
+    dqueries_RD = floats(r * d);
+  }
+  Real* rows_TD;                                 // keys or values while they are packed
+  Word<Real>*keys_DT, *values_DT;                // transposed
+  Word<Real>* keys_TD;                           // paired along T
+  float *dkeys_TD, *dvalues_TD;                  // sums over blocks
+  Real *queries_RD, *dout_RD;                    // rows of a block
+  Word<Real>*query_pairs_RD, *dout_pairs_RD;     // the same, paired along R
+  float *masked_RT, *dscores_RT;                 // scores, then P∘M; dO·Vᵀ, then dS
+  float* mask_T;                                 // of one row
+  Word<Real>*masked_pairs_RT, *dscore_pairs_RT;  // P∘M and dS, paired along R
+  Real* dscore_rows_RT;
+  float* dqueries_RD;
+};
+
+// Where the rows of x go on as a right operand, or a transposed left one, of a sum over rows.
+template <class Real, class From>
+const Word<Real>* paired(Word<Real>* pairs, const From* x, std::int64_t stride,
+                         std::int64_t num_rows, std::int64_t num_columns) {
+  if constexpr (kPerWord<Real> == 1) {
+    return x;
+  } else {
+    tile::pair_rows(pairs, stride, x, stride, padded(num_rows), num_columns);
+    return pairs;
+  }
+}
+
+template <class Real>
+struct Backward {
+  Call<Real> call;
+  Tensor2<Real> dqkv_N3C;
+  Tensor2<const Real> dout_NC, out_NC;
+  Tensor2<const float> log_sum_NH;
+
+  void pack(Buffers<Real>& b, const Pair& pair) const;
+  void run(Buffers<Real>& b, const Pair& pair) const;
+  void make_scores(Buffers<Real>& b, const Pair& pair, const Block& block) const;
+  void row(Buffers<Real>& b, const Pair& pair, const Block& block, std::int64_t r) const;
+  void add_block(Buffers<Real>& b, const Pair& pair, const Block& block) const;
+  void store(const float* from, const Pair& pair, int part, std::int64_t first,
+             std::int64_t num_rows) const;
+};
+
+template <class Real>
+void Backward<Real>::pack(Buffers<Real>& b, const Pair& pair) const {
+  const std::int64_t width = call.shape.head_width, stride = call.row_stride();
+  const std::int64_t t = padded(pair.num_tokens), d = padded_width<Real>(width);
+  const std::int64_t d_words = d / kPerWord<Real>;
+  tile::pack_rows(b.rows_TD, d, head_rows(call, pair, 2), stride, pair.num_tokens, width);
+  tile::transpose_words(b.values_DT, t, b.rows_TD, d_words, t, d_words);
+  // In float32 the rows of the keys stay in rows_TD: they are their own pairs.
+  tile::pack_rows(b.rows_TD, d, head_rows(call, pair, 1), stride, pair.num_tokens, width);
+  tile::transpose_words(b.keys_DT, t, b.rows_TD, d_words, t, d_words);
+  std::fill(b.dkeys_TD, b.dkeys_TD + t * d, 0.0F);
+  std::fill(b.dvalues_TD, b.dvalues_TD + t * d, 0.0F);
+  std::fill(b.mask_T, b.mask_T + t, 1.0F);
+}
+
+// Scores of the block into masked_RT, dO·Vᵀ into dscores_RT.
+template <class Real>
+void Backward<Real>::make_scores(Buffers<Real>& b, const Pair& pair, const Block& block) const {
+  const std::int64_t width = call.shape.head_width, stride = call.row_stride();
+  const std::int64_t t = padded(pair.num_tokens), d = padded_width<Real>(width);
+  const std::int64_t d_words = d / kPerWord<Real>;
+  tile::pack_rows(b.queries_RD, d, head_rows(call, pair, 0) + block.first * stride, stride,
+                  block.num_rows, width);
+  tile::pack_rows(b.dout_RD, d, &dout_NC(pair.first_row + block.first, pair.head * width),
+                  static_cast<std::int64_t>(dout_NC.extent(1)), block.num_rows, width);
+  tile::product<Real>(b.masked_RT, t, {words(b.queries_RD), d_words, 1}, b.keys_DT, t,
+                      block.num_rows, block.num_keys, d_words);
+  tile::product<Real>(b.dscores_RT, t, {words(b.dout_RD), d_words, 1}, b.values_DT, t,
+                      block.num_rows, block.num_keys, d_words);
+}
+
+// Row r of the block: masked_RT becomes P∘M, dscores_RT becomes dS.
+template <class Real>
+void Backward<Real>::row(Buffers<Real>& b, const Pair& pair, const Block& block,
+                         std::int64_t r) const {
+  const std::int64_t width = call.shape.head_width, t = padded(pair.num_tokens);
+  const std::int64_t n = pair.first_row + block.first + r;
+  const Real* const out = &out_NC(n, pair.head * width);
+  const Real* const dout = &dout_NC(n, pair.head * width);
+  float delta = 0.0F;
+#pragma omp simd reduction(+ : delta)
+  for (std::int64_t c = 0; c < width; ++c) delta += to_float(out[c]) * to_float(dout[c]);
+  draw_mask(b.mask_T, call, pair, block, r);
+  const std::int64_t visible = block.visible(r, call.shape.causal, pair.num_tokens);
+  const float scale = call.scale, log_sum = log_sum_NH(n, pair.head);
+  float* const masked = b.masked_RT + r * t;
+  float* const dscores = b.dscores_RT + r * t;
+  const float* const mask = b.mask_T;
+#pragma omp simd
+  for (std::int64_t j = 0; j < visible; ++j) {
+    const float p = fast_exp(masked[j] * scale - log_sum);
+    masked[j] = p * mask[j];
+    dscores[j] = p * (dscores[j] * mask[j] - delta) * scale;
+  }
+  std::fill(masked + visible, masked + block.num_keys, 0.0F);
+  std::fill(dscores + visible, dscores + block.num_keys, 0.0F);
+}
+
+// dV, dK and dQ of the block.
+template <class Real>
+void Backward<Real>::add_block(Buffers<Real>& b, const Pair& pair, const Block& block) const {
+  constexpr std::int64_t e = kPerWord<Real>;
+  const std::int64_t t = padded(pair.num_tokens), d = padded_width<Real>(call.shape.head_width);
+  const std::int64_t keys = block.num_keys, r_words = (block.num_rows + e - 1) / e;
+  const auto* const masked = paired<Real>(b.masked_pairs_RT, b.masked_RT, t, block.num_rows, keys);
+  const auto* const dscores =
+      paired<Real>(b.dscore_pairs_RT, b.dscores_RT, t, block.num_rows, keys);
+  const auto* const dout = paired<Real>(b.dout_pairs_RD, b.dout_RD, d, block.num_rows, d);
+  const auto* const queries = paired<Real>(b.query_pairs_RD, b.queries_RD, d, block.num_rows, d);
+  tile::product<Real>(b.dvalues_TD, d, {masked, 1, t}, dout, d, keys, d, r_words, true);
+  tile::product<Real>(b.dkeys_TD, d, {dscores, 1, t}, queries, d, keys, d, r_words, true);
+  const Word<Real>* dscore_rows;
+  if constexpr (e == 1) {
+    dscore_rows = b.dscores_RT;
+  } else {
+    for (std::int64_t r = 0; r < block.num_rows; ++r) {
+#pragma omp simd
+      for (std::int64_t j = 0; j < keys; ++j) {
+        b.dscore_rows_RT[r * t + j] = from_float<Real>(b.dscores_RT[r * t + j]);
+      }
+    }
+    dscore_rows = words(b.dscore_rows_RT);
+  }
+  const Word<Real>* const key_pairs = e == 1 ? words(b.rows_TD) : b.keys_TD;
+  tile::product<Real>(b.dqueries_RD, d, {dscore_rows, t / e, 1}, key_pairs, d, block.num_rows, d,
+                      keys / e);
+  store(b.dqueries_RD, pair, 0, block.first, block.num_rows);
+}
+
+template <class Real>
+void Backward<Real>::store(const float* from, const Pair& pair, int part, std::int64_t first,
+                           std::int64_t num_rows) const {
+  const std::int64_t width = call.shape.head_width, d = padded_width<Real>(width);
+  const std::int64_t column = (part * call.shape.num_heads + pair.head) * width;
+  for (std::int64_t r = 0; r < num_rows; ++r) {
+    Real* const to = &dqkv_N3C(pair.first_row + first + r, column);
+#pragma omp simd
+    for (std::int64_t c = 0; c < width; ++c) to[c] = from_float<Real>(from[r * d + c]);
+  }
+}
+
+template <class Real>
+void Backward<Real>::run(Buffers<Real>& b, const Pair& pair) const {
+  if (pair.num_tokens == 0) return;
+  const std::int64_t t = padded(pair.num_tokens), d = padded_width<Real>(call.shape.head_width);
+  pack(b, pair);
+  paired<Real>(b.keys_TD, b.rows_TD, d, t, d);
+  for (std::int64_t first = 0; first < pair.num_tokens; first += kBlockRows) {
+    const Block block = block_at(first, pair, call.shape.causal);
+    make_scores(b, pair, block);
+    for (std::int64_t r = 0; r < block.num_rows; ++r) row(b, pair, block, r);
+    // Rows that only fill up the last pair add nothing.
+    const std::int64_t num_filled = padded(block.num_rows) - block.num_rows;
+    std::fill_n(b.masked_RT + block.num_rows * t, num_filled * t, 0.0F);
+    std::fill_n(b.dscores_RT + block.num_rows * t, num_filled * t, 0.0F);
+    add_block(b, pair, block);
+  }
+  store(b.dkeys_TD, pair, 1, 0, pair.num_tokens);
+  store(b.dvalues_TD, pair, 2, 0, pair.num_tokens);
+}
+
+}  // namespace
+}  // namespace attention_host
+
+template <class Real>
+void attention_backward(const Exec& exec, Tensor2<Real> dqkv_N3C, Tensor2<const Real> dout_NC,
+                        Tensor2<const Real> out_NC, Tensor2<const float> log_sum_NH,
+                        Tensor2<const Real> qkv_N3C, const Sequences& sequences,
+                        const AttentionShape& shape, const Dropout& dropout) {
+  using namespace attention_host;
+  const Backward<Real> backward{make_call(exec, qkv_N3C, sequences, shape, dropout), dqkv_N3C,
+                                dout_NC, out_NC, log_sum_NH};
+  for_each_pair<Buffers<Real>>(exec, "attention_backward", sequences, shape,
+                               [&](std::int64_t index, Buffers<Real>& buffers) {
+                                 backward.run(buffers, pair_of(backward.call, index));
+                               });
+  clear_padding(exec, dqkv_N3C, sequences);
+}
+
+template void attention_backward<float>(const Exec&, Tensor2<float>, Tensor2<const float>,
+                                        Tensor2<const float>, Tensor2<const float>,
+                                        Tensor2<const float>, const Sequences&,
+                                        const AttentionShape&, const Dropout&);
+template void attention_backward<bf16>(const Exec&, Tensor2<bf16>, Tensor2<const bf16>,
+                                       Tensor2<const bf16>, Tensor2<const float>,
+                                       Tensor2<const bf16>, const Sequences&, const AttentionShape&,
+                                       const Dropout&);
+
+}  // namespace polyphase

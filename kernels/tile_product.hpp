@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
+#include "kernels/bf16.hpp"
+
+// Products of operands small enough for the processor's caches, on the host: what attention
+// multiplies for one sequence and head. A product library spends longer on choosing code for such a
+// product than on the product.
+//
+// Operands are seen as 32-bit words that run along the summed dimension K: one float, or a pair of
+// bf16. Then both precisions share one loop, and a pair is what the bf16 dot-product instruction
+// takes.
+namespace polyphase::tile {
+
+#ifdef __AVX512F__
+inline constexpr int kLanes = 16;
+#else
+inline constexpr int kLanes = 8;
+#endif
+
+// Column counts of a product are multiples of this.
+inline constexpr std::int64_t kColumnMultiple = 16;
+
+using Vector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias)) = float;
+using VectorBits __attribute__((vector_size(4 * kLanes), aligned(4), may_alias)) = std::uint32_t;
+
+template <class Real>
+struct Words {
+  using Word = float;
+  static constexpr std::int64_t kElements = 1;
+  static void multiply_add(Vector& sum, Word a, Vector b) { sum += a * b; }
+};
+
+template <>
+struct Words<bf16> {
+  using Word = std::uint32_t;
+  static constexpr std::int64_t kElements = 2;
+  static void multiply_add(Vector& sum, Word a, Vector b) {
+#ifdef __AVX512BF16__
+    const auto pairs = [](__m512i bits) { return reinterpret_cast<__m512bh>(bits); };
+    sum = reinterpret_cast<Vector>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum),
+                                                    pairs(_mm512_set1_epi32(static_cast<int>(a))),
+                                                    pairs(reinterpret_cast<__m512i>(b))));
+#else
+    const auto bits = reinterpret_cast<VectorBits>(b);
+    const auto low = reinterpret_cast<Vector>(bits << 16);
+    const auto high = reinterpret_cast<Vector>(bits & 0xFFFF0000U);
+    sum += to_float(bf16{static_cast<std::uint16_t>(a)}) * low;
+    sum += to_float(bf16{static_cast<std::uint16_t>(a >> 16)}) * high;
+#endif
+  }
+};
+
+template <class Real>
+using Word = typename Words<Real>::Word;
+
+// The left operand: element (row, k) is at data[row * row_stride + k * k_stride], in words.
+template <class Real>
+struct Left {
+  const Word<Real>* data;
+  std::int64_t row_stride, k_stride;
+};
+
+// A block of kRows rows and kVectors vectors of columns, which stays in registers while k runs.
+template <class Real, int kRows, int kVectors>
+inline void tile(float* y, std::int64_t y_stride, Left<Real> a, const Word<Real>* b,
+                 std::int64_t b_stride, std::int64_t num_words, bool accumulate) {
+  Vector sum[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      sum[r][v] =
+          accumulate ? *reinterpret_cast<const Vector*>(y + r * y_stride + v * kLanes) : Vector{};
+    }
+  }
+  for (std::int64_t k = 0; k < num_words; ++k) {
+    Vector right[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      right[v] = *reinterpret_cast<const Vector*>(b + k * b_stride + v * kLanes);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      // Left operands are often written as bf16: a copy of bytes may read them as words.
+      Word<Real> left;
+      std::memcpy(&left, a.data + r * a.row_stride + k * a.k_stride, sizeof left);
+      for (int v = 0; v < kVectors; ++v) Words<Real>::multiply_add(sum[r][v], left, right[v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      *reinterpret_cast<Vector*>(y + r * y_stride + v * kLanes) = sum[r][v];
+    }
+  }
+}
+
+// Measured as the best of 4×4 to 12×2 on AVX-512: larger blocks spill registers.
+inline constexpr int kMaxRows = kLanes == 16 ? 8 : 4;
+inline constexpr int kMaxVectors = 2;
+
+template <class Real, int kVectors>
+void tile_column(float* y, std::int64_t y_stride, Left<Real> a, const Word<Real>* b,
+                 std::int64_t b_stride, std::int64_t num_rows, std::int64_t num_words,
+                 bool accumulate) {
+  const auto run = [&]<int kRows>(std::int64_t first) {
+    tile<Real, kRows, kVectors>(y + first * y_stride, y_stride,
+                                {a.data + first * a.row_stride, a.row_stride, a.k_stride}, b,
+                                b_stride, num_words, accumulate);
+  };
+  std::int64_t row = 0;
+  for (; row + kMaxRows <= num_rows; row += kMaxRows) run.template operator()<kMaxRows>(row);
+  for (; row + 4 <= num_rows; row += 4) run.template operator()<4>(row);
+  for (; row + 2 <= num_rows; row += 2) run.template operator()<2>(row);
+  if (row < num_rows) run.template operator()<1>(row);
+}
+
+// y = a · b, or y += a · b, in float32: num_rows × num_columns, summed over num_words words. Word
+// (k, column) of b is at b[k * b_stride + column]. num_columns is a multiple of kColumnMultiple.
+// Each element is one running sum over k, so its bits depend on nothing but its own row of a and
+// column of b.
+template <class Real>
+void product(float* y, std::int64_t y_stride, Left<Real> a, const Word<Real>* b,
+             std::int64_t b_stride, std::int64_t num_rows, std::int64_t num_columns,
+             std::int64_t num_words, bool accumulate = false) {
+  for (std::int64_t column = 0; column < num_columns; column += kMaxVectors * kLanes) {
+    const bool whole = num_columns - column >= kMaxVectors * kLanes;
+    const auto run = whole ? tile_column<Real, kMaxVectors> : tile_column<Real, 1>;
+    run(y + column, y_stride, a, b + column, b_stride, num_rows, num_words, accumulate);
+  }
+}
+
+}  // namespace polyphase::tile
