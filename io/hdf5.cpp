@@ -46,7 +46,8 @@ void fail_call(const std::filesystem::path& path, const char* tried) {
 
 Properties file_access(const std::filesystem::path& path) {
   Properties access(H5Pcreate(H5P_FILE_ACCESS), path, "make access properties");
-  check(H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110), path, "choose the format");
+  check(H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V110), path,
+        "choose the format");
   check(H5Pset_file_locking(access, false, true), path, "switch off file locks");
   check(H5Pset_alignment(access, 65536, 4096), path, "set the alignment");
   check(H5Pset_fclose_degree(access, H5F_CLOSE_STRONG), path, "set the way of closing");

@@ -66,9 +66,10 @@ using Type = Handle<H5Tclose>;
 using Attribute = Handle<H5Aclose>;
 using Properties = Handle<H5Pclose>;
 
-// Access properties that every open and create of ours uses: file format of 1.10 (so that a file
-// that was not closed is refused), no flock (which network file systems lack), datasets of 64 KiB
-// and more on pages.
+// Access properties that every open and create of ours uses: no flock (which network file systems
+// lack), datasets of 64 KiB and more on pages, and the oldest format, with what 1.10 adds where it
+// is needed (virtual datasets). The newer superblocks carry a checksum that does not hold in a copy
+// of a file in memory (seen in 1.10.8).
 Properties file_access(const std::filesystem::path& path);
 
 // Opens for reading. DataError when it is no HDF5 file or was cut short, SystemError when it can't

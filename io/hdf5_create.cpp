@@ -64,6 +64,7 @@ void add_dataset(hid_t file, const NewDataset& dataset, const std::filesystem::p
   check(H5Pset_layout(creation, H5D_CONTIGUOUS), path, "choose the layout");
   check(H5Pset_alloc_time(creation, H5D_ALLOC_TIME_LATE), path, "choose when to allocate");
   check(H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER), path, "choose not to fill");
+  check(H5Pset_obj_track_times(creation, false), path, "leave times out");
   Dataset made(H5Dcreate2(file, dataset.name.c_str(), stored_type(dataset.type), space, links,
                           creation, H5P_DEFAULT),
                path, "create a dataset");
@@ -198,6 +199,7 @@ std::int64_t write_virtual_file(const std::filesystem::path& path,
   const Properties links = with_groups(path);
   for (const auto& [name, dataset] : datasets) {
     const Properties creation(H5Pcreate(H5P_DATASET_CREATE), path, "make creation properties");
+    check(H5Pset_obj_track_times(creation, false), path, "leave times out");
     const Space whole = simple_space(dataset.shape, path);
     for (const VirtualSource& source : dataset.sources) {
       const Space part = simple_space(source.shape, path);
