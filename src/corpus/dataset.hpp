@@ -35,7 +35,7 @@ struct DatasetContents {
 // readers, whose caches are bounded. Calls may come from any thread, one at a time inside.
 class Dataset {
  public:
-  static constexpr std::size_t kMaxOpenShards = 64;
+  static constexpr std::size_t kMaxOpenShards = 32;  // of at most 4 MiB
 
   // Throws DataError when there are no samples.
   explicit Dataset(DatasetContents contents);

@@ -139,6 +139,16 @@ void SampleMaker::make_pair(std::int64_t sample, std::uint64_t global_sample, Sa
   result.truncated = pair.truncated;
 }
 
+std::int32_t SampleMaker::checked_label(std::int64_t sample, std::int32_t label,
+                                        std::int32_t lowest) const {
+  const auto num_labels = static_cast<std::int32_t>(dataset_.label_names().size());
+  if (label < lowest || label >= num_labels) {
+    fail<DataError>("{}: sample {} has label {}, but the corpus has {} labels; prepare it again",
+                    dataset_.name(), sample, label, num_labels);
+  }
+  return label;
+}
+
 void SampleMaker::make_classification(std::int64_t sample, Sample& result) {
   dataset_.read_document(sample, text_);
   const auto num_texts = static_cast<std::int64_t>(text_.sentence_starts.size()) - 1;
@@ -156,7 +166,7 @@ void SampleMaker::make_classification(std::int64_t sample, Sample& result) {
     append(text_, border, second, 1, result);
     append(kSeparatorToken, 1, result);
   }
-  result.sequence_label = text_.label;
+  result.sequence_label = checked_label(sample, text_.label, 0);
   result.truncated = first + second < end;
 }
 
@@ -167,7 +177,9 @@ void SampleMaker::make_tagging(std::int64_t sample, Sample& result) {
   append(text_, 0, count, 0, result);
   append(kSeparatorToken, 0, result);
   result.token_labels.assign(result.tokens.size(), -1);
-  std::copy_n(text_.token_labels.begin(), count, result.token_labels.begin() + 1);
+  for (std::int64_t i = 0; i < count; ++i) {
+    result.token_labels[i + 1] = checked_label(sample, text_.token_labels.at(i), -1);
+  }
   result.truncated = count < end;
 }
 

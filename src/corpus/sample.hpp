@@ -66,6 +66,8 @@ class SampleMaker {
   void make_tagging(std::int64_t sample, Sample& result);
   void append_text(const TextRange& range, std::int32_t segment, Sample& result);
 
+  std::int32_t checked_label(std::int64_t sample, std::int32_t label, std::int32_t lowest) const;
+
   Dataset& dataset_;
   SampleSettings settings_;
   std::uint64_t mask_key_, pair_key_;

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "corpus/masking.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "corpus/special_tokens.hpp"
+
+namespace polyphase {
+namespace {
+
+using Tokens = std::vector<std::int32_t>;
+
+constexpr std::int64_t kVocabSize = 105;  // 100 that are not special
+
+// Within four and a half standard deviations of a binomial count: a fair draw fails once in
+// 150,000.
+void expect_binomial(std::int64_t count, std::int64_t trials, double chance) {
+  const double expected = static_cast<double>(trials) * chance;
+  EXPECT_NEAR(static_cast<double>(count), expected, 4.5 * std::sqrt(expected * (1 - chance)));
+}
+
+TEST(Masking, SharesAreThoseOfBert) {
+  std::int64_t num_masks = 0, num_kept = 0, num_random = 0, num_chosen = 0, num_tokens = 0;
+  std::vector<int> drawn(kVocabSize, 0);
+  MaskedTokens masked;
+  for (std::uint64_t sample = 0; sample < 20000; ++sample) {
+    Tokens tokens = {kClassToken};
+    for (int i = 0; i < 13; ++i) tokens.push_back(50);
+    tokens.push_back(kSeparatorToken);
+    Draws draws(77, sample);
+    draw_masks(tokens, 0.15, kVocabSize, draws, masked);
+    num_tokens += 13;
+    num_chosen += static_cast<std::int64_t>(masked.positions.size());
+    for (const std::int32_t position : masked.positions) {
+      const std::int32_t token = tokens[position];
+      if (token == kMaskToken) {
+        ++num_masks;
+      } else if (token == 50) {
+        ++num_kept;
+      } else {
+        ++num_random;
+        ASSERT_GE(token, kNumSpecialTokens);
+        ASSERT_LT(token, kVocabSize);
+        ++drawn[token];
+      }
+    }
+  }
+  // 1 or 2 of 13: less scattered than a binomial count.
+  expect_binomial(num_chosen, num_tokens, 0.15);
+  expect_binomial(num_masks, num_chosen, 0.8);
+  expect_binomial(num_kept, num_chosen, 0.1 + 0.1 / 100);  // a random token may be the true one
+  double chi_square = 0;
+  const double expected = static_cast<double>(num_random) / 99;
+  for (std::int32_t token = kNumSpecialTokens; token < kVocabSize; ++token) {
+    if (token != 50) chi_square += (drawn[token] - expected) * (drawn[token] - expected) / expected;
+  }
+  EXPECT_LT(chi_square, 147.0);  // 98 degrees of freedom: 0.999 quantile
+}
+
+TEST(Masking, EveryPositionIsChosenEquallyOften) {
+  std::vector<int> counts(10, 0);
+  MaskedTokens masked;
+  for (std::uint64_t sample = 0; sample < 20000; ++sample) {
+    Tokens tokens(10, 50);
+    Draws draws(78, sample);
+    draw_masks(tokens, 0.3, kVocabSize, draws, masked);
+    ASSERT_EQ(masked.positions.size(), 3U);
+    for (const std::int32_t position : masked.positions) ++counts[position];
+  }
+  for (const int count : counts) expect_binomial(count, 20000, 0.3);
+}
+
+TEST(Masking, SpecialTokensAreNeverChosenAndTheRestIsUntouched) {
+  MaskedTokens masked;
+  for (std::uint64_t sample = 0; sample < 200; ++sample) {
+    const Tokens before = {2, 10, 1, 11, 12, 3, 13, 14, 3};
+    Tokens after = before;
+    Draws draws(79, sample);
+    draw_masks(after, 0.5, kVocabSize, draws, masked);
+    ASSERT_EQ(masked.positions.size(), masked.labels.size());
+    ASSERT_GE(masked.positions.size(), 2U);
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const bool chosen =
+          next < masked.positions.size() && masked.positions[next] == static_cast<std::int32_t>(i);
+      if (chosen) {
+        EXPECT_GE(before[i], kNumSpecialTokens);
+        EXPECT_EQ(masked.labels[next++], before[i]);
+      } else {
+        EXPECT_EQ(after[i], before[i]);
+      }
+    }
+    EXPECT_EQ(next, masked.positions.size());
+  }
+}
+
+TEST(Masking, AtLeastOneTokenIsChosenWhereThereIsAny) {
+  MaskedTokens masked;
+  for (std::uint64_t sample = 0; sample < 50; ++sample) {
+    Tokens one = {2, 10, 3}, none = {2, 1, 3};
+    Draws draws(80, sample);
+    draw_masks(one, 0.15, kVocabSize, draws, masked);
+    EXPECT_EQ(masked.positions, (Tokens{1}));
+    draw_masks(none, 0.15, kVocabSize, draws, masked);
+    EXPECT_TRUE(masked.positions.empty());
+    EXPECT_EQ(none, (Tokens{2, 1, 3}));
+  }
+}
+
+}  // namespace
+}  // namespace polyphase
