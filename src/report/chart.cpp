@@ -71,9 +71,15 @@ Frame frame_of(const Chart& chart) {
   return frame;
 }
 
+// As short as a round number can be: 0.00075 → "7.5e-4", 1500 → "1.5k".
 std::string tick_text(double value) {
-  if (std::abs(value) >= 1000) return quantity_text(value);
-  return fmt::format("{:.6g}", std::abs(value) < 1e-15 ? 0.0 : value);
+  const double size = std::abs(value);
+  if (size < 1e-15) return "0";
+  if (size >= 1e6) return fmt::format("{:.4g}M", value / 1e6);
+  if (size >= 1e3) return fmt::format("{:.4g}k", value / 1e3);
+  if (size >= 0.01) return fmt::format("{:.4g}", value);
+  const double exponent = std::floor(std::log10(size) + 1e-9);
+  return fmt::format("{:.3g}e{:.0f}", value / std::pow(10.0, exponent), exponent);
 }
 
 std::string axes_svg(const Chart& chart, const Frame& frame) {
@@ -88,7 +94,7 @@ std::string axes_svg(const Chart& chart, const Frame& frame) {
         "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
         frame.left - 7, y + 3.8, tick_text(tick));
   }
-  const int wanted = std::clamp(static_cast<int>((frame.right - frame.left) / 90), 3, 10);
+  const int wanted = std::clamp(static_cast<int>((frame.right - frame.left) / 72), 3, 12);
   for (const double tick : axis_ticks(frame.x.low, frame.x.high, wanted)) {
     const double x = frame.at_x(tick);
     if (x > frame.right + 0.5) continue;

@@ -61,7 +61,23 @@ std::string quantity_text(double value) {
   return fmt::format("{:.{}f}{}", value, decimals, kMagnitudes[magnitude]);
 }
 
-std::string value_text(double value) { return fmt::format("{:.4g}", value); }
+std::string value_text(double value) {
+  if (std::abs(value) >= 1000) return quantity_text(value);
+  if (!std::isfinite(value) || value == std::floor(value))
+    return fmt::format("{:.{}f}", value, std::isfinite(value) ? 1 : 0);
+  return fmt::format("{:#.4g}", value);
+}
+
+std::string count_text(std::int64_t count) {
+  const std::string digits = std::to_string(count);
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    const bool group = (digits.size() - i) % 3 == 0 && i > 0 && digits[i - 1] != '-';
+    if (group) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
 
 std::size_t width_of(const std::string& text) {
   std::size_t width = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 namespace polyphase::report {
@@ -11,9 +12,11 @@ std::string duration_text(double seconds);
 // Three digits and a magnitude: 1234567 → "1.23 M", 6694 → "6.69 k", 42 → "42"; "–" for what is not
 // finite.
 std::string quantity_text(double value);
-// At most four significant digits, as a loss or an accuracy is read: 4.4386 → "4.439"; "nan" for
+// Four significant digits, as a loss or an accuracy is read: 4.4386 → "4.439", 2 → "2.0"; "nan" for
 // not-a-number.
 std::string value_text(double value);
+// 1234567 → "1,234,567".
+std::string count_text(std::int64_t count);
 
 // Characters of UTF-8 text, each taken as one column wide.
 std::size_t width_of(const std::string& text);

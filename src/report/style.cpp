@@ -52,10 +52,10 @@ td { border-top: 1px solid var(--line); }
 .metric { display: flex; justify-content: space-between; gap: 12px; font-variant-numeric: tabular-nums; }
 .metric span { color: var(--soft); }
 .gains { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 16px; }
-.gain { display: grid; grid-template-columns: minmax(90px, 38%) 1fr 52px; gap: 4px 12px; align-items: center; margin-top: 12px; font-size: 14px; }
+.gain { display: grid; grid-template-columns: minmax(90px, 38%) 1fr auto; gap: 4px 12px; align-items: center; margin-top: 12px; font-size: 14px; }
 .gain small { display: block; color: var(--soft); font-size: 12px; }
 .gain div { overflow-wrap: anywhere; line-height: 1.3; }
-.gain b { text-align: right; font-weight: 600; font-variant-numeric: tabular-nums; }
+.gain b { text-align: right; white-space: nowrap; min-width: 56px; font-weight: 600; font-variant-numeric: tabular-nums; }
 .track { height: 12px; border-radius: 3px; background: var(--grid); }
 .track i { display: block; height: 100%; border-radius: 3px; background: var(--accent); opacity: 0.55; }
 .best .track i { opacity: 1; }
@@ -90,6 +90,7 @@ footer { margin-top: 44px; color: var(--soft); font-size: 13px; overflow-wrap: a
   main { padding: 24px 14px 40px; }
   h1 { font-size: 25px; }
   .facts { grid-template-columns: 1fr 1fr; }
+  .fact:last-child:nth-child(odd) { grid-column: 1 / -1; }
   .fact b { font-size: 21px; }
   .card { padding: 14px; }
   .wide { display: none; } .narrow { display: block; }

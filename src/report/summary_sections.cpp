@@ -112,7 +112,7 @@ std::string facts_section(const RunState& run) {
   std::string html = "<div class=\"facts\">\n";
   html += fact(fmt::format("{} of {}", done, run.phases.size()), "phases done");
   html += fact(duration_text(seconds), seconds < 3600 ? "training, min:s" : "training, h:min:s");
-  html += fact(quantity_text(sum(&PhaseState::step)), "optimizer steps");
+  html += fact(count_text(static_cast<std::int64_t>(sum(&PhaseState::step))), "optimizer steps");
   html += fact(quantity_text(tokens), "tokens trained on");
   if (seconds > 0) html += fact(quantity_text(tokens / seconds), "tokens per second");
   return html + "</div>\n";
@@ -127,9 +127,10 @@ std::string table_section(const RunState& run) {
       "<th>validation</th><th>test</th></tr>\n";
   for (const PhaseState& phase : run.phases) {
     const bool began = phase.step > 0;
-    std::string steps = phase.step == phase.total_steps
-                            ? std::to_string(phase.step)
-                            : fmt::format("{} / {}", phase.step, phase.total_steps);
+    std::string steps =
+        phase.step == phase.total_steps
+            ? count_text(phase.step)
+            : fmt::format("{} / {}", count_text(phase.step), count_text(phase.total_steps));
     html += fmt::format(
         "<tr><td><b>{}</b></td><td>{}</td><td>{}</td><td>{}</td><td class=\"number\">{}</td><td "
         "class=\"number\">{}</td>"
