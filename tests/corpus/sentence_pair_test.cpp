@@ -91,7 +91,9 @@ TEST_F(SentencePairTest, NeitherLengthsNorCutsGiveTheLabelAway) {
   const auto dataset = make(DatasetKind::kText, documents);
   std::map<std::int32_t, bool> begins_sentence;
   for (const TestDocument& document : documents) {
-    for (const auto& sentence : document.sentences) begins_sentence[sentence.front()] = true;
+    for (const auto& sentence : document.sentences) {
+      begins_sentence[sentence.front()] = begins_sentence[sentence.back() + 1] = true;
+    }
   }
   constexpr int kNumFacts = 4;
   std::array<std::array<double, kNumFacts>, 2> sums{}, squares{};
@@ -104,7 +106,7 @@ TEST_F(SentencePairTest, NeitherLengthsNorCutsGiveTheLabelAway) {
     const std::array<double, kNumFacts> facts = {static_cast<double>(texts.a.size()),
                                                  static_cast<double>(texts.b.size()),
                                                  a_is_cut ? 1.0 : 0.0, b_is_cut ? 1.0 : 0.0};
-    EXPECT_EQ(a_is_cut, b_is_cut);
+    ASSERT_EQ(a_is_cut, b_is_cut);
     ++counts[texts.label];
     for (int f = 0; f < kNumFacts; ++f) {
       sums[texts.label][f] += facts[f];
