@@ -67,10 +67,6 @@ std::optional<double> to_seconds(const Node& node) {
   return total;
 }
 
-Range any_number() {
-  return {"", [](double) { return true; }};
-}
-
 Range positive() {
   return {"greater than 0", [](double x) { return x > 0; }};
 }

@@ -23,7 +23,7 @@ bool is_safe_name(const std::string& name) {
 }
 
 std::string with_range(const std::string& what, const Range& range) {
-  return range.words.empty() ? what : what + " " + range.words;
+  return what + " " + range.words;
 }
 
 }  // namespace

@@ -16,10 +16,9 @@ namespace polyphase::recipe {
 
 // What a number must be, in a form that can be told to a person.
 struct Range {
-  std::string words;  // "at least 1"; empty: any
+  std::string words;  // "of at least 1"
   std::function<bool(double)> holds;
 };
-Range any_number();
 Range positive();                       // > 0
 Range at_least(std::int64_t smallest);  // ≥ smallest
 Range fraction();                       // in [0, 1]
