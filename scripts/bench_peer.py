@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Times whole training steps of a PyTorch encoder, as the peer that scripts/bench compares with.
+
+A step is forward, backward, clipping at norm 1.0 and fused AdamW, on random tokens, with dropout 0 and a masked-LM head
+(transform, norm, tied decoder) on 15 % of the positions. Every combination runs in a process of its own and prints one
+line of JSON: shape, precision, mode, tokens/s (median over the steps after the warm-up), the milliseconds of a step, and
+the peak memory of one process in MiB.
+
+Usage: VENV/bin/python scripts/bench_peer.py [--shape …] [--precision …] [--mode …] [--steps N] [--warmup N] [--threads N]
+"""
+
+import argparse
+import json
+import os
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+SHAPES = {
+    "encoder-4-256": {"layers": 4, "width": 256, "heads": 4, "vocabulary": 8192, "sequences": 32, "tokens": 128},
+    "bert-base": {"layers": 12, "width": 768, "heads": 12, "vocabulary": 30522, "sequences": 8, "tokens": 128},
+}
+PRECISIONS = ("f32", "bf16")
+MODES = ("eager", "compiled", "ddp")
+MASKED_FRACTION = 0.15
+DDP_PROCESSES = 2
+
+
+def make_model(shape):
+    import torch
+    import torch.nn.functional as functional
+    from torch import nn
+
+    width, heads = shape["width"], shape["heads"]
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query_key_value = nn.Linear(width, 3 * width)
+            self.output = nn.Linear(width, width)
+            self.attention_norm = nn.LayerNorm(width, eps=1e-12)
+            self.feed_in = nn.Linear(width, 4 * width)
+            self.feed_out = nn.Linear(4 * width, width)
+            self.feed_norm = nn.LayerNorm(width, eps=1e-12)
+
+        def forward(self, x):
+            batch, tokens, _ = x.shape
+            qkv = self.query_key_value(x).view(batch, tokens, 3, heads, width // heads)
+            query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+            mixed = functional.scaled_dot_product_attention(query, key, value)
+            mixed = mixed.transpose(1, 2).reshape(batch, tokens, width)
+            x = self.attention_norm(x + self.output(mixed))
+            return self.feed_norm(x + self.feed_out(functional.gelu(self.feed_in(x))))
+
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token = nn.Embedding(shape["vocabulary"], width)
+            self.position = nn.Embedding(shape["tokens"], width)
+            self.segment = nn.Embedding(2, width)
+            self.norm = nn.LayerNorm(width, eps=1e-12)
+            self.blocks = nn.ModuleList(Block() for _ in range(shape["layers"]))
+            self.transform = nn.Linear(width, width)
+            self.transform_norm = nn.LayerNorm(width, eps=1e-12)
+            self.decoder_bias = nn.Parameter(torch.zeros(shape["vocabulary"]))
+            for parameter in self.parameters():
+                if parameter.dim() == 2:
+                    nn.init.normal_(parameter, std=0.02)
+
+        def forward(self, tokens, segments, masked_rows, labels):
+            positions = torch.arange(tokens.shape[1])
+            x = self.norm(self.token(tokens) + self.position(positions) + self.segment(segments))
+            for block in self.blocks:
+                x = block(x)
+            x = x.reshape(-1, width)[masked_rows]
+            x = self.transform_norm(functional.gelu(self.transform(x)))
+            logits = functional.linear(x, self.token.weight, self.decoder_bias)
+            return functional.cross_entropy(logits.float(), labels)
+
+    return Encoder()
+
+
+def make_batches(shape, sequences, count, rank):
+    import torch
+
+    generator = torch.Generator().manual_seed(100 + rank)
+    rows = sequences * shape["tokens"]
+    masked = int(MASKED_FRACTION * rows)
+    batches = []
+    for _ in range(count):
+        size = (sequences, shape["tokens"])
+        batches.append((torch.randint(shape["vocabulary"], size, generator=generator),
+                        (torch.arange(shape["tokens"]) >= shape["tokens"] // 2).long().expand(size).contiguous(),
+                        torch.randperm(rows, generator=generator)[:masked].sort().values,
+                        torch.randint(shape["vocabulary"], (masked,), generator=generator)))
+    return batches
+
+
+def time_steps(arguments, rank, processes):
+    """Median seconds of a step on this process."""
+    import torch
+
+    torch.set_num_threads(1 if processes > 1 else arguments.threads)
+    torch.manual_seed(1)
+    shape = SHAPES[arguments.shape[0]]
+    model = make_model(shape)
+    step_model = model
+    if processes > 1:
+        step_model = torch.nn.parallel.DistributedDataParallel(model)
+    if arguments.mode[0] == "compiled":
+        step_model = torch.compile(model)
+    decayed = [p for p in model.parameters() if p.dim() == 2]
+    others = [p for p in model.parameters() if p.dim() != 2]
+    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}],
+                                  lr=1e-4, fused=True)
+    batches = make_batches(shape, shape["sequences"] // processes, 4, rank)
+    bf16 = arguments.precision[0] == "bf16"
+    seconds = []
+    for step in range(arguments.warmup + arguments.steps):
+        started = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            loss = step_model(*batches[step % len(batches)])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if step >= arguments.warmup:
+            seconds.append(time.perf_counter() - started)
+    if not torch.isfinite(loss):
+        sys.exit("the peer's loss is not a finite number; its timings mean nothing")
+    return statistics.median(seconds)
+
+
+def run_worker(arguments):
+    """One process of one combination; rank 0 prints the result."""
+    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        import torch.distributed
+
+        torch.distributed.init_process_group("gloo")
+    seconds = time_steps(arguments, rank, processes)
+    if processes > 1:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+    if rank == 0:
+        shape = SHAPES[arguments.shape[0]]
+        tokens = shape["sequences"] * shape["tokens"]
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(json.dumps({"shape": arguments.shape[0], "precision": arguments.precision[0], "mode": arguments.mode[0],
+                          "tokens_per_second": round(tokens / seconds, 1), "step_milliseconds": round(1000 * seconds, 2),
+                          "peak_memory_mib": round(peak_kib / 1024)}), flush=True)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def run_combination(arguments, shape, precision, mode):
+    """Starts the processes of a combination and waits for them; true when all went well."""
+    command = [sys.executable, os.path.abspath(__file__), "--worker", "--shape", shape, "--precision", precision,
+               "--mode", mode, "--steps", str(arguments.steps), "--warmup", str(arguments.warmup),
+               "--threads", str(arguments.threads)]
+    processes = DDP_PROCESSES if mode == "ddp" else 1
+    threads = 1 if mode == "ddp" else arguments.threads
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()),
+                       WORLD_SIZE=str(processes))
+    started = [subprocess.Popen(command, env=dict(environment, RANK=str(rank), LOCAL_RANK=str(rank)))
+               for rank in range(processes)]
+    ok = True
+    for process in started:
+        if process.wait() != 0:
+            ok = False
+            for other in started:  # a lone survivor would wait for its partner for half an hour
+                other.terminate()
+    return ok
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description="Times training steps of a PyTorch encoder.")
+    parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
+    parser.add_argument("--mode", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--steps", type=int, default=7, help="steps that are timed")
+    parser.add_argument("--warmup", type=int, default=3, help="steps before them")
+    parser.add_argument("--threads", type=int, default=2, help="threads of one process (ddp: two processes of one)")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    if arguments.worker:
+        run_worker(arguments)
+        return
+    failed = [f"{shape} {precision} {mode}" for shape in arguments.shape for precision in arguments.precision
+              for mode in arguments.mode if not run_combination(arguments, shape, precision, mode)]
+    if failed:
+        sys.exit("failed: " + ", ".join(failed))
+
+
+if __name__ == "__main__":
+    main()
