@@ -89,7 +89,8 @@ class Checks {
     if (has(path + ".files") && has(path + ".train")) {
       fault(path + ".train", "files and train mean the same for text; remove one");
     }
-    if (corpus.train.empty() && !has(path + ".files") && has(path + ".kind")) {
+    if (corpus.train.empty() && corpus.files.empty() && !has(path + ".files") &&
+        has(path + ".kind")) {
       fault(path, "{} lacks the key \"{}\": the files to train on", path,
             corpus.kind == CorpusKind::kText ? "files" : "train");
     }

@@ -21,8 +21,8 @@ void fill_defaults(Recipe& recipe, const std::string& folder) {
   if (recipe.folder.empty()) recipe.folder = folder;
   for (Corpus& corpus : recipe.corpora) {
     if (corpus.kind != CorpusKind::kText) continue;
-    if (corpus.train.empty()) corpus.train = corpus.files;
-    corpus.files = corpus.train;
+    if (corpus.files.empty()) corpus.files = corpus.train;
+    corpus.train.clear();
   }
 }
 

@@ -58,8 +58,9 @@ void for_each_file(AnyRecipe& recipe, const Visit& visit) {
   if (!recipe.tokenizer.model.empty()) visit("tokenizer.model", recipe.tokenizer.model);
   for (auto& corpus : recipe.corpora) {
     const std::string path = "corpora." + corpus.name;
-    const bool as_files = recipe.places.count(path + ".files") > 0;
-    visit_all(path + (as_files ? ".files" : ".train"), corpus.train);
+    const bool as_train = recipe.places.count(path + ".train") > 0;
+    visit_all(path + (as_train ? ".train" : ".files"), corpus.files);
+    visit_all(path + ".train", corpus.train);
     visit_all(path + ".valid", corpus.valid);
     visit_all(path + ".test", corpus.test);
   }
@@ -94,9 +95,6 @@ void resolve(Recipe& recipe) {
   for_each_file(absolute, [&recipe](const std::string&, std::string& file) {
     file = absolute_path(recipe, file);
   });
-  for (Corpus& corpus : absolute.corpora) {
-    if (corpus.kind == CorpusKind::kText) corpus.files = corpus.train;
-  }
   recipe = std::move(absolute);
 }
 

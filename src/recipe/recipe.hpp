@@ -21,8 +21,8 @@ enum class TokenizerKind { kUnigram, kBpe, kWord, kChar };
 struct Tokenizer {
   TokenizerKind kind = TokenizerKind::kUnigram;
   std::int64_t vocab_size = 8192;  // pieces, special ones among them
-  std::vector<std::string>
-      corpora;  // names of the corpora it is trained on; empty: all text corpora, else all
+  // Names of the corpora it is trained on; empty: all text corpora, else all.
+  std::vector<std::string> corpora;
   bool lowercase = false;
   std::string model;  // an existing SentencePiece model instead of training one
 };
@@ -35,14 +35,12 @@ struct Corpus {
   // Text: blank line between documents, one sentence a line. `files` is the training part; valid
   // and test may be given, else the last `valid_fraction` of the documents (chosen by a hash of the
   // document) is the validation part.
-  std::vector<std::string>
-      files;  // text: after load the same list as train, whichever was written; else empty
+  std::vector<std::string> files;  // text; written as train, it is moved here
   std::vector<std::string> train, valid, test;
   double valid_fraction = 0.01;  // of a text corpus without valid files; whole documents
   // Classification: TSV, text<TAB>label or text<TAB>text<TAB>label. Tagging: CoNLL, token<TAB>tag a
   // line, blank line between sentences; the label set is the training part's.
-  std::int64_t max_train_samples =
-      0;  // 0: all; else a keyed choice of that many ("few labels, as in life")
+  std::int64_t max_train_samples = 0;  // 0: all; else a keyed choice of that many
 };
 
 enum class Family { kBert };
@@ -64,8 +62,8 @@ struct Model {
 };
 
 struct Parallel {
-  std::int64_t tensor =
-      1;  // ranks that share one copy of the model; all other ranks are data parallel
+  // Ranks that share one copy of the model; all other ranks are data parallel.
+  std::int64_t tensor = 1;
 };
 
 enum class Precision { kF32, kBf16 };
@@ -80,13 +78,13 @@ struct Task {
 
 struct Batch {
   std::int64_t sequences = 32;  // of a step, whole job
-  std::int64_t micro_batch =
-      0;  // of one forward pass on one rank; 0: micro_batch_of() in load.hpp chooses
+  // Of one forward pass on one rank; 0: micro_batch_of() in load.hpp chooses.
+  std::int64_t micro_batch = 0;
 };
 
 struct Schedule {
-  std::string kind =
-      "linear";  // constant, linear, cosine: after the warm-up, to final_fraction at the last step
+  // Constant, linear, cosine: after the warm-up, to final_fraction at the last step.
+  std::string kind = "linear";
   std::int64_t warmup_steps = 0;
   double final_fraction = 0.0;
 };
@@ -112,8 +110,8 @@ struct Stop {  // exactly one of steps and epochs
 };
 
 struct Evaluate {
-  std::int64_t every_steps =
-      0;  // 0: at the end of each epoch, or ten times in a phase counted in steps
+  // 0: at the end of each epoch, or ten times in a phase counted in steps.
+  std::int64_t every_steps = 0;
   std::int64_t max_samples = 0;  // of the validation part; 0: all
 };
 
@@ -130,8 +128,8 @@ struct Phase {
   double mask_fraction = 0.15;  // of tokens, masked language model
   std::optional<double> dropout, attention_dropout;
   std::optional<std::int64_t> max_tokens;  // of a sequence in this phase; at most model.max_tokens
-  std::int64_t max_train_samples =
-      0;  // 0: all; else a keyed choice of that many of the training part
+  // 0: all; else a keyed choice of that many of the training part.
+  std::int64_t max_train_samples = 0;
 };
 
 struct Limits {
@@ -151,8 +149,8 @@ struct Recipe {
   Precision precision = Precision::kF32;
   Limits limits;
   std::vector<Phase> phases;  // in the order of the recipe
-  std::map<std::string, std::string>
-      places;  // key path → file:line:column, for messages only; never compared or written
+  // Key path → file:line:column, for messages only; never compared or written.
+  std::map<std::string, std::string> places;
 };
 
 }  // namespace polyphase::recipe

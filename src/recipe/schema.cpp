@@ -30,10 +30,7 @@ static void describe(Section& section, Corpus& corpus) {
                   {"classification", CorpusKind::kClassification},
                   {"tagging", CorpusKind::kTagging}});
   section.value("files", corpus.files);
-  // After loading, a text corpus has the same list in both fields.
-  const bool in_files = section.writing() && corpus.kind == CorpusKind::kText;
-  std::vector<std::string> unwritten;
-  section.value("train", in_files ? unwritten : corpus.train);
+  section.value("train", corpus.train);
   section.value("valid", corpus.valid);
   section.value("test", corpus.test);
   section.value("valid_fraction", corpus.valid_fraction, fraction_below_one());

@@ -86,7 +86,7 @@ TEST_F(RecipeFiles, ResolveMakesEveryPathAbsolute) {
   Recipe recipe = load(path("r.yaml"));
   resolve(recipe);
   EXPECT_EQ(recipe.corpora[0].files, (std::vector<std::string>{path("a.txt"), path("b.txt")}));
-  EXPECT_EQ(recipe.corpora[0].train, recipe.corpora[0].files);
+  EXPECT_EQ(recipe.corpora[2].train, std::vector<std::string>{path("t.tsv")});
   EXPECT_EQ(recipe.corpora[2].test, std::vector<std::string>{path("x.tsv")});
 }
 
