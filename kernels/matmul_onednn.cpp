@@ -109,7 +109,7 @@ std::optional<Product>& cached(const ProductKey& key) {
 }
 
 template <class T>
-void bind(DnnlMemory& memory, const T* address) {
+void set_address(DnnlMemory& memory, const T* address) {
   memory.set_data_handle(const_cast<void*>(static_cast<const void*>(address)));
 }
 
@@ -159,11 +159,11 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
   const auto scratch =
       exec.arena->take1<std::byte>(static_cast<std::int64_t>(product->scratch_bytes));
   if (exec.counting()) return;
-  bind(product->a, a.data());
-  bind(product->b, b.data());
-  bind(product->y, y_MN.data());
-  if (key.bias) bind(product->bias, bias_N.data());
-  if (product->scratch_bytes > 0) bind(product->scratch, scratch.data());
+  set_address(product->a, a.data());
+  set_address(product->b, b.data());
+  set_address(product->y, y_MN.data());
+  if (key.bias) set_address(product->bias, bias_N.data());
+  if (product->scratch_bytes > 0) set_address(product->scratch, scratch.data());
   execute(*product, key);
 }
 
