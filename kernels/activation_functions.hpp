@@ -18,7 +18,8 @@ struct Gelu {
   KOKKOS_INLINE_FUNCTION static ValueAndSlope both(float x) {
     constexpr float kRootHalf = 0.70710678F, kDensityAtZero = 0.39894228F;
     const float z = (x < 0.0F ? -x : x) * kRootHalf;
-    const float bell = fast_exp(-z * z);
+    // A NaN may become any number here, and is one again when multiplied by x.
+    const float bell = fast_exp_inside(-z * z < -87.0F ? -87.0F : -z * z);
     const float t = 1.0F / (1.0F + 0.3275911F * z);
     const float series =
         ((((1.061405429F * t - 1.453152027F) * t + 1.421413741F) * t - 0.284496736F) * t +
@@ -37,7 +38,8 @@ struct GeluTanh {
     constexpr float kTwoRoots = 1.59576912F, kCubic = 0.044715F;
     const float twice_u = kTwoRoots * x * (1.0F + kCubic * x * x);
     const float twice_slope = kTwoRoots * (1.0F + 3.0F * kCubic * x * x);
-    const float share = 1.0F / (1.0F + fast_exp(-twice_u));
+    const float exponent = -twice_u < -80.0F ? -80.0F : (-twice_u > 80.0F ? 80.0F : -twice_u);
+    const float share = 1.0F / (1.0F + fast_exp_inside(exponent));
     return {x * share, share + x * share * (1.0F - share) * twice_slope};
   }
   KOKKOS_INLINE_FUNCTION static float value(float x) { return both(x).value; }

@@ -40,6 +40,29 @@ KOKKOS_INLINE_FUNCTION void dropout_scale8(std::uint64_t key, std::uint64_t row_
   }
 }
 
+// philox() with each 32-bit word in a 64-bit lane, whose upper half may hold anything: a
+// multiplication then leaves both halves of its product where the next round wants them, which is
+// what vector registers like.
+inline PhiloxWords philox_in_wide_lanes(std::uint64_t key, std::uint64_t counter_low,
+                                        std::uint64_t counter_high) {
+  constexpr std::uint64_t kWord = 0xFFFFFFFFU;
+  std::uint64_t x0 = counter_low, x1 = counter_low >> 32;
+  std::uint64_t x2 = counter_high, x3 = counter_high >> 32;
+  std::uint64_t k0 = key & kWord, k1 = key >> 32;
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t p0 = (x0 & kWord) * 0xD2511F53U;
+    const std::uint64_t p1 = (x2 & kWord) * 0xCD9E8D57U;
+    x0 = (p1 >> 32) ^ x1 ^ k0;
+    x1 = p1;
+    x2 = (p0 >> 32) ^ x3 ^ k1;
+    x3 = p0;
+    k0 = (k0 + 0x9E3779B9U) & kWord;
+    k1 = (k1 + 0xBB67AE85U) & kWord;
+  }
+  return {{static_cast<std::uint32_t>(x0), static_cast<std::uint32_t>(x1),
+           static_cast<std::uint32_t>(x2), static_cast<std::uint32_t>(x3)}};
+}
+
 // The same for blocks [first_block, first_block + num_blocks) of one row, on the host: many
 // counters at once fill the vector registers. out has 8 · num_blocks values.
 inline void dropout_scale_row(std::uint64_t key, std::uint64_t row_id, std::uint64_t first_block,
@@ -51,7 +74,7 @@ inline void dropout_scale_row(std::uint64_t key, std::uint64_t row_id, std::uint
     std::uint32_t words[4 * kChunk];
 #pragma omp simd
     for (std::int64_t i = 0; i < kChunk; ++i) {
-      const PhiloxWords drawn = philox(key, row_id, first_block + begin + i);
+      const PhiloxWords drawn = philox_in_wide_lanes(key, row_id, first_block + begin + i);
       for (int k = 0; k < 4; ++k) words[4 * i + k] = drawn.word[k];
     }
     std::uint16_t lanes[8 * kChunk];

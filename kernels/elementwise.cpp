@@ -57,7 +57,7 @@ double sum_over_blocks(const Exec& exec, Tensor1<const float> x, const Term& ter
         const float* values = x.data() + begin;
         partial(row.index()) =
             row.template sum<double>(smaller(kElementsPerSum, num_elements - begin),
-                                     [&](std::int64_t i) { return term(values[i]); });
+                                     [=](std::int64_t i) { return term(values[i]); });
       });
   std::vector<double> parts(num_blocks);
   copy_to_host<double>(exec, parts.data(), partial);

@@ -51,14 +51,14 @@ void embedding_backward(const Exec& exec, Tensor2<float> dtable_VC, Tensor2<cons
                         const DeviceRowGroups& groups, std::int64_t first_id) {
   const std::int64_t num_columns = dtable_VC.extent(1), num_ids = dtable_VC.extent(0);
   const std::int64_t num_chunks = divide_up(num_columns, kColumnsPerChunk);
-  const std::int64_t num_groups = groups.ids_U.extent(0);
   for_rows(
-      exec, num_groups * num_chunks, KOKKOS_LAMBDA(const Row& row) {
-        // Chunks of one group lie apart, so that threads share a group which holds most rows.
-        const std::int64_t u = row.index() % num_groups;
+      exec, groups.ids_U.extent(0) * num_chunks, KOKKOS_LAMBDA(const Row& row) {
+        // Chunks of one group follow one another: most groups are few rows, which are then read
+        // once and whole.
+        const std::int64_t u = row.index() / num_chunks;
         const std::int64_t id = groups.ids_U(u) - first_id;
         if (id < 0 || id >= num_ids) return;
-        ColumnChunk chunk(row, row.index() / num_groups, num_columns);
+        ColumnChunk chunk(row, row.index() % num_chunks, num_columns);
         for (std::int64_t i = groups.starts_U(u); i < groups.starts_U(u + 1); ++i) {
           chunk.add(row, row_data(dx_NC, groups.rows_N(i)));
         }

@@ -125,14 +125,14 @@ class Row {
 
   // Calls body(c) for c in [0, count).
   template <class Body>
-  void each(std::int64_t count, const Body& body) const {
+  void each(std::int64_t count, Body body) const {
 #pragma omp simd
     for (std::int64_t c = 0; c < count; ++c) body(c);
   }
 
   // The sum of term(c) over c in [0, count); term may have effects, as those of each().
   template <class T = float, class Term>
-  T sum(std::int64_t count, const Term& term) const {
+  T sum(std::int64_t count, Term term) const {
     T total = 0;
 #pragma omp simd reduction(+ : total)
     for (std::int64_t c = 0; c < count; ++c) total += term(c);
@@ -141,7 +141,7 @@ class Row {
 
   // The sums of term(c).first and term(c).second.
   template <class Term>
-  Pair sum_pair(std::int64_t count, const Term& term) const {
+  Pair sum_pair(std::int64_t count, Term term) const {
     float first = 0, second = 0;
 #pragma omp simd reduction(+ : first, second)
     for (std::int64_t c = 0; c < count; ++c) {
@@ -154,7 +154,7 @@ class Row {
 
   // The largest term(c), minus infinity without one; a NaN does not count.
   template <class Term>
-  float max(std::int64_t count, const Term& term) const {
+  float max(std::int64_t count, Term term) const {
     float largest = -std::numeric_limits<float>::infinity();
 #pragma omp simd reduction(max : largest)
     for (std::int64_t c = 0; c < count; ++c) {
@@ -166,7 +166,7 @@ class Row {
 
   // The lowest c that fulfils the condition, or count. Looks at all of them.
   template <class Condition>
-  std::int32_t first(std::int64_t count, const Condition& condition) const {
+  std::int32_t first(std::int64_t count, Condition condition) const {
     const std::int32_t end = static_cast<std::int32_t>(count);
     std::int32_t lowest = end;
 #pragma omp simd reduction(min : lowest)

@@ -16,19 +16,16 @@ namespace math = Kokkos::Experimental;
 namespace math = Kokkos;
 #endif
 
-// exp(x) in float32, relative error at most 2e-7 wherever the result is a normal number. Results
-// below the smallest normal number become 0, results too large become infinity, a NaN stays a NaN.
-// Without branches or library calls, so that loops over it vectorise. Reduction to |r| <= ln(2)/2
-// in two parts (Cody and Waite, 1980); the polynomial of degree 6 is fitted to exp on that interval
-// with its first two coefficients held at 1.
-KOKKOS_INLINE_FUNCTION float fast_exp(float x) {
-  constexpr float kLowest = -87.33654F, kHighest = 88.72283F;
-  const float inside = x < kLowest ? kLowest : (x > kHighest ? kHighest : x);
+// exp(x) in float32 for x in [-87.33, 88.72], relative error at most 2e-7; for other x, and for a
+// NaN, any number. Without branches or library calls, so that loops over it vectorise. Reduction to
+// |r| <= ln(2)/2 in two parts (Cody and Waite, 1980); the polynomial of degree 6 is fitted to exp
+// on that interval with its first two coefficients held at 1.
+KOKKOS_INLINE_FUNCTION float fast_exp_inside(float x) {
   // Adding 1.5 * 2^23 leaves the rounded integer in the lowest bits of the sum.
   constexpr float kRounder = 12582912.0F;
-  const float shifted = inside * 1.442695041F + kRounder;
+  const float shifted = x * 1.442695041F + kRounder;
   const float n = shifted - kRounder;
-  const float r = (inside - n * 0.693359375F) - n * -2.12194440e-4F;
+  const float r = (x - n * 0.693359375F) - n * -2.12194440e-4F;
   float p = 1.3814320e-3F;
   p = p * r + 8.3688516e-3F;
   p = p * r + 4.1668400e-2F;
@@ -41,6 +38,15 @@ KOKKOS_INLINE_FUNCTION float fast_exp(float x) {
   bits += exponent << 23;
   float y;
   memcpy(&y, &bits, sizeof y);
+  return y;
+}
+
+// The same for every x. Results below the smallest normal number become 0, results too large become
+// infinity, a NaN stays a NaN.
+KOKKOS_INLINE_FUNCTION float fast_exp(float x) {
+  constexpr float kLowest = -87.33654F, kHighest = 88.72283F;
+  const float inside = x < kLowest ? kLowest : (x > kHighest ? kHighest : x);
+  float y = fast_exp_inside(inside);
   y = x < kLowest ? 0.0F : y;
   y = x > kHighest ? std::numeric_limits<float>::infinity() : y;
   return x == x ? y : x;

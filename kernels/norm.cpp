@@ -14,18 +14,18 @@ KOKKOS_INLINE_FUNCTION float add_row(const Row& row, std::int64_t num_columns, f
                                      const float* residual, const float* update, const float* bias,
                                      const DropoutRule& rule, bool with_dropout) {
   if (update == nullptr) {
-    return row.sum(num_columns, [&](std::int64_t c) { return sum[c] = residual[c]; });
+    return row.sum(num_columns, [=](std::int64_t c) { return sum[c] = residual[c]; });
   }
   if (!with_dropout) {
-    return row.sum(num_columns, [&](std::int64_t c) {
+    return row.sum(num_columns, [=](std::int64_t c) {
       return sum[c] = residual[c] + (update[c] + (bias == nullptr ? 0.0F : bias[c]));
     });
   }
   each_with_dropout(
-      row, num_columns, rule, rule.row_ids_N(row.index()), [&](std::int64_t c, float factor) {
+      row, num_columns, rule, rule.row_ids_N(row.index()), [=](std::int64_t c, float factor) {
         sum[c] = residual[c] + (update[c] + (bias == nullptr ? 0.0F : bias[c])) * factor;
       });
-  return row.sum(num_columns, [&](std::int64_t c) { return sum[c]; });
+  return row.sum(num_columns, [=](std::int64_t c) { return sum[c]; });
 }
 
 }  // namespace
@@ -47,7 +47,7 @@ void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_N
         const float total = add_row(row, num_columns, sum, row_data(residual_NC, n),
                                     row_data(update_NC, n), bias, rule, with_dropout);
         const float mean = total / static_cast<float>(num_columns);
-        const float squares = row.sum(num_columns, [&](std::int64_t c) {
+        const float squares = row.sum(num_columns, [=](std::int64_t c) {
           const float centred = sum[c] - mean;
           return centred * centred;
         });
@@ -57,7 +57,7 @@ void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_N
         const float *gain = gain_C.data(), *shift = shift_C.data();
         Real* y = row_data(y_NC, n);
         float* y_float = row_data(y_float_NC, n);
-        row.each(num_columns, [&](std::int64_t c) {
+        row.each(num_columns, [=](std::int64_t c) {
           const float value = (sum[c] - mean) * rstd * gain[c] + shift[c];
           y[c] = from_float<Real>(value);
           if (y_float != nullptr) y_float[c] = value;
@@ -67,53 +67,8 @@ void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_N
 
 namespace {
 
-// Means over the row that the gradient of a norm needs: of dy · gain, and of dy · gain ·
-// normalised.
-struct NormMeans {
-  float of_gradient, of_product;
-};
-
-// Pointers into one row of every operand, and into the partial sums of the row's block.
-template <class Real>
-struct NormBackwardRow {
-  float* dsum;
-  Real* dupdate;
-  const float *dy, *dskip, *sum, *gain;
-  float *dgain, *dshift, *dbias;
-  float mean, rstd;
-  bool post;
-
-  // The gradient that arrives at the norm's output.
-  KOKKOS_INLINE_FUNCTION float output_gradient(std::int64_t c) const {
-    return post && dskip != nullptr ? dy[c] + dskip[c] : dy[c];
-  }
-
-  KOKKOS_INLINE_FUNCTION NormMeans means(const Row& row, std::int64_t num_columns) const {
-    const float share = 1.0F / static_cast<float>(num_columns);
-    const NormBackwardRow at = *this;
-    const Pair totals = row.sum_pair(num_columns, [&](std::int64_t c) {
-      const float scaled = at.output_gradient(c) * at.gain[c];
-      return Pair{scaled, scaled * ((at.sum[c] - at.mean) * at.rstd)};
-    });
-    return {totals.first * share, totals.second * share};
-  }
-
-  KOKKOS_INLINE_FUNCTION void column(std::int64_t c, const NormMeans& means, float factor) const {
-    const float normalised = (sum[c] - mean) * rstd;
-    const float gradient = output_gradient(c);
-    const float skip = !post && dskip != nullptr ? dskip[c] : 0.0F;
-    const float value =
-        rstd * (gradient * gain[c] - means.of_gradient - normalised * means.of_product) + skip;
-    dgain[c] += gradient * normalised;
-    dshift[c] += gradient;
-    dsum[c] = value;
-    const float masked = value * factor;
-    if (dupdate != nullptr) dupdate[c] = from_float<Real>(masked);
-    if (dbias != nullptr) dbias[c] += masked;
-  }
-};
-
-// Everything that add_norm_backward was given, in one value that a kernel can capture.
+// Everything that add_norm_backward was given, in one value that a kernel can capture. Loops take
+// copies of what they read: a member reached through `this` would be read again for each element.
 template <class Real>
 struct NormBackward {
   Tensor2<float> dsum_NC;
@@ -123,35 +78,79 @@ struct NormBackward {
   Tensor1<const float> mean_N, rstd_N, gain_C;
   NormPlace place;
 
-  KOKKOS_INLINE_FUNCTION NormBackwardRow<Real> at(std::int64_t block, std::int64_t n) const {
-    return {row_data(dsum_NC, n),
-            row_data(dupdate_NC, n),
-            row_data(dy_NC, n),
-            row_data(dskip_NC, n),
-            row_data(sum_NC, n),
-            gain_C.data(),
-            row_data(dgain_PC, block),
-            row_data(dshift_PC, block),
-            row_data(dbias_PC, block),
-            mean_N(n),
-            rstd_N(n),
-            place == NormPlace::kPost};
+  KOKKOS_INLINE_FUNCTION void begin_block(const Row& row, std::int64_t num_columns) const {
+    clear(row, num_columns, row_data(dgain_PC, row.index()));
+    clear(row, num_columns, row_data(dshift_PC, row.index()));
+    clear(row, num_columns, row_data(dbias_PC, row.index()));
   }
 
-  KOKKOS_INLINE_FUNCTION void begin_block(const Row& row, std::int64_t num_columns) const {
-    const NormBackwardRow<Real> here = at(row.index(), 0);
-    row.each(num_columns, [&](std::int64_t c) {
-      here.dgain[c] = 0.0F;
-      here.dshift[c] = 0.0F;
-      if (here.dbias != nullptr) here.dbias[c] = 0.0F;
+  KOKKOS_INLINE_FUNCTION static void clear(const Row& row, std::int64_t num_columns, float* x) {
+    if (x != nullptr) row.each(num_columns, [=](std::int64_t c) { x[c] = 0.0F; });
+  }
+
+  // The gradient of row n's sum, and what the row adds to the gradients of gain and shift.
+  KOKKOS_INLINE_FUNCTION void norm_row(const Row& row, std::int64_t n,
+                                       std::int64_t num_columns) const {
+    const float *dy = row_data(dy_NC, n), *sum = row_data(sum_NC, n), *gain = gain_C.data();
+    const float mean = mean_N(n), rstd = rstd_N(n);
+    // Without a branch in the loops: a skip that joins neither has the factor 0 twice.
+    const bool with_skip = dskip_NC.extent(0) != 0, post = place == NormPlace::kPost;
+    const float* skip = with_skip ? row_data(dskip_NC, n) : dy;
+    const float to_output = with_skip && post ? 1.0F : 0.0F;
+    const float to_sum = with_skip && !post ? 1.0F : 0.0F;
+    const Pair totals = row.sum_pair(num_columns, [=](std::int64_t c) {
+      const float scaled = (dy[c] + to_output * skip[c]) * gain[c];
+      return Pair{scaled, scaled * ((sum[c] - mean) * rstd)};
     });
+    const float share = 1.0F / static_cast<float>(num_columns);
+    const float mean_gradient = totals.first * share, mean_product = totals.second * share;
+    float *dsum = row_data(dsum_NC, n), *dgain = row_data(dgain_PC, row.index()),
+          *dshift = row_data(dshift_PC, row.index());
+    row.each(num_columns, [=](std::int64_t c) {
+      const float normalised = (sum[c] - mean) * rstd;
+      const float skipped = skip[c];
+      const float gradient = dy[c] + to_output * skipped;
+      dgain[c] += gradient * normalised;
+      dshift[c] += gradient;
+      dsum[c] = rstd * (gradient * gain[c] - mean_gradient - normalised * mean_product) +
+                to_sum * skipped;
+    });
+  }
+
+  // The gradient of row n's update, and what the row adds to the gradient of the bias.
+  KOKKOS_INLINE_FUNCTION void update_row(const Row& row, std::int64_t n, std::int64_t num_columns,
+                                         const DropoutRule& rule, bool with_dropout) const {
+    const float* dsum = row_data(dsum_NC, n);
+    Real* dupdate = row_data(dupdate_NC, n);
+    float* dbias = row_data(dbias_PC, row.index());
+    if (dupdate == nullptr) {
+      finish_row(row, num_columns, rule, n, with_dropout,
+                 [=](std::int64_t c, float factor) { dbias[c] += dsum[c] * factor; });
+    } else {
+      finish_row(row, num_columns, rule, n, with_dropout, [=](std::int64_t c, float factor) {
+        const float masked = dsum[c] * factor;
+        dupdate[c] = from_float<Real>(masked);
+        dbias[c] += masked;
+      });
+    }
+  }
+
+  template <class Body>
+  KOKKOS_INLINE_FUNCTION static void finish_row(const Row& row, std::int64_t num_columns,
+                                                const DropoutRule& rule, std::int64_t n,
+                                                bool with_dropout, const Body& body) {
+    if (with_dropout) {
+      each_with_dropout(row, num_columns, rule, rule.row_ids_N(n), body);
+    } else {
+      row.each(num_columns, [=](std::int64_t c) { body(c, 1.0F); });
+    }
   }
 };
 
 template <class Real>
 void backward_blocks(const Exec& exec, const NormBackward<Real>& given, const Dropout& dropout) {
   const std::int64_t num_rows = given.dy_NC.extent(0), num_columns = given.dy_NC.extent(1);
-  const bool with_dropout = dropout.rate != 0.0F;
+  const bool with_dropout = dropout.rate != 0.0F, with_update = given.dbias_PC.extent(0) != 0;
   const DropoutRule rule(dropout);
   for_rows(
       exec, given.dgain_PC.extent(0), KOKKOS_LAMBDA(const Row& row) {
@@ -159,14 +158,8 @@ void backward_blocks(const Exec& exec, const NormBackward<Real>& given, const Dr
         const std::int64_t begin = row.index() * kRowsPerBlock;
         const std::int64_t end = smaller(begin + kRowsPerBlock, num_rows);
         for (std::int64_t n = begin; n < end; ++n) {
-          const NormBackwardRow<Real> here = given.at(row.index(), n);
-          const NormMeans means = here.means(row, num_columns);
-          if (with_dropout) {
-            each_with_dropout(row, num_columns, rule, rule.row_ids_N(n),
-                              [&](std::int64_t c, float factor) { here.column(c, means, factor); });
-          } else {
-            row.each(num_columns, [&](std::int64_t c) { here.column(c, means, 1.0F); });
-          }
+          given.norm_row(row, n, num_columns);
+          if (with_update) given.update_row(row, n, num_columns, rule, with_dropout);
         }
       });
 }
@@ -183,10 +176,11 @@ void add_norm_backward(const Exec& exec, Tensor2<float> dsum_NC, Tensor2<Real> d
   const std::int64_t num_blocks = divide_up(dy_NC.extent(0), kRowsPerBlock);
   const std::int64_t num_columns = dy_NC.extent(1);
   const bool with_bias = dbias_C.extent(0) != 0;
+  const bool with_update = with_bias || dupdate_NC.extent(0) != 0;
   ArenaScope scope(*exec.arena);
   const auto partial = [&] { return exec.arena->take2<float>(num_blocks, num_columns); };
   const NormBackward<Real> given{
-      dsum_NC, dupdate_NC, partial(), partial(), with_bias ? partial() : Tensor2<float>(),
+      dsum_NC, dupdate_NC, partial(), partial(), with_update ? partial() : Tensor2<float>(),
       dy_NC,   dskip_NC,   sum_NC,    mean_N,    rstd_N,
       gain_C,  place};
   backward_blocks(exec, given, dropout);
@@ -206,7 +200,7 @@ void norm_again(const Exec& exec, Tensor2<Real> y_NC, Tensor2<const float> sum_N
         const float* sum = row_data(sum_NC, row.index());
         const float *gain = gain_C.data(), *shift = shift_C.data();
         Real* y = row_data(y_NC, row.index());
-        row.each(num_columns, [&](std::int64_t c) {
+        row.each(num_columns, [=](std::int64_t c) {
           y[c] = from_float<Real>((sum[c] - mean) * rstd * gain[c] + shift[c]);
         });
       });
