@@ -46,10 +46,11 @@ struct Sample {
 // document (label 1), by a fair keyed coin. Every anchor sentence gives a pair of neighbours (A,
 // B): A starts at the anchor and B follows it; the last sentence of a document is the B of the
 // sentence before it; the only sentence of a document is cut in two between tokens. For label 1, B
-// is replaced by the B of *another* random anchor's pair, one of the same sort (cut or not), under
-// the same limits of length. So both classes see the same A's and the same B's, and only whether
-// they belong together tells them apart: neither lengths, nor sentence starts, nor the lack of a
-// next sentence gives the label away.
+// is replaced by the B of another random anchor's pair, from a document of the same sort (one
+// sentence or more; where that sort is too rare to be met, another sentence is brought into the
+// same form), under the same limits of length. So both classes see the same A's and the same B's,
+// and only whether they belong together tells them apart: neither lengths, nor sentence starts, nor
+// the lack of a next sentence gives the label away.
 class SampleMaker {
  public:
   // Throws RecipeError when the samples cannot be made of this kind of corpus.

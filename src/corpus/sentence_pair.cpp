@@ -10,8 +10,9 @@ namespace polyphase {
 namespace {
 
 constexpr std::int64_t kAnchorTries = 1000;
-constexpr int kSameSortTries = 24;  // for a B of the same sort (cut or not) …
-constexpr int kOtherTries = 32;     // … then of any sort
+constexpr int kSameSortTries =
+    24;  // for a B of a document of the same sort (one sentence or more) …
+constexpr int kOtherTries = 32;  // … then of any sort
 
 // A, and where the B that follows it begins.
 struct Border {
@@ -80,6 +81,23 @@ Border own_border(Dataset& dataset, std::int64_t anchor, std::int64_t a_tokens, 
       dataset.name(), tries, anchor);
 }
 
+// A border in `document`, which is of the other sort than `own`, that looks as if it were of the
+// same: else a cut A before a B that begins a sentence, or the reverse, would give the label away.
+std::optional<Border> disguised_border(Dataset& dataset, const Dataset::Document& document,
+                                       std::int64_t anchor, const Border& own,
+                                       std::int64_t a_tokens, Draws& draws) {
+  const Dataset::Document sentence_alone{
+      .number = document.number, .first_sentence = anchor, .num_sentences = 1};
+  if (own.is_cut) return cut_sentence(dataset, sentence_alone, a_tokens, draws);
+  return Border{.a = {},
+                .sentence = anchor,
+                .skip = 0,
+                .sentences_end = anchor + 1,
+                .document = document.number,
+                .is_cut = false,
+                .truncated = false};
+}
+
 // The border of a random other anchor, drawn under the same limit.
 std::optional<Border> other_border(Dataset& dataset, const Border& own, std::int64_t a_tokens,
                                    Draws& draws) {
@@ -90,7 +108,9 @@ std::optional<Border> other_border(Dataset& dataset, const Border& own, std::int
     if (document.number == own.document && dataset.num_documents() > 1) continue;
     const bool same_sort = (document.num_sentences == 1) == own.is_cut;
     if (!same_sort && attempt < kSameSortTries) continue;
-    const auto border = border_of(dataset, document, anchor, a_tokens, draws);
+    const auto border = same_sort
+                            ? border_of(dataset, document, anchor, a_tokens, draws)
+                            : disguised_border(dataset, document, anchor, own, a_tokens, draws);
     if (border && border->sentence != own.sentence) return border;
   }
   return std::nullopt;
