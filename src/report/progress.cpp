@@ -2,8 +2,6 @@
 #include "report/progress.hpp"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -12,6 +10,7 @@
 #include <utility>
 
 #include "report/format.hpp"
+#include "report/terminal.hpp"
 
 namespace polyphase::report {
 
@@ -26,12 +25,6 @@ constexpr int kDefaultColumns = 100;
 double steady_seconds() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   return std::chrono::duration<double>(now).count();
-}
-
-int columns_of(std::FILE* stream) {
-  winsize size{};
-  if (ioctl(fileno(stream), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kDefaultColumns;
-  return size.ws_col;
 }
 
 // Eighths of a cell make the bar move with every step of a long phase.
@@ -55,7 +48,8 @@ Progress::Progress(std::string phase, std::int64_t first_step, std::int64_t tota
       output_(std::move(output)),
       shown_step_(first_step) {
   if (!output_.clock_seconds) output_.clock_seconds = steady_seconds;
-  terminal_ = output_.terminal.value_or(isatty(fileno(output_.stream)) != 0);
+  terminal_ =
+      output_.terminal ? *output_.terminal : terminal_columns(fileno(output_.stream)).has_value();
   state_.step = first_step;
   state_.loss = std::numeric_limits<double>::quiet_NaN();
   started_seconds_ = shown_seconds_ = output_.clock_seconds();
@@ -79,9 +73,9 @@ std::string Progress::line(int columns, bool bar) const {
                          quantity_text(state_.tokens_per_second), duration_text(seconds_left()));
   }
   std::string text = phase_ + "  ";
-  const auto needed = static_cast<int>(width_of(text) + width_of(facts)) + kBarColumns + 9;
+  const auto needed = static_cast<int>(width_of(text) + width_of(facts)) + kBarColumns + 10;
   if (bar && needed <= columns) text += bar_text(fraction, kBarColumns);
-  text += fmt::format("{:3.0f} %  ", std::floor(100 * std::clamp(fraction, 0.0, 1.0)));
+  text += fmt::format("{:4.0f} %  ", std::floor(100 * std::clamp(fraction, 0.0, 1.0)));
   return cut_to(text + facts, static_cast<std::size_t>(std::max(columns, 1)));
 }
 
@@ -98,7 +92,9 @@ void Progress::draw(bool last) {
   shown_seconds_ = output_.clock_seconds();
   shown_step_ = state_.step;
   if (terminal_) {
-    const int columns = output_.columns ? *output_.columns : columns_of(output_.stream);
+    const int columns = output_.columns
+                            ? *output_.columns
+                            : terminal_columns(fileno(output_.stream)).value_or(kDefaultColumns);
     fmt::print(output_.stream, "\r\x1b[K{}", line(columns - 1, true));
     if (last) fmt::print(output_.stream, "\n");
     drawn_ = !last;

@@ -24,7 +24,8 @@ bool bare_character(const std::string& text) {
 }  // namespace
 
 std::string markup_fault(const std::string& page) {
-  static const std::regex tag(R"re(<(/?)([a-z][a-z0-9]*)((?:\s+[a-zA-Z][a-zA-Z0-9-]*="[^"<>]*")*)\s*(/?)>)re");
+  static const std::regex tag(
+      R"re(<(/?)([a-z][a-z0-9]*)((?:\s+[a-zA-Z][a-zA-Z0-9-]*="[^"<>]*")*)\s*(/?)>)re");
   std::vector<std::string> open;
   std::size_t at = page.rfind("<!DOCTYPE html>", 0) == 0 ? 15 : 0;
   while (at < page.size()) {
