@@ -29,7 +29,7 @@ struct BackwardRow {
     Real *const dx_row = dx, *const y_row = y;
     const Real *const dy_row = dy, *const x_row = x;
     float* const dbias_row = dbias;
-    row.each(num_columns, [&](std::int64_t c) {
+    row.each(num_columns, [=](std::int64_t c) {
       const ValueAndSlope at = Function::both(to_float(x_row[c]));
       const float gradient = to_float(dy_row[c]) * at.slope;
       dx_row[c] = from_float<Real>(gradient);
@@ -48,7 +48,7 @@ void backward_of(const Exec& exec, Tensor2<Real> dx_NF, Tensor2<Real> y_NF, Tens
       exec, divide_up(num_rows, kRowsPerBlock), KOKKOS_LAMBDA(const Row& row) {
         float* dbias = row_data(dbias_PF, row.index());
         if (dbias != nullptr) {
-          row.each(num_columns, [&](std::int64_t c) { dbias[c] = 0.0F; });
+          row.each(num_columns, [=](std::int64_t c) { dbias[c] = 0.0F; });
         }
         const std::int64_t begin = row.index() * kRowsPerBlock;
         const std::int64_t end = smaller(begin + kRowsPerBlock, num_rows);

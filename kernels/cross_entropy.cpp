@@ -28,17 +28,17 @@ void softmax_stats_add(const Exec& exec, const SoftmaxStats& stats, Tensor2<cons
         const std::int64_t m = row.index();
         const float* logits = row_data(logits_MK, m);
         const float old_max = to.max_M(m);
-        const float block_max = row.max(num_classes, [&](std::int64_t k) { return logits[k]; });
+        const float block_max = row.max(num_classes, [=](std::int64_t k) { return logits[k]; });
         const float new_max = block_max > old_max ? block_max : old_max;
         if (block_max > old_max) {
           const std::int32_t best =
-              row.first(num_classes, [&](std::int64_t k) { return logits[k] == block_max; });
+              row.first(num_classes, [=](std::int64_t k) { return logits[k] == block_max; });
           to.best_M(m) = static_cast<std::int32_t>(first_class) + best;
         }
         // Where every logit is minus infinity, differences to the largest would be NaN.
         const float origin = new_max == -std::numeric_limits<float>::infinity() ? 0.0F : new_max;
         const float block_sum =
-            row.sum(num_classes, [&](std::int64_t k) { return fast_exp(logits[k] - origin); });
+            row.sum(num_classes, [=](std::int64_t k) { return fast_exp(logits[k] - origin); });
         to.sum_M(m) = to.sum_M(m) * fast_exp(old_max - origin) + block_sum;
         to.max_M(m) = new_max;
         const std::int64_t label = labels_M(m) - first_class;
@@ -59,12 +59,12 @@ void softmax_gradient(const Exec& exec, Tensor2<Real> dlogits_MK, Tensor2<const 
         const float* logits = row_data(logits_MK, m);
         Real* dlogits = row_data(dlogits_MK, m);
         if (labels_M(m) < 0) {
-          row.each(num_classes, [&](std::int64_t k) { dlogits[k] = from_float<Real>(0.0F); });
+          row.each(num_classes, [=](std::int64_t k) { dlogits[k] = from_float<Real>(0.0F); });
           return;
         }
         const float log_sum = log_sum_M(m);
         const std::int32_t label = labels_M(m) - static_cast<std::int32_t>(first_class);
-        row.each(num_classes, [&](std::int64_t k) {
+        row.each(num_classes, [=](std::int64_t k) {
           const float target = static_cast<std::int32_t>(k) == label ? 1.0F : 0.0F;
           dlogits[k] = from_float<Real>(scale * (fast_exp(logits[k] - log_sum) - target));
         });

@@ -14,7 +14,7 @@ void dropout_apply(const Exec& exec, Tensor2<Real> x_NC, const Dropout& dropout)
       exec, x_NC.extent(0), KOKKOS_LAMBDA(const Row& row) {
         Real* x = row_data(x_NC, row.index());
         each_with_dropout(row, num_columns, rule, rule.row_ids_N(row.index()),
-                          [&](std::int64_t c, float factor) {
+                          [=](std::int64_t c, float factor) {
                             x[c] = from_float<Real>(to_float(x[c]) * factor);
                           });
       });

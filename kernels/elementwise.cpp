@@ -21,8 +21,9 @@ void column_sum_by_chunks(const Exec& exec, Tensor1<float> db_C, Write write,
         ColumnChunk chunk(row, row.index(), num_columns);
         for (std::int64_t n = 0; n < num_rows; ++n) chunk.add(row, row_data(dy_NC, n));
         float* db = db_C.data() + chunk.begin;
+        const float* total = chunk.total;
         row.each(chunk.width,
-                 [&](std::int64_t c) { db[c] = chunk.total[c] + (accumulate ? db[c] : 0.0F); });
+                 [=](std::int64_t c) { db[c] = total[c] + (accumulate ? db[c] : 0.0F); });
       });
 }
 
@@ -35,10 +36,10 @@ void column_sum_by_blocks(const Exec& exec, Tensor2<float> partial_PC, Tensor2<c
         const std::int64_t end = smaller(begin + kRowsPerBlock, num_rows);
         float* partial = row_data(partial_PC, row.index());
         const Real* first = row_data(dy_NC, begin);
-        row.each(num_columns, [&](std::int64_t c) { partial[c] = to_float(first[c]); });
+        row.each(num_columns, [=](std::int64_t c) { partial[c] = to_float(first[c]); });
         for (std::int64_t n = begin + 1; n < end; ++n) {
           const Real* dy = row_data(dy_NC, n);
-          row.each(num_columns, [&](std::int64_t c) { partial[c] += to_float(dy[c]); });
+          row.each(num_columns, [=](std::int64_t c) { partial[c] += to_float(dy[c]); });
         }
       });
 }

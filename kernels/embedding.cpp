@@ -18,14 +18,14 @@ void embedding_forward(const Exec& exec, Tensor2<float> x_NC, Write write,
         float* x = row_data(x_NC, row.index());
         const std::int64_t id = ids_N(row.index()) - first_id;
         if (id < 0 || id >= num_ids) {
-          if (!accumulate) row.each(num_columns, [&](std::int64_t c) { x[c] = 0.0F; });
+          if (!accumulate) row.each(num_columns, [=](std::int64_t c) { x[c] = 0.0F; });
           return;
         }
         const float* entry = row_data(table_VC, id);
         if (accumulate) {
-          row.each(num_columns, [&](std::int64_t c) { x[c] += entry[c]; });
+          row.each(num_columns, [=](std::int64_t c) { x[c] += entry[c]; });
         } else {
-          row.each(num_columns, [&](std::int64_t c) { x[c] = entry[c]; });
+          row.each(num_columns, [=](std::int64_t c) { x[c] = entry[c]; });
         }
       });
 }
@@ -63,7 +63,8 @@ void embedding_backward(const Exec& exec, Tensor2<float> dtable_VC, Tensor2<cons
           chunk.add(row, row_data(dx_NC, groups.rows_N(i)));
         }
         float* dentry = row_data(dtable_VC, id) + chunk.begin;
-        row.each(chunk.width, [&](std::int64_t c) { dentry[c] += chunk.total[c]; });
+        const float* total = chunk.total;
+        row.each(chunk.width, [=](std::int64_t c) { dentry[c] += total[c]; });
       });
 }
 

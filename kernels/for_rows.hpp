@@ -12,8 +12,8 @@
 //
 //   for_rows(exec, num_rows, KOKKOS_LAMBDA(const Row& row) {
 //     const float* x = row_data(x_NC, row.index());
-//     const float total = row.sum(num_columns, [&](std::int64_t c) { return x[c]; });
-//     row.each(num_columns, [&](std::int64_t c) { y[c] = x[c] / total; });
+//     const float total = row.sum(num_columns, [=](std::int64_t c) { return x[c]; });
+//     row.each(num_columns, [=](std::int64_t c) { y[c] = x[c] / total; });
 //   });
 //
 // On the host a row belongs to one thread and its loops are vector loops; on a device a row belongs
@@ -242,7 +242,8 @@ struct ElementBlock {
   Body body;
   KOKKOS_INLINE_FUNCTION void operator()(const Row& row) const {
     const std::int64_t begin = row.index() * kElements;
-    row.each(smaller(kElements, num_elements - begin), [&](std::int64_t i) { body(begin + i); });
+    const Body copy = body;
+    row.each(smaller(kElements, num_elements - begin), [=](std::int64_t i) { copy(begin + i); });
   }
 };
 

@@ -14,10 +14,10 @@ void gather_rows(const Exec& exec, Tensor2<Real> y_MC, Tensor2<const Real> x_NC,
         Real* y = row_data(y_MC, row.index());
         const std::int32_t n = rows_M(row.index());
         if (n < 0) {
-          row.each(num_columns, [&](std::int64_t c) { y[c] = from_float<Real>(0.0F); });
+          row.each(num_columns, [=](std::int64_t c) { y[c] = from_float<Real>(0.0F); });
         } else {
           const Real* x = row_data(x_NC, n);
-          row.each(num_columns, [&](std::int64_t c) { y[c] = x[c]; });
+          row.each(num_columns, [=](std::int64_t c) { y[c] = x[c]; });
         }
       });
 }
@@ -31,7 +31,7 @@ void scatter_rows(const Exec& exec, Tensor2<float> dx_NC, Tensor2<const float> d
         if (n < 0) return;
         const float* dy = row_data(dy_MC, row.index());
         float* dx = row_data(dx_NC, n);
-        row.each(num_columns, [&](std::int64_t c) { dx[c] += dy[c]; });
+        row.each(num_columns, [=](std::int64_t c) { dx[c] += dy[c]; });
       });
 }
 
@@ -50,8 +50,8 @@ void mean_rows(const Exec& exec, Tensor2<Real> y_BC, Tensor2<const Real> x_NC,
         const std::int32_t length = starts(b + 1) - starts(b);
         const float share = length == 0 ? 0.0F : 1.0F / static_cast<float>(length);
         Real* y = row_data(y_BC, b) + chunk.begin;
-        row.each(chunk.width,
-                 [&](std::int64_t c) { y[c] = from_float<Real>(chunk.total[c] * share); });
+        const float* total = chunk.total;
+        row.each(chunk.width, [=](std::int64_t c) { y[c] = from_float<Real>(total[c] * share); });
       });
 }
 
@@ -65,7 +65,7 @@ void mean_rows_backward(const Exec& exec, Tensor2<float> dx_NC, Tensor2<const fl
         const float share = 1.0F / static_cast<float>(end - begin);
         for (std::int64_t n = begin; n < end; ++n) {
           float* dx = row_data(dx_NC, n);
-          row.each(num_columns, [&](std::int64_t c) { dx[c] += dy[c] * share; });
+          row.each(num_columns, [=](std::int64_t c) { dx[c] += dy[c] * share; });
         }
       });
 }
