@@ -186,9 +186,11 @@ void Preparation::State::tokenize() {
     units = prepare::units_of(plan, recipe, tokenizer->digest());
   }
   const auto start = std::chrono::steady_clock::now();
-  // Shares follow from the number of a unit alone: other ranks leave receipts while this one looks.
+  // Shares follow from the units alone, never from what is done: other ranks leave receipts while
+  // this one looks.
+  const std::vector<int> ranks = prepare::ranks_of(units, options.num_ranks);
   for (std::size_t u = 0; u < units.size(); ++u) {
-    if (static_cast<int>(u % static_cast<std::size_t>(options.num_ranks)) != options.rank) continue;
+    if (ranks[u] != options.rank) continue;
     ++summary.num_units;
     if (receipt_of(units[u])) {
       ++summary.num_units_current;

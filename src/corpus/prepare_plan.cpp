@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -142,6 +143,24 @@ std::vector<Unit> units_of(const Plan& plan, const recipe::Recipe& recipe,
     }
   }
   return units;
+}
+
+std::vector<int> ranks_of(const std::vector<Unit>& units, int num_ranks) {
+  const auto num_bytes = [&](std::size_t u) { return units[u].lines.end - units[u].lines.begin; };
+  std::vector<std::size_t> order(units.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return num_bytes(a) > num_bytes(b); });
+  std::set<std::pair<std::int64_t, int>> loads;  // bytes so far, rank
+  for (int rank = 0; rank < num_ranks; ++rank) loads.emplace(0, rank);
+  std::vector<int> ranks(units.size());
+  for (const std::size_t u : order) {
+    const auto [load, rank] = *loads.begin();
+    ranks[u] = rank;
+    loads.erase(loads.begin());
+    loads.emplace(load + num_bytes(u), rank);
+  }
+  return ranks;
 }
 
 }  // namespace polyphase::prepare

@@ -40,6 +40,10 @@ struct Unit {
 std::vector<Unit> units_of(const Plan& plan, const recipe::Recipe& recipe,
                            const std::string& tokenizer_digest);
 
+// The rank that makes each unit: the longest first, each to the rank that has least so far. Every
+// rank comes to the same.
+std::vector<int> ranks_of(const std::vector<Unit>& units, int num_ranks);
+
 const char* name_of(recipe::CorpusKind kind);
 
 // train-0003 for part "train" and number 3.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sentencepiece_trainer.h>
 
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 
@@ -49,6 +50,10 @@ std::unordered_map<std::string, std::string> trainer_settings(const TokenizerOpt
           {"num_threads", "2"},
           {"input_sentence_size", "0"},
           {"shuffle_input_sentence", "false"},
+          // The library's million seeds cost time and memory, and on the glosses of WordNet gave
+          // 0.7 % more pieces.
+          {"seed_sentencepiece_size",
+           std::to_string(std::max<std::int64_t>(100'000, 16 * options.vocab_size))},
           {"max_sentence_length", std::to_string(kMaxLineBytes + 1)},
           {"minloglevel", "3"}};
 }
