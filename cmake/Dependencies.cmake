@@ -23,11 +23,19 @@ endif()
 
 # Flags of every target of ours, and of nothing else.
 add_library(polyphase_options INTERFACE)
-target_compile_options(polyphase_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra>)
+target_compile_options(polyphase_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-missing-field-initializers>)
 if(NOT POLYPHASE_CUDA AND POLYPHASE_ARCH)
   target_compile_options(polyphase_options INTERFACE -march=${POLYPHASE_ARCH})
 endif()
 if(POLYPHASE_SANITIZE)
   target_compile_options(polyphase_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
   target_link_options(polyphase_options INTERFACE -fsanitize=address,undefined)
+endif()
+if(POLYPHASE_CUDA)
+  # nvcc cannot evaluate fmt's checks of format strings at compile time.
+  target_compile_definitions(polyphase_options INTERFACE FMT_CONSTEVAL= FMT_USE_CONSTEXPR=1)
+endif()
+if(POLYPHASE_CUDA)
+  # Under nvcc, fmt 9 gives up constexpr but keeps consteval, which then calls functions that are not constexpr.
+  target_compile_definitions(polyphase_options INTERFACE FMT_USE_CONSTEXPR=1)
 endif()

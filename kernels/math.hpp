@@ -2,9 +2,9 @@
 #pragma once
 
 #include <Kokkos_Core.hpp>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 
 // Elementary functions for device code that host compilers can vectorise, and one spelling of those
 // whose namespace moved between Kokkos 3.4 and 4.
@@ -48,7 +48,7 @@ KOKKOS_INLINE_FUNCTION float fast_exp(float x) {
   const float inside = x < kLowest ? kLowest : (x > kHighest ? kHighest : x);
   float y = fast_exp_inside(inside);
   y = x < kLowest ? 0.0F : y;
-  y = x > kHighest ? std::numeric_limits<float>::infinity() : y;
+  y = x > kHighest ? INFINITY : y;
   return x == x ? y : x;
 }
 
