@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "corpus/prepare.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <system_error>
 #include <utility>
 
-#include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "corpus/prepare_plan.hpp"
