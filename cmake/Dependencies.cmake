@@ -35,7 +35,3 @@ if(POLYPHASE_CUDA)
   # nvcc cannot evaluate fmt's checks of format strings at compile time.
   target_compile_definitions(polyphase_options INTERFACE FMT_CONSTEVAL= FMT_USE_CONSTEXPR=1)
 endif()
-if(POLYPHASE_CUDA)
-  # Under nvcc, fmt 9 gives up constexpr but keeps consteval, which then calls functions that are not constexpr.
-  target_compile_definitions(polyphase_options INTERFACE FMT_USE_CONSTEXPR=1)
-endif()
