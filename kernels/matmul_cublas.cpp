@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "kernels/matmul_edges.hpp"
-#include "kernels/matmul_float.hpp"
+#include "kernels/matmul_plain.hpp"
 
 namespace polyphase {
 namespace {
@@ -79,13 +79,29 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
   }
 }
 
-#define POLYPHASE_MATMUL(In, Out)                                                        \
-  template void matmul<In, Out>(const Exec&, Tensor2<Out>, Tensor2<const In>, Transpose, \
-                                Tensor2<const In>, Transpose, Write, Tensor1<const float>);
+template <class Real>
+PackedWeight pack_weight(const Exec& exec, Tensor2<const float> w, Transpose op, std::int64_t) {
+  return plain_weight<Real>(exec, w, op);
+}
+
+template <class In, class Out>
+void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose op_a,
+            const PackedWeight& b, Write write, Tensor1<const float> bias_N) {
+  matmul<In, Out>(exec, y_MN, a, op_a, plain_tensor<In>(b), b.stored, write, bias_N);
+}
+
+#define POLYPHASE_MATMUL(In, Out)                                                           \
+  template void matmul<In, Out>(const Exec&, Tensor2<Out>, Tensor2<const In>, Transpose,    \
+                                Tensor2<const In>, Transpose, Write, Tensor1<const float>); \
+  template void matmul<In, Out>(const Exec&, Tensor2<Out>, Tensor2<const In>, Transpose,    \
+                                const PackedWeight&, Write, Tensor1<const float>);
 POLYPHASE_MATMUL(float, float)
 POLYPHASE_MATMUL(float, bf16)
 POLYPHASE_MATMUL(bf16, float)
 POLYPHASE_MATMUL(bf16, bf16)
 #undef POLYPHASE_MATMUL
+template PackedWeight pack_weight<float>(const Exec&, Tensor2<const float>, Transpose,
+                                         std::int64_t);
+template PackedWeight pack_weight<bf16>(const Exec&, Tensor2<const float>, Transpose, std::int64_t);
 
 }  // namespace polyphase

@@ -49,7 +49,7 @@ struct Product {
   }
 };
 
-enum class Way { kLibrary, kInFloat };
+enum class Way { kLibrary, kInFloat, kPacked };
 
 template <class In, class Out>
 std::vector<double> run(Device& device, const ProductCase& c, const Product& p, Way way) {
@@ -61,6 +61,11 @@ std::vector<double> run(Device& device, const ProductCase& c, const Product& p, 
                                                : device.arena().take2<Out>(c.m, c.n);
   if (way == Way::kLibrary) {
     matmul<In, Out>(device.exec(), y, a, c.op_a, b, c.op_b, c.write, bias);
+  } else if (way == Way::kPacked) {
+    // Packed for another number of rows than it is used with.
+    const Tensor2<const float> w = device.put_real<float>(p.b, tb ? c.n : c.k, tb ? c.k : c.n);
+    const PackedWeight packed = pack_weight<In>(device.exec(), w, c.op_b, 64);
+    matmul<In, Out>(device.exec(), y, a, c.op_a, packed, c.write, bias);
   } else {
     matmul_in_float<In, Out>(device.exec(), y, a, c.op_a, b, c.op_b, c.write, bias);
   }
@@ -128,6 +133,15 @@ TYPED_TEST(MatmulTest, EmptyResultIsNoError) {
 TYPED_TEST(MatmulTest, ProductInFloatAgreesWithPlainLoops) {
   this->expect_product({17, 5, 33, kYes, kNo, true, Write::kAccumulate}, Way::kInFloat);
   this->expect_product({48, 32, 80, kNo, kYes}, Way::kInFloat);
+}
+
+TYPED_TEST(MatmulTest, PackedWeightGivesTheSameProduct) {
+  for (const Transpose op_b : kBoth) {
+    this->expect_product({64, 96, 80, kNo, op_b, true}, Way::kPacked);
+    this->expect_product({17, 5, 33, kYes, op_b, true, Write::kAccumulate}, Way::kPacked);
+    this->expect_product({5, 6, 0, kNo, op_b, true}, Way::kPacked);
+    this->expect_product({0, 6, 4, kNo, op_b}, Way::kPacked);
+  }
 }
 
 TYPED_TEST(MatmulTest, SecondCallAtOtherAddressesUsesThem) {
