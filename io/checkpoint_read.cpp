@@ -16,7 +16,28 @@ using Shape = std::vector<std::int64_t>;
 struct Box {
   Shape corner;
   Shape shape;
+  bool operator==(const Box&) const = default;
 };
+
+bool fits(const Shape& whole, int split_dimension, std::int64_t begin, const Shape& local) {
+  if (local.size() != whole.size() || split_dimension >= static_cast<int>(whole.size()))
+    return false;
+  Shape expected = whole;
+  if (split_dimension >= 0) {
+    const auto d = static_cast<std::size_t>(split_dimension);
+    if (begin < 0 || local[d] < 0 || local[d] > whole[d] - begin) return false;
+    expected[d] = local[d];
+  }
+  return local == expected;
+}
+
+bool share_elements(const Box& a, const Box& b) {
+  for (std::size_t d = 0; d < a.shape.size(); ++d) {
+    if (a.corner[d] >= b.corner[d] + b.shape[d] || b.corner[d] >= a.corner[d] + a.shape[d])
+      return false;
+  }
+  return true;
+}
 
 // Copies what two boxes of one tensor share, in the longest runs that are contiguous in both.
 void copy_shared(float* out, const Box& to, const float* in, const Box& from) {
@@ -182,37 +203,27 @@ void CheckpointReader::read(const std::string& name, int split_dimension, std::i
                     state_->folder.string(), name);
   }
   const StoredTensor& tensor = found->second;
-  Box wanted{Shape(tensor.shape.size(), 0), tensor.shape};
-  bool fits = split_dimension < static_cast<int>(tensor.shape.size()) &&
-              local_shape.size() == tensor.shape.size();
-  if (fits && split_dimension >= 0) {
-    const auto d = static_cast<std::size_t>(split_dimension);
-    fits = begin >= 0 && local_shape[d] >= 0 && local_shape[d] <= tensor.shape[d] - begin;
-    wanted.corner[d] = begin;
-    wanted.shape[d] = local_shape[d];
-  }
-  if (!fits || wanted.shape != local_shape) {
+  Box wanted{Shape(tensor.shape.size(), 0), local_shape};
+  if (!fits(tensor.shape, split_dimension, begin, local_shape)) {
     fail<DataError>(
         "{}: tensor {} is of shape [{}], where a slice [{}] from {} along dimension {} is "
         "wanted; the checkpoint is of another model",
         state_->folder.string(), name, fmt::join(tensor.shape, ", "), fmt::join(local_shape, ", "),
         begin, split_dimension);
   }
+  if (split_dimension >= 0) wanted.corner[static_cast<std::size_t>(split_dimension)] = begin;
   for (const StoredPart& part : tensor.parts) {
     const Box held{corner_of(part), part.shape};
-    if (held.corner == wanted.corner && held.shape == wanted.shape) {
+    if (held == wanted) {
       state_->load(name, part, out);
       return;
     }
   }
   for (const StoredPart& part : tensor.parts) {
     const Box held{corner_of(part), part.shape};
-    bool shared = true;
-    for (std::size_t d = 0; d < held.shape.size(); ++d) {
-      shared = shared && held.corner[d] < wanted.corner[d] + wanted.shape[d] &&
-               wanted.corner[d] < held.corner[d] + held.shape[d];
+    if (share_elements(wanted, held)) {
+      copy_shared(out, wanted, state_->cached_data(name, part), held);
     }
-    if (shared) copy_shared(out, wanted, state_->cached_data(name, part), held);
   }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/hdf5.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "io/file.hpp"
 
@@ -28,6 +30,7 @@ herr_t keep_first(unsigned number, const H5E_error2_t* entry, void* words) {
 std::string deepest_words() {
   std::string words = "no reason given";
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_first, &words);
+  std::replace(words.begin(), words.end(), '\n', ' ');
   return words;
 }
 

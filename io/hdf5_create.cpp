@@ -108,6 +108,21 @@ std::int64_t room_for(const NewFile& layout, std::size_t image_bytes) {
   return room;
 }
 
+// Looks at the file once more, since a close of HDF5's can report success for metadata that did not
+// reach the disk.
+void expect_all_stored(const std::filesystem::path& path, std::size_t num_datasets) {
+  std::string fault;
+  try {
+    if (inspect(path).datasets.size() == num_datasets) return;
+    fault = "datasets are missing";
+  } catch (const DataError& error) {
+    fault = error.what();
+  }
+  fail<SystemError>(
+      "{}: the disk did not keep what was written ({}; {} bytes free); check the disk",
+      path.string(), fault, free_bytes(path));
+}
+
 }  // namespace
 
 struct PreparedFile::State {
@@ -171,8 +186,10 @@ void PreparedFile::write(const std::string& name, std::int64_t first, std::int64
     check(H5Sselect_hyperslab(on_disk, H5S_SELECT_SET, &start, nullptr, &extent, nullptr),
           state_->path, "select a range");
   }
-  check(H5Dwrite(target, stored_type(dataset.type), memory, on_disk, H5P_DEFAULT, data),
-        state_->path, "write a dataset");
+  if (H5Dwrite(target, stored_type(dataset.type), memory, on_disk, H5P_DEFAULT, data) < 0) {
+    const std::int64_t num_bytes = count * size_bytes(dataset.type);
+    fail_call(state_->path, fmt::format("write /{} ({} bytes needed)", name, num_bytes).c_str());
+  }
   state_->poisoned = false;
 }
 
@@ -187,6 +204,7 @@ std::int64_t PreparedFile::finish() {
   state_->plain->sync();
   const std::int64_t num_bytes = state_->plain->size();
   state_->plain->close();
+  expect_all_stored(state_->path, state_->datasets.size());
   state_->finished = true;
   return num_bytes;
 }

@@ -60,7 +60,8 @@ class ShardWriter {
   std::int64_t num_tokens() const;  // so far: lets the caller begin the next shard
 
   // Writes the HDF5 file beside `path`, syncs it, renames it to `path`. SystemError when the disk
-  // is full; nothing stands at `path` then.
+  // is full; nothing new stands at
+  // `path` then. DataError when no document was added.
   ShardSummary finish();
 
  private:
@@ -90,7 +91,7 @@ class ShardReader {
   std::int64_t num_tokens_of(std::int64_t first_sentence, std::int64_t count = 1);
 
   // Fill `out`, whose memory is used again. Bounds of documents and sentences are cached in at most
-  // 4 MiB a reader. DataError names file and position of a token outside the vocabulary or of
+  // 8 MiB a reader. DataError names file and position of a token outside the vocabulary or of
   // bounds that descend. read_sentences leaves out.label alone at -1, since sentences may lie in
   // several documents.
   void read_sentences(std::int64_t first_sentence, std::int64_t count, ShardText& out);

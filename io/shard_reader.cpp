@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <set>
 
@@ -13,8 +12,8 @@ namespace {
 
 using namespace shard_format;
 
-constexpr std::int64_t kBlock = 1024;  // values
-constexpr std::int64_t kSlots = 256;   // × 8 KiB: 2 MiB a list of starts
+constexpr std::int64_t kBlock = 128;   // values: a miss costs one read of 1 KiB
+constexpr std::int64_t kSlots = 4096;  // blocks: 4 MiB a list of starts
 
 // Ascending positions 0 … limit in the file, of which the last blocks that were used stay in
 // memory.
@@ -22,9 +21,7 @@ class CachedStarts {
  public:
   CachedStarts(const CheckedFile& file, const hdf5::StoredDataset& stored, std::int64_t limit,
                const char* name)
-      : file_(file), stored_(stored), limit_(limit), name_(name) {
-    tags_.fill(-1);
-  }
+      : file_(file), stored_(stored), limit_(limit), name_(name) {}
 
   std::int64_t size() const { return stored_.shape[0]; }
 
@@ -60,8 +57,8 @@ class CachedStarts {
   hdf5::StoredDataset stored_;
   std::int64_t limit_;
   const char* name_;
-  std::array<std::int64_t, kSlots> tags_;
-  std::array<std::vector<std::int64_t>, kSlots> blocks_;
+  std::vector<std::int64_t> tags_ = std::vector<std::int64_t>(kSlots, -1);
+  std::vector<std::vector<std::int64_t>> blocks_ = std::vector<std::vector<std::int64_t>>(kSlots);
 };
 
 std::string text_of(const hdf5::FileContents& contents, const std::filesystem::path& path,

@@ -86,6 +86,8 @@ struct ShardWriter::State {
   }
   void check(const ShardText& document) const;
   void append_tokens(const std::vector<std::int32_t>& tokens);
+  ShardSummary summary() const;
+  hdf5::NewFile layout(const ShardSummary& summary) const;
 };
 
 void ShardWriter::State::check(const ShardText& document) const {
@@ -119,6 +121,39 @@ void ShardWriter::State::append_tokens(const std::vector<std::int32_t>& tokens) 
   } else {
     to.append(tokens.data(), tokens.size());
   }
+}
+
+ShardSummary ShardWriter::State::summary() const {
+  ShardSummary summary;
+  summary.file = path.filename().string();
+  summary.num_documents = spools.at(kDocumentStarts).count() - 1;
+  summary.num_sentences = spools.at(kSentenceStarts).count() - 1;
+  summary.num_tokens = spools.at(kTokens).count();
+  summary.max_document_tokens = max_document_tokens;
+  for (const auto& [name, spool] : spools) summary.digests[name] = spool.digest();
+  if (summary.num_documents == 0) {
+    fail<DataError>("{}: a shard without documents; check that the source holds text",
+                    path.string());
+  }
+  return summary;
+}
+
+hdf5::NewFile ShardWriter::State::layout(const ShardSummary& summary) const {
+  hdf5::NewFile layout;
+  layout.texts = {{"format", kFormat},
+                  {"corpus", header.corpus},
+                  {"split", header.split},
+                  {"tokenizer_digest", header.tokenizer_digest},
+                  {"source_digest", header.source_digest}};
+  layout.numbers = {{"version", kShardFormatVersion},
+                    {"vocab_size", header.vocab_size},
+                    {"num_documents", summary.num_documents},
+                    {"num_sentences", summary.num_sentences},
+                    {"num_tokens", summary.num_tokens}};
+  for (const auto& [name, spool] : spools) {
+    layout.datasets.push_back({name, spool.type(), {spool.count()}});
+  }
+  return layout;
 }
 
 ShardWriter::ShardWriter(const std::filesystem::path& path, const ShardHeader& header)
@@ -163,36 +198,11 @@ std::int64_t ShardWriter::num_tokens() const { return state_->spool(kTokens).cou
 ShardSummary ShardWriter::finish() {
   POLYPHASE_PROMISE(!state_->finished, "{}: finished twice", state_->path.string());
   state_->finished = true;
-  ShardSummary summary;
-  summary.file = state_->path.filename().string();
-  summary.num_documents = state_->spool(kDocumentStarts).count() - 1;
-  summary.num_sentences = state_->spool(kSentenceStarts).count() - 1;
-  summary.num_tokens = num_tokens();
-  summary.max_document_tokens = state_->max_document_tokens;
-  if (summary.num_documents == 0) {
-    fail<DataError>("{}: a shard without documents; check that the source holds text",
-                    state_->path.string());
-  }
-  const ShardHeader& header = state_->header;
-  hdf5::NewFile layout;
-  layout.texts = {{"format", kFormat},
-                  {"corpus", header.corpus},
-                  {"split", header.split},
-                  {"tokenizer_digest", header.tokenizer_digest},
-                  {"source_digest", header.source_digest}};
-  layout.numbers = {{"version", kShardFormatVersion},
-                    {"vocab_size", header.vocab_size},
-                    {"num_documents", summary.num_documents},
-                    {"num_sentences", summary.num_sentences},
-                    {"num_tokens", summary.num_tokens}};
-  for (auto& [name, spool] : state_->spools) {
-    layout.datasets.push_back({name, spool.type(), {spool.count()}});
-    summary.digests[name] = spool.digest();
-  }
+  const ShardSummary summary = state_->summary();
   const std::filesystem::path beside = state_->path.string() + ".new";
   std::error_code ignored;
   std::filesystem::remove(beside, ignored);  // what a killed process left
-  hdf5::PreparedFile file(beside, layout);
+  hdf5::PreparedFile file(beside, state_->layout(summary));
   for (auto& [name, spool] : state_->spools) spool.copy_to(file, name);
   file.finish();
   rename_durably(beside, state_->path);

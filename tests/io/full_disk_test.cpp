@@ -13,6 +13,7 @@
 
 #include "base/error.hpp"
 #include "checkpoint_fixture.hpp"
+#include "io/hdf5_create.hpp"
 #include "io/metrics.hpp"
 #include "io/shard.hpp"
 #include "scratch_folder.hpp"
@@ -30,7 +31,7 @@ int status_of_child(const std::function<void()>& act) {
   std::fflush(nullptr);
   const pid_t child = ::fork();
   if (child == 0) {
-    int status = 1;
+    int status = 0;
     try {
       act();
     } catch (const SystemError& error) {
@@ -41,7 +42,7 @@ int status_of_child(const std::function<void()>& act) {
       std::fprintf(stderr, "%s\n", error.what());
       status = 3;
     }
-    ::exit(status);
+    ::exit(status == 0 && ::testing::Test::HasFailure() ? 4 : status);
   }
   int status = 0;
   if (::waitpid(child, &status, 0) != child) return -1000;
@@ -143,6 +144,34 @@ TEST(FileSizeLimit, ACheckpointThatHitsItIsRefusedWithoutACrash) {
         << limit;
     EXPECT_FALSE(std::filesystem::exists(folder / "step-000001.tmp/writer-0000.h5"));
   }
+}
+
+// Where blocks cannot be reserved, HDF5's own write or close is what fails.
+TEST(FileSizeLimit, AWriteThatFailsInsideHdf5IsRefusedWithoutACrash) {
+  const ScratchFolder folder;
+  const std::vector<float> data(100000, 1.0F);
+  const hdf5::NewFile layout{{{"a/w", hdf5::ElementType::kFloat32, {100000}}}, {}, {}};
+  EXPECT_EQ(status_of_child([&] {
+              hdf5::PreparedFile file(folder / "w.h5", layout);
+              limit_file_size(100);
+              file.write("a/w", 0, 100000, data.data());
+            }),
+            kRefusedWell);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(FileSizeLimit, ACloseThatFailsInsideHdf5IsSeenWithoutACrash) {
+  const ScratchFolder folder;
+  const std::vector<float> data(100000, 1.0F);
+  const hdf5::NewFile layout{{{"a/w", hdf5::ElementType::kFloat32, {100000}}}, {}, {}};
+  const auto act = [&] {
+    hdf5::PreparedFile file(folder / "w.h5", layout);
+    file.write("a/w", 0, 100000, data.data());
+    limit_file_size(100);
+    file.finish();
+  };
+  EXPECT_EQ(status_of_child([&] { EXPECT_THROW(act(), SystemError); }), 0);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
 TEST(FileSizeLimit, AShardThatHitsItIsRefusedWithoutACrash) {

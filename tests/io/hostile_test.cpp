@@ -43,7 +43,9 @@ void put_dataset(hid_t file, const char* name, hid_t type, hsize_t count, const 
   const hid_t space = H5Screate_simple(1, &count, nullptr);
   const hid_t dataset = H5Dcreate2(file, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
   ASSERT_GE(dataset, 0) << name;
-  if (data != nullptr) ASSERT_GE(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), 0);
+  if (data != nullptr) {
+    ASSERT_GE(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), 0);
+  }
   H5Dclose(dataset);
   H5Sclose(space);
 }
