@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <limits>
+
 #include "kernels/attention_host.hpp"
 
 // With P the probabilities, M the dropout mask (0 or 1 / (1 - rate)) and ∘ the product of elements:
@@ -120,14 +122,14 @@ void Backward<Real>::row(Buffers<Real>& b, const Pair& pair, const Block& block,
   float* const masked = b.masked_RT + r * t;
   float* const dscores = b.dscores_RT + r * t;
   const float* const mask = b.mask_T;
+  // What is not seen gets a probability of exp(-inf) = 0, so that the loop runs over whole vectors.
+  std::fill(masked + visible, masked + block.num_keys, -std::numeric_limits<float>::infinity());
 #pragma omp simd
-  for (std::int64_t j = 0; j < visible; ++j) {
+  for (std::int64_t j = 0; j < block.num_keys; ++j) {
     const float p = fast_exp(masked[j] * scale - log_sum);
     masked[j] = p * mask[j];
     dscores[j] = p * (dscores[j] * mask[j] - delta) * scale;
   }
-  std::fill(masked + visible, masked + block.num_keys, 0.0F);
-  std::fill(dscores + visible, dscores + block.num_keys, 0.0F);
 }
 
 // dV, dK and dQ of the block.

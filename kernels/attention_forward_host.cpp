@@ -17,7 +17,11 @@ struct Buffers {
     values_TD = arena.take1<Word<Real>>(t / kPerWord<Real> * d).data();
     queries_D = arena.take1<Real>(kBlockRows * d).data();
     scores_T = arena.take1<float>(kBlockRows * t).data();
-    probabilities_T = arena.take1<Real>(kBlockRows * t).data();
+    if constexpr (kPerWord<Real> == 1) {
+      probabilities_T = scores_T;
+    } else {
+      probabilities_T = arena.take1<Real>(kBlockRows * t).data();
+    }
     out_D = arena.take1<float>(kBlockRows * d).data();
     inverse_sum = arena.take1<float>(kBlockRows).data();
     mask_T = arena.take1<float>(t).data();
@@ -53,20 +57,23 @@ struct RowSum {
 template <class Real>
 RowSum softmax_row(Real* probabilities, float* scores, const float* mask, float scale,
                    std::int64_t num_visible, std::int64_t num_keys) {
+  // What is not seen gets exp(-inf) = 0, so that loops run over whole vectors.
   float max = -std::numeric_limits<float>::infinity();
+  std::fill(scores + num_visible, scores + num_keys, max);
 #pragma omp simd reduction(max : max)
-  for (std::int64_t j = 0; j < num_visible; ++j) max = scores[j] > max ? scores[j] : max;
+  for (std::int64_t j = 0; j < num_keys; ++j) max = scores[j] > max ? scores[j] : max;
   const float offset = max * scale;
   float sum = 0.0F;
 #pragma omp simd reduction(+ : sum)
-  for (std::int64_t j = 0; j < num_visible; ++j) {
+  for (std::int64_t j = 0; j < num_keys; ++j) {
     const float p = fast_exp(scores[j] * scale - offset);
     sum += p;
     scores[j] = p * mask[j];
   }
+  if constexpr (kPerWord<Real> == 2) {
 #pragma omp simd
-  for (std::int64_t j = 0; j < num_visible; ++j) probabilities[j] = from_float<Real>(scores[j]);
-  std::fill(probabilities + num_visible, probabilities + num_keys, Real{});
+    for (std::int64_t j = 0; j < num_keys; ++j) probabilities[j] = from_float<Real>(scores[j]);
+  }
   return {sum, offset + std::log(sum)};
 }
 

@@ -61,6 +61,23 @@ void forward_product(benchmark::State& state) {
   bench.finish(state, 2.0 * m * n * k);
 }
 
+// The same with a weight kept in float32 and packed for every product, as after every step of the
+// optimizer.
+template <class Real>
+void packed_forward_product(benchmark::State& state) {
+  const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
+  Bench bench;
+  const auto y = bench.tensor<Real>(m, n), x = bench.tensor<Real>(m, k);
+  const auto w = bench.tensor<float>(n, k);
+  for (auto _ : state) {
+    const ArenaScope scope(*bench.exec().arena);
+    const PackedWeight packed = pack_weight<Real>(bench.exec(), w, kYes, m);
+    matmul<Real, Real>(bench.exec(), y, x, kNo, packed);
+    bench.exec().space.fence();
+  }
+  bench.finish(state, 2.0 * m * n * k);
+}
+
 // dx_MK = dy_MN · W.
 template <class Real>
 void input_gradient(benchmark::State& state) {
@@ -181,6 +198,8 @@ void attention_shapes(benchmark::internal::Benchmark* bench) {
 
 BENCHMARK_TEMPLATE(forward_product, float)->Apply(product_shapes);
 BENCHMARK_TEMPLATE(forward_product, bf16)->Apply(product_shapes);
+BENCHMARK_TEMPLATE(packed_forward_product, float)->Apply(product_shapes);
+BENCHMARK_TEMPLATE(packed_forward_product, bf16)->Apply(product_shapes);
 BENCHMARK_TEMPLATE(input_gradient, float)->Apply(product_shapes);
 BENCHMARK_TEMPLATE(input_gradient, bf16)->Apply(product_shapes);
 BENCHMARK_TEMPLATE(weight_gradient, float)->Apply(product_shapes);
