@@ -9,9 +9,10 @@
 
 namespace polyphase {
 
-// A stack of device memory for activations and workspaces: one allocation, tensors taken from the front and
-// given back in reverse order. It is the memory planner too: with a null base ("counting") take() hands out
-// empty addresses, kernels do nothing, and peak_bytes() is what a real pass of the same shapes needs.
+// A stack of device memory for activations and workspaces: one allocation, tensors taken from the
+// front and given back in reverse order. It is the memory planner too: with a null base
+// ("counting") take() hands out empty addresses, kernels do nothing, and peak_bytes() is what a
+// real pass of the same shapes needs.
 class Arena {
  public:
   static constexpr std::size_t kAlignment = 64;
@@ -71,8 +72,9 @@ class ArenaScope {
 // Whether a kernel replaces its output or adds to it.
 enum class Write { kOverwrite, kAccumulate };
 
-// Where and how a kernel runs. Kernels take their own temporary memory from the arena and give it back before
-// they return. When the arena is counting, every kernel takes its memory, does no arithmetic, and returns.
+// Where and how a kernel runs. Kernels take their own temporary memory from the arena and give it
+// back before they return. When the arena is counting, every kernel takes its memory, does no
+// arithmetic, and returns.
 struct Exec {
   Space space;
   Arena* arena = nullptr;

@@ -42,9 +42,25 @@ MpiSession::MpiSession(int* argc, char*** argv) : world_(start_world(argc, argv)
 
 MpiSession::~MpiSession() { MPI_Finalize(); }
 
+int MpiSession::num_ranks_of_node() const {
+  MPI_Comm node = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
+            "MPI_Comm_split_type");
+  int size = 1;
+  check_mpi(MPI_Comm_size(node, &size), "MPI_Comm_size");
+  check_mpi(MPI_Comm_free(&node), "MPI_Comm_free");
+  return size;
+}
+
 void MpiSession::abort(ExitCode code) const {
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
   std::abort();  // not reached: MPI_Abort does not return
+}
+
+Communicator planning_communicator(int size) {
+  auto impl = std::make_unique<Communicator::Impl>();
+  impl->size = size;
+  return Communicator(std::move(impl));
 }
 
 RankGrid make_grid(const Communicator& world, int tensor_size) {

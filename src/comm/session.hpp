@@ -16,6 +16,8 @@ class MpiSession {
 
   const Communicator& world() const { return world_; }
 
+  int num_ranks_of_node() const;  // those that share this rank's memory
+
   // Ends all ranks at once with this exit code: for an error that only one rank has seen.
   [[noreturn]] void abort(ExitCode code) const;
 
@@ -30,6 +32,10 @@ struct RankGrid {
   Communicator tensor;
   Communicator data;
 };
+
+// A group of `size` ranks that is only counted with, seen as rank 0; nothing can be sent through
+// it.
+Communicator planning_communicator(int size);
 
 // Throws RecipeError when tensor_size does not divide the number of ranks.
 RankGrid make_grid(const Communicator& world, int tensor_size);

@@ -86,6 +86,7 @@ struct TreeSum::State {
       kept.push_back(mine);
     }
     ++stage;
+    if (stage == num_halvings) std::vector<float>().swap(received);
     if (stage == 2 * num_halvings) {
       done = true;
     } else {

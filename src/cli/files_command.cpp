@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
+
+#include "cli/commands.hpp"
+#include "io/checkpoint.hpp"
+#include "io/shard.hpp"
+#include "report/html.hpp"
+#include "report/status_text.hpp"
+
+namespace polyphase {
+namespace {
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  return fmt::format("{}", fmt::join(shape, " × "));
+}
+
+void inspect_checkpoint(const std::filesystem::path& folder) {
+  const CheckpointReader reader(folder);
+  fmt::print("checkpoint {}\nstate: {}\n", folder.string(), reader.state().dump(1));
+  std::int64_t total = 0;
+  for (const auto& [name, shape] : reader.tensors()) {
+    std::int64_t count = 1;
+    for (const std::int64_t extent : shape) count *= extent;
+    total += count;
+    fmt::print("{:<60} {}\n", name, shape_text(shape));
+  }
+  fmt::print("{} tensors, {} values\n", reader.tensors().size(), total);
+}
+
+void inspect_corpus(const std::filesystem::path& file) {
+  const CorpusIndex index = read_corpus_index(file);
+  fmt::print("corpus {} of kind {}, vocabulary of {} pieces\n", index.name, index.kind,
+             index.vocab_size);
+  if (!index.label_names.empty()) fmt::print("labels: {}\n", fmt::join(index.label_names, " "));
+  for (const auto& [part, shards] : index.splits) {
+    for (const ShardSummary& shard : shards) {
+      fmt::print("{:<6} {:<20} {} documents, {} sentences, {} tokens\n", part, shard.file,
+                 shard.num_documents, shard.num_sentences, shard.num_tokens);
+    }
+  }
+}
+
+}  // namespace
+
+ExitCode status_command(const std::string& run_folder) {
+  fmt::print("{}", report::status_text(run_folder));
+  return ExitCode::kDone;
+}
+
+ExitCode report_command(const std::string& run_folder) {
+  fmt::print("{}\n", report::write_report(run_folder).string());
+  return ExitCode::kDone;
+}
+
+ExitCode inspect_command(const std::string& path) {
+  const std::filesystem::path given = path;
+  if (std::filesystem::is_directory(given) && std::filesystem::exists(given / "manifest.json")) {
+    inspect_checkpoint(given);
+  } else if (std::filesystem::is_directory(given) &&
+             std::filesystem::exists(given / "corpus.json")) {
+    inspect_corpus(given / "corpus.json");
+  } else if (given.filename() == "corpus.json") {
+    inspect_corpus(given);
+  } else {
+    fail<RecipeError>(
+        "{} is neither a checkpoint (a folder with manifest.json) nor a prepared corpus (a folder "
+        "with "
+        "corpus.json); HDF5 files open with h5dump too",
+        path);
+  }
+  return ExitCode::kDone;
+}
+
+ExitCode verify_command(const std::string& checkpoint) {
+  const std::vector<std::string> faults = verify_checkpoint(checkpoint);
+  for (const std::string& fault : faults) fmt::print("{}\n", fault);
+  if (!faults.empty()) {
+    fail<DataError>("{}: {} faults; go back to the checkpoint before it", checkpoint,
+                    faults.size());
+  }
+  fmt::print("{}: every digest holds\n", checkpoint);
+  return ExitCode::kDone;
+}
+
+}  // namespace polyphase

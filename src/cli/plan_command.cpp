@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string>
+
+#include "cli/commands.hpp"
+#include "recipe/load.hpp"
+#include "report/table.hpp"
+#include "train/plan_memory.hpp"
+
+namespace polyphase {
+namespace {
+
+std::string mebibytes(double bytes) { return fmt::format("{:.0f} MiB", bytes / (1024.0 * 1024.0)); }
+
+}  // namespace
+
+ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std::int64_t tensor) {
+  recipe::Recipe recipe = recipe::load(options.file, options.overrides);
+  if (tensor > 0) recipe.parallel.tensor = tensor;
+  recipe::check_layout(recipe, num_ranks);
+  const std::int64_t data_ranks = num_ranks / recipe.parallel.tensor;
+  report::Table table({{"phase"},
+                       {"parameters", report::Align::kRight},
+                       {"micro-batches a rank", report::Align::kRight},
+                       {"parameters + optimizer", report::Align::kRight},
+                       {"gradients", report::Align::kRight},
+                       {"activations, at most", report::Align::kRight}});
+  for (const recipe::Phase& phase : recipe.phases) {
+    const PlannedMemory memory = plan_memory(recipe, phase, static_cast<int>(data_ranks));
+    table.add_row({phase.name, fmt::format("{}", memory.num_parameters),
+                   fmt::format("{}", memory.num_micro_batches),
+                   mebibytes(static_cast<double>(memory.state_bytes)),
+                   mebibytes(static_cast<double>(memory.gradient_bytes)),
+                   mebibytes(static_cast<double>(memory.activation_bytes))});
+  }
+  fmt::print("memory of one rank of {} ({} tensor × {} data):\n{}", num_ranks,
+             recipe.parallel.tensor, data_ranks, table.text());
+  return ExitCode::kDone;
+}
+
+}  // namespace polyphase

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/log.hpp"
+#include "cli/shared_recipe.hpp"
+#include "comm/agreement.hpp"
+#include "control/run_folder.hpp"
+#include "corpus/prepare.hpp"
+#include "recipe/load.hpp"
+
+namespace polyphase {
+
+recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& world) {
+  const std::string text = from_rank_0(world, [&] {
+    recipe::Recipe recipe = recipe::load(options.file, options.overrides);
+    recipe::check_layout(recipe, world.size());
+    recipe::check_files(recipe);
+    return recipe::resolved(recipe);
+  });
+  return recipe::parse(text, options.file);
+}
+
+void prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
+                     const Communicator& world) {
+  recipe::Recipe absolute =
+      recipe;  // hashes are of the recipe as written, wherever its folder lies
+  recipe::resolve(absolute);
+  Preparation preparation(absolute,
+                          {.data_dir = data_dir, .rank = world.rank(), .num_ranks = world.size()});
+  for (const PrepareStage stage : kPrepareStages) {
+    agree_on(world, [&] { preparation.run_stage(stage); });
+  }
+  const PrepareSummary& summary = preparation.summary();
+  if (world.rank() != 0) return;
+  if (!summary.tokenizer_was_current) {
+    log_info("tokenizer: {} pieces, trained in {:.1f} s", summary.vocab_size,
+             summary.tokenizer_seconds);
+  }
+  if (summary.num_units_current < summary.num_units) {
+    log_info("tokenized {} of {} pieces of text on rank 0, {:.0f} tokens/s a rank",
+             summary.num_units - summary.num_units_current, summary.num_units,
+             summary.tokens_per_second());
+  }
+  for (const PreparedPart& part : summary.parts) {
+    log_info("corpus {} ({}): {} documents, {} sentences, {} tokens in {} shards", part.corpus,
+             part.part, part.num_documents, part.num_sentences, part.num_tokens, part.num_shards);
+  }
+}
+
+ExitCode prepare_command(const RecipeOptions& options, const Communicator& world) {
+  const recipe::Recipe recipe = shared_recipe(options, world);
+  prepare_corpora(recipe, (run_folder_of(recipe) / "data").string(), world);
+  return ExitCode::kDone;
+}
+
+}  // namespace polyphase

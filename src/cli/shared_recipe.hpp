@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/commands.hpp"
+#include "recipe/recipe.hpp"
+
+namespace polyphase {
+
+// Rank 0 loads the recipe and gives it to all ranks, or its faults; checked for this number of
+// ranks and for its files.
+recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& world);
+
+// Prepares the recipe's corpora in data_dir on all ranks: only what changed. Prints what there is.
+void prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
+                     const Communicator& world);
+
+}  // namespace polyphase

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/run_folder.hpp"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "io/file.hpp"
+#include "recipe/load.hpp"
+
+namespace polyphase {
+namespace {
+
+constexpr const char* kVersion = POLYPHASE_VERSION;  // of CMake's project()
+
+nlohmann::json phase_json(const report::PhaseState& phase) {
+  // JSON has no not-a-number: such a metric is written as text, as in metrics.jsonl.
+  nlohmann::json metrics = nlohmann::json::object();
+  for (const auto& [name, value] : phase.metrics) {
+    if (std::isfinite(value)) {
+      metrics[name] = value;
+    } else {
+      metrics[name] = fmt::format("{}", value);
+    }
+  }
+  return {{"name", phase.name},
+          {"state", phase.state},
+          {"round", phase.round},
+          {"folder", phase.folder},
+          {"from", phase.from},
+          {"task", phase.task},
+          {"step", phase.step},
+          {"total_steps", phase.total_steps},
+          {"samples", phase.samples},
+          {"tokens", phase.tokens},
+          {"seconds", phase.seconds},
+          {"metrics", metrics},
+          {"handover",
+           {{"carried", phase.handover.carried},
+            {"new", phase.handover.fresh},
+            {"left", phase.handover.left}}},
+          {"reason", phase.reason}};
+}
+
+void refuse_changed_recipe(const std::filesystem::path& stored, const recipe::Recipe& recipe) {
+  const std::string before = read_file(stored), now = recipe::resolved(recipe);
+  const std::vector<std::string> changes = recipe::differences(before, now);
+  if (changes.empty()) return;
+  std::string list;
+  for (const std::string& change : changes) list += "\n  " + change;
+  fail<RecipeError>(
+      "{} was started with another recipe:{}\nundo the change, or name another folder (--set "
+      "run_dir=…)",
+      stored.parent_path().string(), list);
+}
+
+}  // namespace
+
+std::filesystem::path run_folder_of(const recipe::Recipe& recipe) {
+  return recipe.run_dir.empty() ? "runs/" + recipe.name : recipe.run_dir;
+}
+
+std::string task_name(const recipe::Phase& phase) {
+  if (phase.task)
+    return phase.task->kind == recipe::TaskKind::kTagging ? "tagging" : "classification";
+  std::string names;
+  for (const auto& [name, weight] : phase.objectives) names += (names.empty() ? "" : " + ") + name;
+  return names;
+}
+
+RunFolder::RunFolder(const recipe::Recipe& recipe) : path_(run_folder_of(recipe)) {
+  std::error_code error;
+  std::filesystem::create_directories(path_, error);
+  if (error) {
+    fail<SystemError>("cannot make the run folder {}: {}; name another with --set run_dir=…",
+                      path_.string(), error.message());
+  }
+  lock_ = std::make_unique<RunLock>(path_ / "run.lock");
+  const std::filesystem::path stored = path_ / "recipe.yaml";
+  if (std::filesystem::exists(stored)) refuse_changed_recipe(stored, recipe);
+  write_file_atomically(stored, recipe::resolved(recipe));
+
+  if (std::filesystem::exists(path_ / "status.json")) state_ = report::read_run_state(path_);
+  state_.name = recipe.name;
+  state_.recipe_hash = recipe::recipe_hash(recipe);
+  state_.version = kVersion;
+  state_.phases.resize(recipe.phases.size());
+  for (std::size_t p = 0; p < recipe.phases.size(); ++p) {
+    report::PhaseState& phase = state_.phases[p];
+    phase.name = recipe.phases[p].name;
+    phase.folder = fmt::format("round-{}/{:02}-{}", phase.round, p + 1, phase.name);
+    phase.from = recipe.phases[p].from;
+    phase.task = task_name(recipe.phases[p]);
+    if (phase.state == "running") {  // its job was killed
+      phase.state = "interrupted";
+      phase.reason = "the job that ran it ended without a word";
+    }
+  }
+  write_status();
+}
+
+void RunFolder::set_state(std::size_t phase, const std::string& state, const std::string& reason) {
+  state_.phases[phase].state = state;
+  state_.phases[phase].reason = reason;
+  write_status();
+}
+
+void RunFolder::write_status() const {
+  nlohmann::json json = {{"name", state_.name},
+                         {"recipe_hash", state_.recipe_hash},
+                         {"version", state_.version},
+                         {"phases", nlohmann::json::array()}};
+  for (const report::PhaseState& phase : state_.phases) json["phases"].push_back(phase_json(phase));
+  write_file_atomically(path_ / "status.json", json.dump(1));
+}
+
+}  // namespace polyphase

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "io/run_lock.hpp"
+#include "recipe/recipe.hpp"
+#include "report/run_state.hpp"
+
+namespace polyphase {
+
+// The folder of one run as rank 0 keeps it: lock, resolved recipe, and the state of every phase in
+// status.json, which is written anew with each change. Running means making it so: finished phases
+// stay, the first unfinished one goes on.
+class RunFolder {
+ public:
+  // Makes the folder, or goes on in one that holds the same recipe. Throws RecipeError that lists
+  // what changed when it holds another, SystemError when another job has it.
+  explicit RunFolder(const recipe::Recipe& recipe);
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path data_dir() const { return path_ / "data"; }
+  // round-1/01-pretrain and so on, below path().
+  std::filesystem::path phase_folder(std::size_t phase) const {
+    return path_ / state_.phases[phase].folder;
+  }
+
+  report::PhaseState& phase(std::size_t number) { return state_.phases[number]; }
+  // Sets a phase's state ("running", "done" …) with its reason, and writes status.json.
+  void set_state(std::size_t phase, const std::string& state, const std::string& reason = "");
+
+ private:
+  void write_status() const;
+
+  std::filesystem::path path_;
+  std::unique_ptr<RunLock> lock_;
+  report::RunState state_;
+};
+
+// The folder that the recipe's run lives in.
+std::filesystem::path run_folder_of(const recipe::Recipe& recipe);
+
+// "mlm + nsp", "classification", "tagging".
+std::string task_name(const recipe::Phase& phase);
+
+}  // namespace polyphase

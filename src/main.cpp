@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <Kokkos_Core.hpp>
+#include <cstdlib>
+#include <functional>
+#include <thread>
+
+#include "base/log.hpp"
+#include "cli/commands.hpp"
+#include "comm/agreement.hpp"
+#include "comm/session.hpp"
+
+namespace polyphase {
+namespace {
+
+// A rank that is not told its number of threads shares the node's processors with the other ranks
+// of its node.
+void choose_threads(const MpiSession& session) {
+  if (std::getenv("OMP_NUM_THREADS") != nullptr || std::getenv("KOKKOS_NUM_THREADS") != nullptr)
+    return;
+  const int processors = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const int threads = std::max(1, processors / session.num_ranks_of_node());
+  setenv("KOKKOS_NUM_THREADS", fmt::format("{}", threads).c_str(), 1);
+}
+
+// Every command fills `command`, which then runs on all ranks.
+void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argument,
+                       std::string& phase, std::int64_t& ranks, std::int64_t& tensor,
+                       const Communicator& world, std::function<ExitCode()>& command) {
+  app.require_subcommand(1);
+  const auto with_recipe = [&](const char* name, const char* what) {
+    CLI::App* sub = app.add_subcommand(name, what);
+    sub->add_option("recipe", recipe.file, "Recipe file (YAML)")->required();
+    sub->add_option("--set", recipe.overrides, "key.path=value: replaces a value of the recipe")
+        ->expected(1)
+        ->take_all();
+    return sub;
+  };
+  const auto with_path = [&](const char* name, const char* what, const char* which, auto run) {
+    CLI::App* sub = app.add_subcommand(name, what);
+    sub->add_option("path", argument, which)->required();
+    sub->callback(
+        [&command, &argument, run] { command = [&argument, run] { return run(argument); }; });
+  };
+  with_recipe("prepare", "Text to tokenizer and shards; only what changed")->callback([&] {
+    command = [&] { return prepare_command(recipe, world); };
+  });
+  CLI::App* run = with_recipe("run", "Train, or go on with a stopped run");
+  run->add_option("--phase", phase, "Only this phase");
+  run->callback([&] { command = [&] { return run_command(recipe, phase, world); }; });
+  CLI::App* plan = with_recipe("plan", "Memory of a rank, before anything runs");
+  plan->add_option("--ranks", ranks, "Ranks of the whole job")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  plan->add_option("--tensor", tensor, "Tensor-parallel ranks; default: the recipe's")
+      ->check(CLI::PositiveNumber);
+  plan->callback([&] { command = [&] { return plan_command(recipe, ranks, tensor); }; });
+  with_path("status", "Where a run stands", "Run folder", status_command);
+  with_path("report", "Write a run's report as one HTML file", "Run folder", report_command);
+  with_path("inspect", "What is in a checkpoint or a prepared corpus", "Folder", inspect_command);
+  with_path("verify", "Whether every digest of a checkpoint holds", "Checkpoint folder",
+            verify_command);
+}
+
+int parse_and_run(int argc, char** argv, const MpiSession& session) {
+  CLI::App app("Polyphase trains transformer language models in phases.");
+  app.set_version_flag("--version", POLYPHASE_VERSION);
+  RecipeOptions recipe;
+  std::string argument, phase;
+  std::int64_t ranks = session.world().size(), tensor = 0;
+  std::function<ExitCode()> command;
+  describe_commands(app, recipe, argument, phase, ranks, tensor, session.world(), command);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = session.world().rank() == 0 ? app.exit(error) : error.get_exit_code();
+    return code == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+  }
+  choose_threads(session);
+  int kokkos_argc = 1;  // the command line is ours alone
+  const Kokkos::ScopeGuard kokkos(kokkos_argc, argv);
+  return static_cast<int>(command());
+}
+
+}  // namespace
+}  // namespace polyphase
+
+int main(int argc, char** argv) {
+  using namespace polyphase;
+  const MpiSession session(&argc, &argv);
+  set_log_rank(session.world().rank());
+  try {
+    return parse_and_run(argc, argv, session);
+  } catch (const AgreedError& error) {  // every rank threw it
+    if (session.world().rank() == 0) fmt::print(stderr, "{}\n", error.what());
+    return static_cast<int>(error.code);
+  } catch (
+      const std::exception& error) {  // perhaps this rank alone: the others must not wait for it
+    fmt::print(stderr, "{}{}\n",
+               session.world().size() > 1 ? fmt::format("[rank {}] ", session.world().rank()) : "",
+               error.what());
+    const ExitCode code = exit_code_of(error);
+    if (session.world().size() == 1) return static_cast<int>(code);
+    session.abort(code);
+  }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "kernels/matmul.hpp"
+#include "model/parameters.hpp"
+#include "model/pass.hpp"
+
+namespace polyphase {
+
+// How a product is divided over tensor-parallel ranks (Shoeybi et al., 2019, section 3): by columns
+// of the output (rows of the stored [out, in] weight), by rows of the input, or not at all.
+enum class LinearSplit { kNone, kOutput, kInput };
+
+struct LinearShape {
+  std::int64_t in = 0, out = 0;  // of the whole model
+  LinearSplit split = LinearSplit::kNone;
+};
+
+// y_NO = x_NI · weightᵀ + bias. With an output split, x and dx are whole, y is this rank's part,
+// and dx is a partial sum; with an input split, x is this rank's part, and y is a partial sum
+// without bias: the caller sums y over the tensor ranks and adds the bias once. `num_joined`
+// products of equal shape that read the same x are one product: its parameters are NAMES[i].weight
+// and NAMES[i].bias.
+class Linear {
+ public:
+  Linear(ParameterSet& parameters, const Communicator& tensor,
+         const std::vector<std::string>& names, const LinearShape& shape);
+
+  std::int64_t local_in() const { return local_in_; }
+  std::int64_t local_out() const { return local_out_; }  // of all joined products
+
+  template <class In, class Out>
+  void forward(const Pass& pass, Tensor2<Out> y_NO, Tensor2<const In> x_NI) const;
+  // dx_NI = dy_NO · weight.
+  template <class In, class Out>
+  void backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO) const;
+  // Gradient of the weight: dyᵀ · x.
+  template <class In>
+  void backward_weight(const Pass& pass, Tensor2<const In> dy_NO, Tensor2<const In> x_NI) const;
+
+  Tensor1<const float> bias() const { return parameters_.value_span1(bias_, num_joined_); }
+  Tensor1<float> bias_gradient() const { return parameters_.gradient1(bias_, num_joined_); }
+  Write bias_write() const { return parameters_.gradient_write(bias_, num_joined_); }
+
+ private:
+  ParameterSet& parameters_;
+  LinearShape shape_;
+  std::size_t num_joined_;
+  std::size_t weight_ = 0, bias_ = 0;
+  std::int64_t local_in_ = 0, local_out_ = 0;
+};
+
+// The weights of a product in its arithmetic's precision: the parameter itself, or a copy in the
+// arena.
+template <class Real>
+Tensor2<const Real> in_precision(const Exec& exec, Tensor2<const float> weight);
+
+}  // namespace polyphase

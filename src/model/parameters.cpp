@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/parameters.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/philox.hpp"
+#include "kernels/elementwise.hpp"
+
+namespace polyphase {
+namespace {
+
+// Parameters start at multiples of 64 bytes unless they join the previous one.
+constexpr std::int64_t kAlignedFloats = 16;
+
+std::int64_t product(const std::vector<std::int64_t>& shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) count *= extent;
+  return count;
+}
+
+// FNV-1a: only to key the generator by the parameter's name.
+std::uint64_t name_key(const std::string& name) {
+  std::uint64_t hash = 0xCBF29CE484222325ULL;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ULL;
+  return hash;
+}
+
+// Standard normal number of an element, by Box and Muller's transform of two of its random words.
+double normal(std::uint64_t key, std::int64_t element) {
+  const PhiloxWords words = philox(key, static_cast<std::uint64_t>(element), 0);
+  const double u = (words.word[0] + 1.0) / 4294967296.0;
+  const double v = words.word[1] / 4294967296.0;
+  return std::sqrt(-2.0 * std::log(u)) * std::cos(2.0 * std::numbers::pi * v);
+}
+
+}  // namespace
+
+Split split_evenly(std::int64_t whole, int part, int num_parts) {
+  const std::int64_t begin = whole * part / num_parts;
+  return {.begin = begin, .size = whole * (part + 1) / num_parts - begin};
+}
+
+std::size_t ParameterSet::declare(const ParameterSpec& spec) {
+  const std::size_t number = parameters_.size();
+  POLYPHASE_PROMISE(numbers_.emplace(spec.name, number).second, "parameter {} declared twice",
+                    spec.name);
+  Parameter parameter{.spec = spec, .local_shape = spec.global_shape};
+  if (spec.split_dimension >= 0) parameter.local_shape[spec.split_dimension] = spec.split.size;
+  parameter.count = product(parameter.local_shape);
+  if (!spec.joins_previous) {
+    total_count_ = (total_count_ + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;
+  }
+  parameter.offset = total_count_;
+  total_count_ += parameter.count;
+  parameters_.push_back(parameter);
+  return number;
+}
+
+void ParameterSet::allocate(std::size_t num_gradients) {
+  values_ = Kokkos::View<float*, Memory>("parameters", total_count_);
+  gradients_.clear();
+  for (std::size_t set = 0; set < num_gradients; ++set) {
+    gradients_.emplace_back("gradients", total_count_);
+  }
+  written_.assign(parameters_.size(), false);
+}
+
+void ParameterSet::initialise(std::uint64_t seed, double standard_deviation) {
+  const Exec exec;
+  for (const Parameter& parameter : parameters_) {
+    const ParameterSpec& spec = parameter.spec;
+    std::vector<float> values(static_cast<std::size_t>(parameter.count),
+                              spec.initial == Initial::kOne ? 1.0F : 0.0F);
+    if (spec.initial == Initial::kNormal) {
+      const std::uint64_t key = random_key(seed, Purpose::kInitialise, {name_key(spec.name)});
+      const std::int64_t columns = parameter.local_shape.back();
+      const std::int64_t global_columns = spec.global_shape.back();
+      const bool rows_split = spec.split_dimension == 0 && spec.global_shape.size() == 2;
+      const std::int64_t first_row = rows_split ? spec.split.begin : 0;
+      const std::int64_t first_column =
+          spec.split_dimension >= 0 && !rows_split ? spec.split.begin : 0;
+      for (std::int64_t i = 0; i < parameter.count; ++i) {
+        const std::int64_t row = first_row + i / columns, column = first_column + i % columns;
+        values[static_cast<std::size_t>(i)] =
+            static_cast<float>(standard_deviation * normal(key, row * global_columns + column));
+      }
+    }
+    copy_to_device(exec, Tensor1<float>(values_.data() + parameter.offset, parameter.count),
+                   values.data());
+  }
+}
+
+const Parameter* ParameterSet::find(const std::string& name) const {
+  const auto found = numbers_.find(name);
+  return found == numbers_.end() ? nullptr : &parameters_[found->second];
+}
+
+std::int64_t ParameterSet::global_count() const {
+  std::int64_t count = 0;
+  for (const Parameter& parameter : parameters_) count += product(parameter.spec.global_shape);
+  return count;
+}
+
+// A view over several parameters needs them without gaps between them.
+static std::int64_t span_count(const std::vector<Parameter>& parameters, std::size_t number,
+                               std::size_t span) {
+  std::int64_t count = 0;
+  for (std::size_t i = number; i < number + span; ++i) {
+    POLYPHASE_PROMISE(parameters[i].offset == parameters[number].offset + count,
+                      "{} does not join its previous parameter", parameters[i].spec.name);
+    count += parameters[i].count;
+  }
+  return count;
+}
+
+Tensor1<const float> ParameterSet::value1(std::size_t number) const {
+  return value_span1(number, 1);
+}
+
+Tensor1<const float> ParameterSet::value_span1(std::size_t number, std::size_t span) const {
+  return Tensor1<const float>(values_.data() + parameters_[number].offset,
+                              span_count(parameters_, number, span));
+}
+
+Tensor2<const float> ParameterSet::value2(std::size_t number, std::size_t span) const {
+  const Tensor1<const float> all = value_span1(number, span);
+  const auto columns = static_cast<std::size_t>(parameters_[number].local_shape[1]);
+  return Tensor2<const float>(all.data(), all.extent(0) / columns, columns);
+}
+
+Tensor1<float> ParameterSet::gradients(std::size_t set) const {
+  return Tensor1<float>(gradients_[set].data(), gradients_[set].size());
+}
+
+void ParameterSet::begin_micro_batch(std::size_t set) {
+  gradient_set_ = set;
+  written_.assign(parameters_.size(), false);
+}
+
+Write ParameterSet::gradient_write(std::size_t number, std::size_t span) {
+  const Write write = written_[number] ? Write::kAccumulate : Write::kOverwrite;
+  for (std::size_t i = number; i < number + span; ++i) written_[i] = true;
+  return write;
+}
+
+Tensor1<float> ParameterSet::gradient1(std::size_t number, std::size_t span) const {
+  return Tensor1<float>(gradients_[gradient_set_].data() + parameters_[number].offset,
+                        span_count(parameters_, number, span));
+}
+
+Tensor2<float> ParameterSet::gradient2(std::size_t number, std::size_t span) const {
+  const Tensor1<float> all = gradient1(number, span);
+  const auto columns = static_cast<std::size_t>(parameters_[number].local_shape[1]);
+  return Tensor2<float>(all.data(), all.extent(0) / columns, columns);
+}
+
+void ParameterSet::check_all_written() const {
+  for (std::size_t number = 0; number < parameters_.size(); ++number) {
+    POLYPHASE_PROMISE(written_[number], "no backward pass wrote the gradient of {}",
+                      parameters_[number].spec.name);
+  }
+}
+
+}  // namespace polyphase

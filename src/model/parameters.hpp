@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernels/exec.hpp"
+
+namespace polyphase {
+
+// The part of a dimension that one tensor-parallel rank holds: [begin, begin + size) of `whole`.
+struct Split {
+  std::int64_t begin = 0;
+  std::int64_t size = 0;
+};
+Split split_evenly(std::int64_t whole, int part, int num_parts);
+
+enum class Initial { kNormal, kZero, kOne };
+
+// How a parameter is declared: what is true of it on any layout, and this rank's part.
+struct ParameterSpec {
+  std::string name;
+  std::vector<std::int64_t>
+      global_shape;                    // one or two dimensions; weights of products are [out, in]
+  int split_dimension = -1;            // -1: every rank holds the whole
+  Split split;                         // this rank's part along split_dimension
+  Initial initial = Initial::kNormal;  // normal with the model's standard deviation, zeros or ones
+  bool decays = true;                  // weight decay applies: not on biases and norms
+  bool joins_previous = false;         // no gap before it: both can be seen as one tensor
+};
+
+struct Parameter {
+  ParameterSpec spec;
+  std::vector<std::int64_t> local_shape;
+  std::int64_t offset = 0;  // into the flat storage
+  std::int64_t count = 0;   // elements on this rank
+};
+
+// All parameters of a phase by name, in one flat float32 storage in the order of declaration, and
+// gradients in the same order. Declared first, then allocated. A parameter that joins the previous
+// one can be seen together with it, as one tensor of more rows: query, key and value weights are
+// one product.
+class ParameterSet {
+ public:
+  // Returns the parameter's number, which layers keep. A name may be declared once.
+  std::size_t declare(const ParameterSpec& spec);
+
+  // Makes the storage: values, and num_gradients sets of gradients (0: evaluation only).
+  void allocate(std::size_t num_gradients);
+
+  // Fills every value keyed by (seed, name, element of the whole tensor): the same on any layout.
+  void initialise(std::uint64_t seed, double standard_deviation);
+
+  const std::vector<Parameter>& all() const { return parameters_; }
+  const Parameter& at(std::size_t number) const { return parameters_[number]; }
+  const Parameter* find(const std::string& name) const;
+  std::int64_t total_count() const {
+    return total_count_;
+  }                                   // of this rank, with alignment gaps, which stay zero
+  std::int64_t global_count() const;  // parameters of the whole model
+
+  Tensor1<float> values() const { return Tensor1<float>(values_.data(), values_.size()); }
+  Tensor1<const float> value1(std::size_t number) const;
+  // The weights of `span` parameters from this one on, as one matrix: rows add up, columns are
+  // equal.
+  Tensor2<const float> value2(std::size_t number, std::size_t span = 1) const;
+  Tensor1<const float> value_span1(std::size_t number, std::size_t span) const;
+
+  std::size_t num_gradients() const { return gradients_.size(); }
+  Tensor1<float> gradients(std::size_t set) const;
+
+  // Gradients of one micro-batch: the set that backward passes write to, and, for each parameter,
+  // whether its first writer (which overwrites) has been: sparing a pass that sets everything to
+  // zero.
+  void begin_micro_batch(std::size_t set);
+  Write gradient_write(std::size_t number, std::size_t span = 1);
+  Tensor1<float> gradient1(std::size_t number, std::size_t span = 1) const;
+  Tensor2<float> gradient2(std::size_t number, std::size_t span = 1) const;
+  // Promises that every parameter's gradient has been written since begin_micro_batch.
+  void check_all_written() const;
+
+ private:
+  std::vector<Parameter> parameters_;
+  std::map<std::string, std::size_t> numbers_;
+  std::int64_t total_count_ = 0;
+  Kokkos::View<float*, Memory> values_;
+  std::vector<Kokkos::View<float*, Memory>> gradients_;
+  std::size_t gradient_set_ = 0;
+  std::vector<bool> written_;
+};
+
+}  // namespace polyphase

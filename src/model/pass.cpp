@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/pass.hpp"
+
+#include "base/philox.hpp"
+#include "kernels/elementwise.hpp"
+
+namespace polyphase {
+namespace {
+
+DeviceRowGroups upload_groups(const Exec& exec, const std::vector<std::int32_t>& ids_N) {
+  const RowGroups groups = group_rows(ids_N);
+  return {.rows_N = upload(exec, groups.rows_N),
+          .ids_U = upload(exec, groups.ids_U),
+          .starts_U = upload(exec, groups.starts_U)};
+}
+
+}  // namespace
+
+template <class T>
+Tensor1<const T> upload(const Exec& exec, const std::vector<T>& values) {
+  const Tensor1<T> device = exec.arena->take1<T>(static_cast<std::int64_t>(values.size()));
+  if (!exec.counting()) copy_to_device(exec, device, values.data());
+  return device;
+}
+
+template Tensor1<const std::int32_t> upload(const Exec&, const std::vector<std::int32_t>&);
+template Tensor1<const std::uint64_t> upload(const Exec&, const std::vector<std::uint64_t>&);
+template Tensor1<const float> upload(const Exec&, const std::vector<float>&);
+
+Dropout Pass::dropout_at(std::uint64_t place, float rate) const {
+  if (!training || rate == 0.0F) return {};
+  return {.key = random_key(dropout.key, Purpose::kDropout, {place}),
+          .rate = rate,
+          .row_ids_N = row_ids_N};
+}
+
+void Pass::sum_over_tensor_ranks(Tensor2<float> x) const {
+  if (tensor.size() == 1 || exec.counting()) return;
+  exec.space.fence();
+  tensor.sum(x.data(), static_cast<std::int64_t>(x.size()));
+}
+
+Pass begin_pass(const Exec& exec, const Communicator& tensor, const Batch& batch,
+                const PassDropout& dropout, bool training) {
+  Pass pass{.exec = exec, .tensor = tensor, .batch = batch};
+  pass.num_rows = static_cast<std::int64_t>(batch.tokens_N.size());
+  pass.sequences = {.starts_host = batch.starts,
+                    .starts = upload(exec, batch.starts),
+                    .max_tokens = batch.max_tokens};
+  pass.tokens_N = upload(exec, batch.tokens_N);
+  pass.positions_N = upload(exec, batch.positions_N);
+  pass.segments_N = upload(exec, batch.segments_N);
+  pass.row_ids_N = upload(exec, batch.row_ids_N);
+  if (training) {
+    pass.token_groups = upload_groups(exec, batch.tokens_N);
+    pass.position_groups = upload_groups(exec, batch.positions_N);
+    pass.segment_groups = upload_groups(exec, batch.segments_N);
+  }
+  pass.dropout = dropout;
+  pass.training = training;
+  return pass;
+}
+
+}  // namespace polyphase

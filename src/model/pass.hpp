@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "comm/communicator.hpp"
+#include "corpus/batch.hpp"
+#include "kernels/attention.hpp"
+#include "kernels/embedding.hpp"
+#include "kernels/exec.hpp"
+
+namespace polyphase {
+
+// Dropout of a pass. Each place in the model draws with its own key.
+struct PassDropout {
+  float hidden = 0.0F;
+  float attention = 0.0F;
+  std::uint64_t key = 0;  // of (seed, phase)
+};
+
+// One micro-batch on its way through the layers, in the execution space's memory (taken from the
+// arena).
+struct Pass {
+  const Exec& exec;
+  const Communicator& tensor;  // the ranks that share this copy of the model
+  const Batch& batch;
+  std::int64_t num_rows = 0;  // N, with the padding rows behind the last sequence
+  Sequences sequences;
+  Tensor1<const std::int32_t> tokens_N, positions_N, segments_N;
+  DeviceRowGroups token_groups, position_groups, segment_groups;  // training only
+  Tensor1<const std::uint64_t> row_ids_N;
+  PassDropout dropout;
+  bool training = false;
+
+  // Dropout of the given rate at a place, numbered through the model.
+  Dropout dropout_at(std::uint64_t place, float rate) const;
+  // Sums over the tensor-parallel ranks, when there is something to sum.
+  void sum_over_tensor_ranks(Tensor2<float> x) const;
+};
+
+// Copies the batch to the device. The pass is valid until the arena is released below it.
+Pass begin_pass(const Exec& exec, const Communicator& tensor, const Batch& batch,
+                const PassDropout& dropout, bool training);
+
+// A host array in the arena.
+template <class T>
+Tensor1<const T> upload(const Exec& exec, const std::vector<T>& values);
+
+}  // namespace polyphase

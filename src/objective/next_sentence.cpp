@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "objective/next_sentence.hpp"
+
+#include "kernels/activation.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/rows.hpp"
+
+namespace polyphase {
+
+std::vector<std::int32_t> first_rows(const Batch& batch) {
+  return {batch.starts.begin(), batch.starts.end() - 1};
+}
+
+template <class Real>
+NextSentence<Real>::NextSentence(ParameterSet& parameters, const Communicator& tensor,
+                                 const recipe::Model& model)
+    : width_(model.width),
+      pool_(parameters, tensor, {"head.nsp.pool"}, {.in = model.width, .out = model.width}),
+      head_(parameters, tensor, "head.nsp.output", model.width, 2) {}
+
+template <class Real>
+Tally NextSentence<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
+                              Tensor2<float> dhidden_NC, float gradient_scale) {
+  const Exec& exec = pass.exec;
+  Arena& arena = *exec.arena;
+  const ArenaScope scope(arena);
+  const std::int64_t b = pass.batch.num_sequences();
+  const Tensor1<const std::int32_t> rows_B = upload(exec, first_rows(pass.batch));
+  const auto first_BC = arena.take2<Real>(b, width_), hidden_BC = arena.take2<Real>(b, width_);
+  const auto pooled_BC = arena.take2<Real>(b, width_);
+  const auto dpooled_BC = arena.take2<float>(b, width_);
+  gather_rows<Real>(exec, first_BC, hidden_NC, rows_B);
+  pool_.forward<Real, Real>(pass, hidden_BC, first_BC);
+  activation_forward<Real>(exec, Activation::kTanh, pooled_BC, hidden_BC);
+  const SoftmaxOutcome outcome =
+      head_.run<Real>(pass, pooled_BC, dpooled_BC, pass.batch.sequence_labels_B, gradient_scale);
+  if (pass.training) {
+    const auto dhidden_BC = arena.take2<Real>(b, width_);
+    const auto dfirst_BC = arena.take2<float>(b, width_);
+    convert<Real, float>(exec, flat(dhidden_BC), flat(Tensor2<const float>(dpooled_BC)));
+    activation_backward<Real>(exec, Activation::kTanh, dhidden_BC, {}, pool_.bias_gradient(),
+                              pool_.bias_write(), dhidden_BC, hidden_BC);
+    pool_.backward_weight<Real>(pass, dhidden_BC, first_BC);
+    pool_.backward_input<Real, float>(pass, dfirst_BC, dhidden_BC);
+    scatter_rows(exec, dhidden_NC, dfirst_BC, rows_B);
+  }
+  return {.nats = outcome.nats, .num_terms = outcome.num_terms, .counts = {outcome.num_correct}};
+}
+
+template <class Real>
+std::map<std::string, double> NextSentence<Real>::metrics(const Tally& total) const {
+  return {
+      {"loss", mean_loss(total)},
+      {"accuracy", static_cast<double>(total.counts.at(0)) / static_cast<double>(total.num_terms)}};
+}
+
+template class NextSentence<float>;
+template class NextSentence<bf16>;
+
+}  // namespace polyphase

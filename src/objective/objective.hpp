@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/pass.hpp"
+
+namespace polyphase {
+
+// Sums over samples, never means: sums of micro-batches add up to the whole step's or data set's,
+// which is divided once.
+struct Tally {
+  double nats = 0;  // summed loss
+  std::int64_t num_terms =
+      0;  // what the loss is a mean over: masked tokens, sequences, labelled tokens
+  std::vector<std::int64_t> counts;  // for metrics; each objective knows its own
+};
+
+// A head with its loss: forward pass, loss, and (when the pass trains) the head's whole backward
+// pass at once, which is possible because the gradient's scale is known before: 1 / (terms of the
+// whole step), times the objective's weight.
+template <class Real>
+class Objective {
+ public:
+  virtual ~Objective() = default;
+
+  virtual std::string name() const = 0;
+
+  // Terms that a micro-batch adds to the loss' denominator.
+  virtual std::int64_t num_terms(const Batch& batch) const = 0;
+
+  // hidden_NC are the final hidden states. When the pass trains, adds gradient_scale × gradient of
+  // the summed loss to dhidden_NC and writes the head's parameter gradients. Collective over the
+  // tensor-parallel ranks; all return the same.
+  virtual Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
+                    float gradient_scale) = 0;
+
+  // Metrics of a data set from its summed tally, for instance {"loss", "accuracy"}. Loss in nats a
+  // term.
+  virtual std::map<std::string, double> metrics(const Tally& total) const = 0;
+};
+
+// nats / terms, and NaN where there were no terms.
+double mean_loss(const Tally& tally);
+
+}  // namespace polyphase

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "objective/softmax.hpp"
+
+#include <cmath>
+
+#include "kernels/elementwise.hpp"
+
+namespace polyphase {
+namespace {
+
+template <class T>
+std::vector<T> download(const Exec& exec, Tensor1<T> device) {
+  std::vector<T> host(device.extent(0));
+  if (!exec.counting()) copy_to_host(exec, host.data(), Tensor1<const T>(device));
+  return host;
+}
+
+struct HostStats {
+  std::vector<float> max, sum, label_logit;
+  std::vector<std::int32_t> best;
+};
+
+// Ranks hold parts of the vocabulary: bring every part's sum to the largest logit of all, then add
+// up.
+void combine(HostStats& stats, const Communicator& tensor) {
+  const auto count = static_cast<std::int64_t>(stats.max.size());
+  const std::vector<float> own_max = stats.max;
+  tensor.max(stats.max.data(), count);
+  std::vector<std::int64_t> candidate(stats.max.size());
+  for (std::size_t m = 0; m < stats.max.size(); ++m) {
+    stats.sum[m] *= std::exp(own_max[m] - stats.max[m]);
+    // The lowest class among ranks that hold the largest logit: max of negated numbers.
+    candidate[m] =
+        own_max[m] == stats.max[m] ? -std::int64_t{stats.best[m]} : std::int64_t{-1} << 40;
+  }
+  tensor.sum(stats.sum.data(), count);
+  tensor.sum(stats.label_logit.data(), count);
+  tensor.max(candidate.data(), count);
+  for (std::size_t m = 0; m < candidate.size(); ++m)
+    stats.best[m] = static_cast<std::int32_t>(-candidate[m]);
+}
+
+}  // namespace
+
+SoftmaxStats begin_softmax(const Exec& exec, std::int64_t num_rows) {
+  Arena& arena = *exec.arena;
+  const SoftmaxStats stats = {.max_M = arena.take1<float>(num_rows),
+                              .sum_M = arena.take1<float>(num_rows),
+                              .label_logit_M = arena.take1<float>(num_rows),
+                              .best_M = arena.take1<std::int32_t>(num_rows)};
+  softmax_stats_begin(exec, stats);
+  return stats;
+}
+
+SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
+                              const std::vector<std::int32_t>& labels_M,
+                              const Communicator* tensor) {
+  SoftmaxOutcome outcome;
+  HostStats host = {.max = download(exec, stats.max_M),
+                    .sum = download(exec, stats.sum_M),
+                    .label_logit = download(exec, stats.label_logit_M),
+                    .best = download(exec, stats.best_M)};
+  if (tensor != nullptr && tensor->size() > 1 && !exec.counting()) combine(host, *tensor);
+  std::vector<float> log_sum(labels_M.size());
+  for (std::size_t m = 0; m < labels_M.size(); ++m) {
+    log_sum[m] = host.max[m] + std::log(host.sum[m]);
+    if (labels_M[m] < 0) continue;
+    outcome.nats += static_cast<double>(log_sum[m]) - static_cast<double>(host.label_logit[m]);
+    ++outcome.num_terms;
+    if (host.best[m] == labels_M[m]) ++outcome.num_correct;
+  }
+  outcome.best_M = std::move(host.best);
+  outcome.log_sum_M = upload(exec, log_sum);
+  return outcome;
+}
+
+SoftmaxHead::SoftmaxHead(ParameterSet& parameters, const Communicator& tensor,
+                         const std::string& name, std::int64_t width, std::int64_t num_classes)
+    : num_classes_(num_classes),
+      output_(parameters, tensor, {name}, {.in = width, .out = num_classes}) {}
+
+template <class Real>
+SoftmaxOutcome SoftmaxHead::run(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,
+                                const std::vector<std::int32_t>& labels_M, float gradient_scale) {
+  const Exec& exec = pass.exec;
+  const auto num_rows = static_cast<std::int64_t>(x_MC.extent(0));
+  const auto logits_MK = exec.arena->take2<float>(num_rows, num_classes_);
+  const Tensor1<const std::int32_t> labels = upload(exec, labels_M);
+  output_.forward<Real, float>(pass, logits_MK, x_MC);
+  const SoftmaxStats stats = begin_softmax(exec, num_rows);
+  softmax_stats_add(exec, stats, logits_MK, labels, 0);
+  const SoftmaxOutcome outcome = finish_softmax(exec, stats, labels_M, nullptr);
+  if (pass.training) {
+    const auto dlogits_MK = exec.arena->take2<Real>(num_rows, num_classes_);
+    softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels, gradient_scale,
+                           0);
+    column_sum<Real>(exec, output_.bias_gradient(), output_.bias_write(), dlogits_MK);
+    output_.backward_weight<Real>(pass, dlogits_MK, x_MC);
+    output_.backward_input<Real, float>(pass, dx_MC, dlogits_MK);
+  }
+  return outcome;
+}
+
+template SoftmaxOutcome SoftmaxHead::run(const Pass&, Tensor2<const float>, Tensor2<float>,
+                                         const std::vector<std::int32_t>&, float);
+template SoftmaxOutcome SoftmaxHead::run(const Pass&, Tensor2<const bf16>, Tensor2<float>,
+                                         const std::vector<std::int32_t>&, float);
+
+}  // namespace polyphase

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "kernels/cross_entropy.hpp"
+#include "model/linear.hpp"
+#include "model/pass.hpp"
+
+namespace polyphase {
+
+// Cross-entropy of M rows as a person counts it.
+struct SoftmaxOutcome {
+  double nats = 0;                   // summed over rows with a label, in row order
+  std::int64_t num_terms = 0;        // rows with a label (≥ 0)
+  std::int64_t num_correct = 0;      // of them, where the best class is the label
+  std::vector<std::int32_t> best_M;  // class with the largest logit, of every row
+  Tensor1<const float> log_sum_M;    // for the gradient, in the arena
+};
+
+// Takes statistics in the arena for M rows, ready for the first block of logits.
+SoftmaxStats begin_softmax(const Exec& exec, std::int64_t num_rows);
+
+// Ends a softmax whose logits have all been added. With a vocabulary that is split over `tensor`
+// ranks, combines their statistics (the largest logit of all, sums rescaled to it); otherwise pass
+// nullptr.
+SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
+                              const std::vector<std::int32_t>& labels_M,
+                              const Communicator* tensor);
+
+// A linear classifier of few classes with its cross-entropy, the same on every tensor-parallel
+// rank.
+class SoftmaxHead {
+ public:
+  SoftmaxHead(ParameterSet& parameters, const Communicator& tensor, const std::string& name,
+              std::int64_t width, std::int64_t num_classes);
+
+  // x_MC: its rows' inputs. When the pass trains, overwrites dx_MC with gradient_scale × the
+  // gradient of the summed loss and writes the head's gradients. Labels < 0 do not count.
+  template <class Real>
+  SoftmaxOutcome run(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,
+                     const std::vector<std::int32_t>& labels_M, float gradient_scale);
+
+ private:
+  std::int64_t num_classes_;
+  Linear output_;
+};
+
+}  // namespace polyphase

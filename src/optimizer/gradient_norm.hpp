@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "model/parameters.hpp"
+
+namespace polyphase {
+
+class Communicator;
+
+// Euclidean norm of all gradients of the whole model, the same on every rank: parameters that every
+// tensor-parallel rank holds count once, parts of split ones add up.
+double gradient_norm(const Exec& exec, const ParameterSet& parameters,
+                     Tensor1<const float> gradients, const Communicator& tensor);
+
+// What gradients are multiplied with so that their norm is at most max_norm; 1 when max_norm is 0
+// (no clipping).
+double clip_scale(double norm, double max_norm);
+
+}  // namespace polyphase

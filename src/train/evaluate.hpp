@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "comm/session.hpp"
+#include "corpus/batch_stream.hpp"
+#include "train/phase_model.hpp"
+#include "train/stop_request.hpp"
+
+namespace polyphase {
+
+// Metrics of a data set's part under the model as it is; the same bits on any number of
+// data-parallel ranks. Collective. Empty when a stop was asked for meanwhile.
+std::optional<std::map<std::string, double>> evaluate(PhaseModel& model, EvaluationStream& stream,
+                                                      const Communicator& world,
+                                                      const Communicator& data, StopRequest& stop);
+
+// Sums tallies of micro-batches over the data-parallel ranks. `mine` are this rank's, by objective;
+// every rank gives the same number of micro-batches. The leaf number of micro-batch i of rank r is
+// r · n + i (blocks) or i · R + r (dealt in turn).
+enum class Dealing { kBlocks, kInTurn };
+std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
+                               const Communicator& data, Dealing dealing);
+
+}  // namespace polyphase

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/phase.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <optional>
+
+#include "base/digest.hpp"
+#include "base/log.hpp"
+#include "base/philox.hpp"
+#include "corpus/batch_stream.hpp"
+#include "io/checkpoint.hpp"
+#include "io/metrics.hpp"
+#include "optimizer/schedule.hpp"
+#include "recipe/load.hpp"
+#include "train/evaluate.hpp"
+#include "train/phase_data.hpp"
+#include "train/phase_state.hpp"
+#include "train/step.hpp"
+
+namespace polyphase {
+namespace {
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// A phase while it runs. One step is train_step(); around it are evaluation, checkpoints, metrics
+// and stopping.
+class PhaseRun {
+ public:
+  explicit PhaseRun(const PhaseJob& job)
+      : job_(job),
+        phase_(job.recipe.phases[job.phase_number]),
+        corpus_(job.recipe, phase_, job.data_dir),
+        model_(make_phase_model(job.recipe, phase_, corpus_.phase_data(), job.grid.tensor)),
+        micro_batch_(recipe::micro_batch_of(phase_)),
+        phase_key_(phase_key(phase_.name)) {
+    const std::int64_t local_micro_batches =
+        phase_.batch.sequences / micro_batch_ / job.grid.data.size();
+    const Batch largest = largest_batch(job.recipe, phase_, micro_batch_);
+    model_->parameters().allocate(GradientReducer::num_gradient_sets(local_micro_batches));
+    model_->allocate_arena(std::max(model_->plan_arena_bytes(largest, true),
+                                    model_->plan_arena_bytes(largest, false)));
+    optimizer_.emplace(model_->parameters(), phase_.optimizer);
+    reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data);
+  }
+
+  PhaseOutcome run() {
+    start_or_resume();
+    open_stream();
+    while (!done()) {
+      if (state_.evaluation_due && !evaluate_valid()) return interrupted();
+      if (done()) break;
+      if (job_.stop.agreed(job_.world)) return interrupted();
+      step();
+      state_.evaluation_due = evaluation_falls_due();
+      if (state_.evaluation_due && !evaluate_valid()) return interrupted();
+      if (!done() && job_.recipe.checkpoint.every_steps > 0 &&
+          state_.step % job_.recipe.checkpoint.every_steps == 0) {
+        save();
+      }
+    }
+    save();
+    return finish();
+  }
+
+ private:
+  bool done() const {
+    return !state_.evaluation_due && (state_.stopped_early || state_.step >= total_steps_);
+  }
+  std::filesystem::path checkpoints() const { return job_.folder / "checkpoints"; }
+  bool leads() const { return job_.world.rank() == 0; }
+
+  void start_or_resume() {
+    // Rank 0 looks, so that all ranks take the same one.
+    std::string newest;
+    if (leads()) {
+      const std::vector<CheckpointEntry> complete = find_checkpoints(checkpoints());
+      if (!complete.empty()) newest = complete.back().folder.string();
+    }
+    newest = job_.world.broadcast(newest);
+    if (!newest.empty()) {
+      const nlohmann::json state = CheckpointReader(newest).state();
+      state_ = state.at("phase_state").get<PhaseState>();
+      saved_step_ = state_.step;
+      load_checkpoint(newest, model_->parameters(), *optimizer_);
+      log_info("{}: going on from step {}", phase_.name, state_.step);
+    } else {
+      model_->parameters().initialise(job_.recipe.seed, job_.recipe.model.init_std);
+      if (!job_.from_folder.empty()) take_over_model();
+    }
+    if (leads()) {
+      std::filesystem::create_directories(job_.folder);
+      metrics_.emplace(job_.folder / "metrics.jsonl");
+      // What a killed run recorded behind its last checkpoint comes again.
+      metrics_->truncate_after(newest.empty() ? -1 : state_.step);
+      if (!newest.empty()) {
+        metrics_->append({{"kind", "event"},
+                          {"step", state_.step},
+                          {"what", "resumed"},
+                          {"detail", fmt::format("on {} tensor × {} data ranks",
+                                                 job_.grid.tensor.size(), job_.grid.data.size())}});
+      }
+    }
+  }
+
+  void take_over_model() {
+    std::string newest;
+    if (leads()) {
+      const std::vector<CheckpointEntry> complete =
+          find_checkpoints(job_.from_folder / "checkpoints");
+      if (!complete.empty()) newest = complete.back().folder.string();
+    }
+    newest = job_.world.broadcast(newest);
+    if (newest.empty()) {
+      fail<DataError>(
+          "{} holds no complete checkpoint, so phase {} has nothing to start from; run phase {} "
+          "first",
+          (job_.from_folder / "checkpoints").string(), phase_.name, phase_.from);
+    }
+    state_.hand_over = take_over(newest, model_->parameters());
+    log_info("{}: {} parameters carried from {}, {} new, {} left behind", phase_.name,
+             state_.hand_over.carried.size(), phase_.from, state_.hand_over.fresh.size(),
+             state_.hand_over.left.size());
+  }
+
+  void open_stream() {
+    StreamSettings settings = {.sample = corpus_.sample_settings(phase_key_),
+                               .sequences = phase_.batch.sequences,
+                               .micro_batch = micro_batch_,
+                               .data_rank = job_.grid.data.rank(),
+                               .num_data_ranks = job_.grid.data.size(),
+                               .first_step = state_.step,
+                               .max_train_samples = corpus_.max_train_samples()};
+    stream_.emplace(corpus_.train(), settings);
+    total_steps_ =
+        phase_.stop.steps ? *phase_.stop.steps : stream_->steps_of_epochs(*phase_.stop.epochs);
+  }
+
+  void step() {
+    const double begin = now_seconds();
+    const StepBatches batches = stream_->next_step();
+    const StepPlan plan = {
+        .step = state_.step,
+        .learning_rate = learning_rate_at(phase_.optimizer, state_.step, total_steps_),
+        .max_grad_norm = phase_.optimizer.max_grad_norm,
+        .dropout = dropout()};
+    const StepRecord record =
+        train_step(plan, batches, *model_, *reducer_, *optimizer_, job_.grid);
+    const double seconds = now_seconds() - begin;
+    ++state_.step;
+    state_.num_tokens += record.num_tokens;
+    state_.seconds += seconds;
+    const double rate = static_cast<double>(record.num_tokens) / seconds;
+    if (leads()) write_step(plan, batches, record, seconds, rate);
+    if (job_.progress) {
+      job_.progress({.step = state_.step,
+                     .total_steps = total_steps_,
+                     .loss = record.loss,
+                     .tokens_per_second = rate});
+    }
+  }
+
+  PassDropout dropout() const {
+    return {.hidden = static_cast<float>(recipe::dropout_of(job_.recipe, phase_)),
+            .attention = static_cast<float>(recipe::attention_dropout_of(job_.recipe, phase_)),
+            .key = random_key(job_.recipe.seed, Purpose::kDropout, {phase_key_})};
+  }
+
+  void write_step(const StepPlan& plan, const StepBatches& batches, const StepRecord& record,
+                  double seconds, double rate) {
+    nlohmann::json json = {{"kind", "step"},
+                           {"step", state_.step},
+                           {"samples", state_.step * phase_.batch.sequences},
+                           {"epoch", batches.epoch},
+                           {"loss", record.loss},
+                           {"learning_rate", plan.learning_rate},
+                           {"grad_norm", record.grad_norm},
+                           {"tokens", record.num_tokens},
+                           {"seconds", seconds},
+                           {"wait_seconds", record.wait_seconds},
+                           {"tokens_per_second", rate}};
+    for (std::size_t o = 0; o < record.losses.size(); ++o) {
+      json["losses"][model_->objective_names()[o]] = record.losses[o];
+    }
+    metrics_->append(json);
+  }
+
+  bool evaluation_falls_due() const {
+    if (!corpus_.has("valid")) return false;
+    if (state_.step == total_steps_) return true;
+    const std::int64_t every = phase_.evaluate.every_steps;
+    if (every > 0) return state_.step % every == 0;
+    if (phase_.stop.steps) return state_.step % std::max<std::int64_t>(1, total_steps_ / 10) == 0;
+    for (std::int64_t epoch = 1; epoch < *phase_.stop.epochs; ++epoch) {
+      if (state_.step == stream_->steps_of_epochs(epoch)) return true;
+    }
+    return false;
+  }
+
+  // Empty when a stop was asked for.
+  std::optional<std::map<std::string, double>> evaluate_part(const std::string& part) {
+    const double begin = now_seconds();
+    EvaluationStream stream(corpus_.open(part),
+                            {.sample = corpus_.sample_settings(phase_key_),
+                             .micro_batch = micro_batch_,
+                             .data_rank = job_.grid.data.rank(),
+                             .num_data_ranks = job_.grid.data.size(),
+                             .max_samples = part == "valid" ? phase_.evaluate.max_samples : 0});
+    const auto metrics = evaluate(*model_, stream, job_.world, job_.grid.data, job_.stop);
+    state_.seconds += now_seconds() - begin;
+    if (metrics && leads()) {
+      metrics_->append(
+          {{"kind", "evaluation"}, {"step", state_.step}, {"split", part}, {"metrics", *metrics}});
+    }
+    return metrics;
+  }
+
+  bool evaluate_valid() {
+    valid_ = evaluate_part("valid");
+    if (!valid_) return false;
+    state_.evaluation_due = false;
+    valid_step_ = state_.step;
+    if (phase_.stop.early) look_for_early_stop(*phase_.stop.early);
+    return true;
+  }
+
+  void look_for_early_stop(const recipe::Early& early) {
+    const double value = valid_->at(early.metric.substr(std::string("valid.").size()));
+    // Losses are better when lower, every other metric when higher.
+    const double score = early.metric.ends_with("loss") ? -value : value;
+    if (state_.best_step < 0 || score > state_.best_metric) {
+      state_.best_metric = score;
+      state_.best_step = state_.step;
+      state_.num_worse = 0;
+    } else if (++state_.num_worse >= early.patience) {
+      state_.stopped_early = true;
+      log_info("{}: {} has not improved for {} evaluations; stopping at step {}", phase_.name,
+               early.metric, early.patience, state_.step);
+    }
+  }
+
+  void save() {
+    if (saved_step_ == state_.step) return;
+    const nlohmann::json state = {
+        {"phase", phase_.name},
+        {"recipe_hash", recipe::recipe_hash(job_.recipe)},
+        {"phase_hash", recipe::phase_hash(job_.recipe, job_.phase_number)},
+        {"vocab_size", corpus_.phase_data().vocab_size},
+        {"label_names", corpus_.phase_data().label_names},
+        {"layout", {{"tensor", job_.grid.tensor.size()}, {"data", job_.grid.data.size()}}},
+        {"phase_state", state_}};
+    save_checkpoint(checkpoints(), state_.step, static_cast<int>(job_.recipe.checkpoint.keep),
+                    state, model_->parameters(), *optimizer_, job_.world, job_.grid);
+    saved_step_ = state_.step;
+  }
+
+  PhaseOutcome outcome(bool finished) const {
+    return {.finished = finished,
+            .step = state_.step,
+            .total_steps = total_steps_,
+            .num_samples = state_.step * phase_.batch.sequences,
+            .num_tokens = state_.num_tokens,
+            .seconds = state_.seconds,
+            .metrics = {},
+            .hand_over = state_.hand_over};
+  }
+
+  PhaseOutcome interrupted() {
+    save();
+    if (leads()) {
+      metrics_->append({{"kind", "event"},
+                        {"step", state_.step},
+                        {"what", "stopped"},
+                        {"detail", job_.stop.reason()}});
+    }
+    return outcome(false);
+  }
+
+  PhaseOutcome finish() {
+    std::map<std::string, double> metrics;
+    for (const std::string part : {"valid", "test"}) {
+      if (!corpus_.has(part)) continue;
+      const bool known = part == "valid" && valid_ && valid_step_ == state_.step;
+      const auto values = known ? valid_ : evaluate_part(part);
+      if (!values) return interrupted();
+      for (const auto& [name, value] : *values) metrics[part + "." + name] = value;
+    }
+    PhaseOutcome result = outcome(true);
+    result.metrics = metrics;
+    return result;
+  }
+
+  const PhaseJob& job_;
+  const recipe::Phase& phase_;
+  PhaseCorpus corpus_;
+  std::unique_ptr<PhaseModel> model_;
+  std::int64_t micro_batch_;
+  std::uint64_t phase_key_;
+  std::int64_t total_steps_ = 0;
+  std::optional<AdamWOptimizer> optimizer_;
+  std::optional<GradientReducer> reducer_;
+  std::optional<BatchStream> stream_;
+  std::optional<MetricsWriter> metrics_;  // rank 0
+  PhaseState state_;
+  std::int64_t saved_step_ = -1;
+  std::optional<std::map<std::string, double>>
+      valid_;  // metrics of the last evaluation, at valid_step_
+  std::int64_t valid_step_ = -1;
+};
+
+}  // namespace
+
+PhaseOutcome run_phase(const PhaseJob& job) { return PhaseRun(job).run(); }
+
+}  // namespace polyphase

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "comm/session.hpp"
+#include "recipe/recipe.hpp"
+#include "train/checkpointing.hpp"
+#include "train/stop_request.hpp"
+
+namespace polyphase {
+
+// How far a phase is, for whoever shows it. Told on every rank, after every step.
+struct PhaseProgress {
+  std::int64_t step = 0, total_steps = 0;
+  double loss = 0;
+  double tokens_per_second = 0;
+};
+
+// One phase to run, or to go on with.
+struct PhaseJob {
+  const recipe::Recipe& recipe;
+  std::size_t phase_number = 0;
+  std::string data_dir;
+  std::filesystem::path folder;       // of this phase; checkpoints and metrics go below
+  std::filesystem::path from_folder;  // of the phase it starts from; empty: from scratch
+  const Communicator& world;
+  const RankGrid& grid;
+  StopRequest& stop;
+  std::function<void(const PhaseProgress&)> progress;
+};
+
+struct PhaseOutcome {
+  bool finished = false;  // false: stopped on request, saved, and the same job goes on
+  std::int64_t step = 0, total_steps = 0;
+  std::int64_t num_samples = 0, num_tokens = 0;  // trained on so far, whole job
+  double seconds = 0;                            // of training and evaluation so far, over all jobs
+  std::map<std::string, double> metrics;         // "valid.loss", "test.accuracy" …, when finished
+  HandOver hand_over;
+};
+
+// Trains a phase from where its newest complete checkpoint stands (from its start when there is
+// none) to its end. Collective over all ranks. A resumed phase gives the same losses to the last
+// bit as one that ran straight.
+PhaseOutcome run_phase(const PhaseJob& job);
+
+}  // namespace polyphase

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "corpus/batch.hpp"
+#include "model/parameters.hpp"
+#include "model/pass.hpp"
+#include "objective/objective.hpp"
+#include "recipe/recipe.hpp"
+
+namespace polyphase {
+
+// What a phase trains: one body with the heads of its objectives, in the recipe's precision, with
+// the arena that its passes work in.
+class PhaseModel {
+ public:
+  virtual ~PhaseModel() = default;
+
+  ParameterSet& parameters() { return parameters_; }
+  const std::vector<std::string>& objective_names() const { return names_; }
+  const std::vector<double>& objective_weights() const { return weights_; }
+
+  // Terms of each objective in a micro-batch: the denominators of its loss.
+  virtual std::vector<std::int64_t> num_terms(const Batch& batch) const = 0;
+
+  // One micro-batch through body and heads. scales[o] multiplies the gradient of objective o's
+  // summed loss. Returns each objective's tally. A training pass must be followed by backward().
+  virtual std::vector<Tally> forward(const Batch& batch,
+                                     const PassDropout& dropout,
+                                     const std::vector<float>& scales) = 0;
+  // Hears, going down, from which parameter on all gradients are final.
+  virtual void backward(const std::function<void(std::size_t)>& final_from) = 0;
+
+  // A micro-batch without gradients.
+  virtual std::vector<Tally> evaluate(const Batch& batch) = 0;
+
+  // Metrics of summed tallies: "loss" is the weighted sum over objectives; with several objectives
+  // theirs are "mlm_loss", "nsp_accuracy" and so on.
+  std::map<std::string, double> metrics(const std::vector<Tally>& totals) const;
+
+  // Bytes of activations and workspaces of the largest micro-batch of this shape, exactly, without
+  // running it.
+  virtual std::size_t plan_arena_bytes(const Batch& largest, bool training) = 0;
+  // Where kernels run and take their workspaces, between passes.
+  const Exec& exec() const { return exec_; }
+  // Makes the arena. Until then only plan_arena_bytes may be called.
+  void allocate_arena(std::size_t num_bytes);
+  std::size_t arena_peak_bytes() const { return arena_.peak_bytes(); }
+
+ protected:
+  virtual std::map<std::string, double> objective_metrics(std::size_t objective,
+                                                          const Tally& total) const = 0;
+
+  ParameterSet parameters_;
+  Arena arena_;
+  Exec exec_ = {.space = {}, .arena = &arena_};
+  std::vector<std::string> names_;
+  std::vector<double> weights_;
+
+ private:
+  Kokkos::View<std::byte*, Memory> memory_;
+};
+
+// What a phase's heads need to know of its data.
+struct PhaseData {
+  std::int64_t vocab_size = 0;
+  std::vector<std::string> label_names;  // classes or tags; empty in pretraining
+};
+
+// Declares all parameters; does not allocate them.
+std::unique_ptr<PhaseModel> make_phase_model(const recipe::Recipe& recipe,
+                                             const recipe::Phase& phase, const PhaseData& data,
+                                             const Communicator& tensor);
+
+// A made-up micro-batch as large as any of this phase's can be: `sequences` sequences of max_tokens
+// tokens.
+Batch largest_batch(const recipe::Recipe& recipe, const recipe::Phase& phase,
+                    std::int64_t sequences);
+
+}  // namespace polyphase

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/phase_state.hpp"
+
+namespace polyphase {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(HandOver, carried, fresh, left)
+
+void to_json(nlohmann::json& json, const PhaseState& state) {
+  json = {{"step", state.step},
+          {"num_tokens", state.num_tokens},
+          {"seconds", state.seconds},
+          {"evaluation_due", state.evaluation_due},
+          {"stopped_early", state.stopped_early},
+          {"best_metric", state.best_metric},
+          {"best_step", state.best_step},
+          {"num_worse", state.num_worse},
+          {"hand_over", state.hand_over}};
+}
+
+void from_json(const nlohmann::json& json, PhaseState& state) {
+  json.at("step").get_to(state.step);
+  json.at("num_tokens").get_to(state.num_tokens);
+  json.at("seconds").get_to(state.seconds);
+  json.at("evaluation_due").get_to(state.evaluation_due);
+  json.at("stopped_early").get_to(state.stopped_early);
+  json.at("best_metric").get_to(state.best_metric);
+  json.at("best_step").get_to(state.best_step);
+  json.at("num_worse").get_to(state.num_worse);
+  json.at("hand_over").get_to(state.hand_over);
+}
+
+}  // namespace polyphase

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+#include "train/checkpointing.hpp"
+
+namespace polyphase {
+
+// What a phase must remember besides tensors: kept in every checkpoint as its state.
+struct PhaseState {
+  std::int64_t step = 0;  // steps done; samples consumed = step × sequences
+  std::int64_t num_tokens = 0;
+  double seconds = 0;
+  bool evaluation_due = false;  // stopped before the evaluation that belongs to this step was done
+  bool stopped_early = false;   // the early-stop metric has run out of patience
+  double best_metric = 0;       // of early stopping, from best_step on
+  std::int64_t best_step = -1;  // -1: none yet
+  std::int64_t num_worse = 0;   // evaluations since the best
+  HandOver hand_over;
+};
+
+void to_json(nlohmann::json& json, const PhaseState& state);
+void from_json(const nlohmann::json& json, PhaseState& state);
+
+}  // namespace polyphase

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "recipe/recipe.hpp"
+
+namespace polyphase {
+
+// Memory of one rank of a phase, in bytes, known before anything runs.
+struct PlannedMemory {
+  std::int64_t num_parameters = 0;     // of the whole model
+  std::int64_t num_micro_batches = 0;  // of a step on one rank
+  std::int64_t state_bytes = 0;        // this rank's parameters and optimizer state
+  std::int64_t gradient_bytes = 0;
+  std::int64_t activation_bytes =
+      0;  // of the largest micro-batch: every sequence as long as it may be
+};
+
+// Plans a phase on recipe.parallel.tensor × num_data_ranks ranks. The vocabulary counts as the
+// recipe asks for it, and a labelled corpus, which is not opened, as one of 64 labels.
+PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& phase,
+                          int num_data_ranks);
+
+}  // namespace polyphase

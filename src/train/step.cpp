@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/step.hpp"
+
+#include "optimizer/gradient_norm.hpp"
+#include "train/evaluate.hpp"
+
+namespace polyphase {
+namespace {
+
+// Terms of each objective and, last, tokens: of the whole step on all data-parallel ranks.
+std::vector<std::int64_t> count_step(const StepBatches& batches, const PhaseModel& model,
+                                     const Communicator& data) {
+  std::vector<std::int64_t> counts(model.objective_names().size() + 1);
+  for (const Batch& batch : batches.micro_batches) {
+    const std::vector<std::int64_t> terms = model.num_terms(batch);
+    for (std::size_t o = 0; o < terms.size(); ++o) counts[o] += terms[o];
+    counts.back() += batch.num_tokens();
+  }
+  data.sum(counts.data(), static_cast<std::int64_t>(counts.size()));
+  return counts;
+}
+
+}  // namespace
+
+StepRecord train_step(const StepPlan& plan, const StepBatches& batches,
+                      PhaseModel& model, GradientReducer& reducer, AdamWOptimizer& optimizer,
+                      const RankGrid& grid) {
+  const std::vector<std::int64_t> counts = count_step(batches, model, grid.data);
+  std::vector<float>
+      scales;  // a term weighs the same wherever it is: one division by the whole count
+  for (std::size_t o = 0; o + 1 < counts.size(); ++o) {
+    scales.push_back(counts[o] == 0 ? 0.0F
+                                    : static_cast<float>(model.objective_weights()[o] /
+                                                         static_cast<double>(counts[o])));
+  }
+
+  std::vector<std::vector<Tally>> tallies;
+  reducer.begin_step(static_cast<std::int64_t>(batches.micro_batches.size()));
+  for (const Batch& batch : batches.micro_batches) {
+    reducer.begin_micro_batch();
+    tallies.push_back(model.forward(batch, plan.dropout, scales));
+    model.backward([&](std::size_t parameter) { reducer.final_from(parameter); });
+    reducer.end_micro_batch();
+  }
+  const Tensor1<const float> gradients = reducer.finish();
+  StepRecord record = {.num_tokens = counts.back(), .wait_seconds = reducer.wait_seconds()};
+  record.grad_norm = gradient_norm(model.exec(), model.parameters(), gradients, grid.tensor);
+  optimizer.update(model.exec(), model.parameters(), gradients, plan.learning_rate,
+                   clip_scale(record.grad_norm, plan.max_grad_norm), plan.step + 1);
+
+  const std::vector<Tally> totals = sum_tallies(tallies, grid.data, Dealing::kBlocks);
+  for (std::size_t o = 0; o < totals.size(); ++o) {
+    record.losses.push_back(mean_loss(totals[o]));
+    record.loss += model.objective_weights()[o] * record.losses[o];
+  }
+  return record;
+}
+
+}  // namespace polyphase

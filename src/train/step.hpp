@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "comm/session.hpp"
+#include "corpus/batch_stream.hpp"
+#include "optimizer/adamw_optimizer.hpp"
+#include "train/gradient_reducer.hpp"
+#include "train/phase_model.hpp"
+
+namespace polyphase {
+
+// What is fixed about a step before it runs.
+struct StepPlan {
+  std::int64_t step = 0;  // counted from 0
+  double learning_rate = 0;
+  double max_grad_norm = 0;  // 0: no clipping
+  PassDropout dropout;
+};
+
+// What a step gives, the same on every rank. Losses are in nats a term.
+struct StepRecord {
+  double loss = 0;              // weighted sum of the objectives'
+  std::vector<double> losses;   // of each objective
+  double grad_norm = 0;         // before clipping
+  std::int64_t num_tokens = 0;  // of the whole job
+  double wait_seconds = 0;      // exposed communication of gradients, this rank
+};
+
+// One training step. Collective over all ranks.
+StepRecord train_step(const StepPlan& plan, const StepBatches& batches,
+                      PhaseModel& model, GradientReducer& reducer, AdamWOptimizer& optimizer,
+                      const RankGrid& grid);
+
+}  // namespace polyphase

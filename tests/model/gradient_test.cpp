@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "model/reference_run.hpp"
+
+namespace polyphase {
+namespace {
+
+// Summed loss of the first step's batch with the scales of a mean, as train_step weighs it.
+double loss_of(ReferenceRun& run, const Batch& batch, const std::vector<float>& scales) {
+  const std::vector<Tally> tallies = run.model().evaluate(batch);
+  double loss = 0;
+  for (std::size_t o = 0; o < tallies.size(); ++o)
+    loss += static_cast<double>(scales[o]) * tallies[o].nats;
+  return loss;
+}
+
+class WholeModel : public testing::TestWithParam<std::string> {};
+
+// The derivative along a direction, from two losses, against the gradient's dot product with it:
+// one direction for each parameter, so that a parameter whose gradient is missing or wrong is
+// named.
+TEST_P(WholeModel, GradientIsTheDifferenceOfLosses) {
+  const nlohmann::json reference = read_case(GetParam());
+  const RankGrid grid = solo_grid();
+  ReferenceRun run(reference, grid, 1);
+  ParameterSet& parameters = run.model().parameters();
+  const Batch batch = run.batches(0).micro_batches[0];
+  std::vector<float> scales;
+  for (const std::int64_t terms : run.model().num_terms(batch))
+    scales.push_back(1.0F / static_cast<float>(terms));
+  parameters.begin_micro_batch(0);
+  run.model().forward(batch, {}, scales);
+  run.model().backward([](std::size_t) {});
+  const std::vector<float> gradient(parameters.gradients(0).data(),
+                                    parameters.gradients(0).data() + parameters.total_count());
+
+  const Tensor1<float> values = parameters.values();
+  for (const Parameter& parameter : parameters.all()) {
+    double norm = 0;
+    for (std::int64_t i = 0; i < parameter.count; ++i)
+      norm += std::pow(gradient[parameter.offset + i], 2);
+    norm = std::sqrt(norm);
+    // Keys' biases move all scores of a query alike, which the softmax does not see: their gradient
+    // is zero in exact arithmetic, and a difference of losses would compare rounding with rounding.
+    if (parameter.spec.name.ends_with("key.bias")) {
+      EXPECT_LT(norm, 1e-6);
+      continue;
+    }
+    ASSERT_GT(norm, 1e-6) << parameter.spec.name;
+    const std::vector<float> before(values.data() + parameter.offset,
+                                    values.data() + parameter.offset + parameter.count);
+    // Along the gradient itself the loss changes by |gradient| a unit length. A step that moves the
+    // loss by about 2e-2 is far above float32's rounding of it (about 5 · 6e-8) and leaves the
+    // cubic term small.
+    const double h = std::min(2e-2, 1e-2 / norm);
+    const auto moved = [&](double sign) {
+      for (std::int64_t i = 0; i < parameter.count; ++i) {
+        values(parameter.offset + i) =
+            static_cast<float>(before[i] + sign * h * gradient[parameter.offset + i] / norm);
+      }
+      return loss_of(run, batch, scales);
+    };
+    const double difference = (moved(1.0) - moved(-1.0)) / (2 * h);
+    std::copy(before.begin(), before.end(), values.data() + parameter.offset);
+    EXPECT_NEAR(difference, norm, 5e-3 * norm + 2e-4) << parameter.spec.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, WholeModel,
+                         testing::Values("postnorm_pretraining", "prenorm_pretraining",
+                                         "postnorm_classification", "prenorm_tagging"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace polyphase

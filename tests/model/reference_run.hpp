@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "comm/session.hpp"
+#include "corpus/batch_stream.hpp"
+#include "recipe/recipe.hpp"
+#include "train/phase_model.hpp"
+#include "train/step.hpp"
+
+namespace polyphase {
+
+// The ranks of this test program.
+extern const Communicator* test_world;
+
+// A case of tests/model/reference: a tiny BERT, its batches, and the losses that an independent
+// script computed.
+nlohmann::json read_case(const std::string& name);
+
+// The case's model with its weights set by the script's formula, its optimizer, and 20 steps of it
+// on a grid of ranks.
+class ReferenceRun {
+ public:
+  // num_micro_batches: of a step on all data-parallel ranks; divides the case's 4 sequences.
+  ReferenceRun(const nlohmann::json& reference, const RankGrid& grid,
+               std::int64_t num_micro_batches,
+               recipe::Precision precision = recipe::Precision::kF32, double dropout = 0.0);
+
+  StepRecord step(std::int64_t number);
+  // All of this rank's parameters, one behind the other.
+  std::vector<float> parameters() const;
+  PhaseModel& model() { return *model_; }
+  const recipe::Recipe& recipe() const { return recipe_; }
+  // This rank's micro-batches of a step.
+  StepBatches batches(std::int64_t step) const;
+
+ private:
+  void set_parameters();
+
+  const nlohmann::json& reference_;
+  const RankGrid& grid_;
+  std::int64_t num_micro_batches_;
+  double dropout_;
+  recipe::Recipe recipe_;
+  std::unique_ptr<PhaseModel> model_;
+  std::unique_ptr<AdamWOptimizer> optimizer_;
+  std::unique_ptr<GradientReducer> reducer_;
+};
+
+// One rank for itself, whatever the number of ranks of the job.
+RankGrid solo_grid();
+
+}  // namespace polyphase
