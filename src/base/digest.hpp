@@ -7,7 +7,8 @@
 
 namespace polyphase {
 
-// XXH3-128 of `num_bytes` bytes, as 32 lower-case hexadecimal digits in the canonical (big-endian) order.
+// XXH3-128 of `num_bytes` bytes, as 32 lower-case hexadecimal digits in the canonical (big-endian)
+// order.
 std::string digest(const void* data, std::size_t num_bytes);
 std::string digest(const std::string& text);
 

@@ -9,8 +9,9 @@
 
 namespace polyphase {
 
-// The root of every failure that a person can do something about. A message states the fact, then the
-// values, then the remedy. Broken promises inside the program are std::logic_error and are never caught.
+// The root of every failure that a person can do something about. A message states the fact, then
+// the values, then the remedy. Broken promises inside the program are std::logic_error and are
+// never caught.
 struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -24,7 +25,8 @@ struct SystemError : Error {  // MPI, HDF5, the device or the disk said no
   using Error::Error;
 };
 
-// Exit codes of the program, as documented in the README. Values follow sysexits(3) where it has a word.
+// Exit codes of the program, as documented in the README. Values follow sysexits(3) where it has a
+// word.
 enum class ExitCode : int {
   kDone = 0,
   kUsage = 64,        // command line or recipe at fault
@@ -45,7 +47,8 @@ template <class E, class... Args>
 
 [[noreturn]] void broken_promise(const char* file, int line, const std::string& what);
 
-// The remedy for a misspelt word: the candidate nearest to `word` by edit distance, or "" when none is near.
+// The remedy for a misspelt word: the candidate nearest to `word` by edit distance, or "" when none
+// is near.
 template <class Strings>
 std::string nearest(const std::string& word, const Strings& candidates);
 
@@ -68,10 +71,11 @@ std::string nearest(const std::string& word, const Strings& candidates) {
 
 }  // namespace polyphase
 
-// States a promise of the program to itself; a broken one throws std::logic_error with file and line.
-#define POLYPHASE_PROMISE(condition, ...)                                            \
-  do {                                                                               \
-    if (!(condition)) {                                                              \
-      ::polyphase::broken_promise(__FILE__, __LINE__, ::fmt::format(__VA_ARGS__));   \
-    }                                                                                \
+// States a promise of the program to itself; a broken one throws std::logic_error with file and
+// line.
+#define POLYPHASE_PROMISE(condition, ...)                                          \
+  do {                                                                             \
+    if (!(condition)) {                                                            \
+      ::polyphase::broken_promise(__FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
+    }                                                                              \
   } while (false)

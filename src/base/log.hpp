@@ -8,7 +8,8 @@
 
 namespace polyphase {
 
-// Lines for a person, on standard error. Rank 0 speaks; other ranks only warn, with their rank in front.
+// Lines for a person, on standard error. Rank 0 speaks; other ranks only warn, with their rank in
+// front.
 void set_log_rank(int rank);
 void log_info_line(const std::string& line);     // rank 0 only
 void log_warning_line(const std::string& line);  // every rank

@@ -20,7 +20,7 @@ struct PhiloxWords {
 
 // Philox4x32-10 (Salmon et al., 2011): a random function, not a random state.
 POLYPHASE_DEVICE_FUNCTION PhiloxWords philox(std::uint64_t key, std::uint64_t counter_low,
-                                          std::uint64_t counter_high) {
+                                             std::uint64_t counter_high) {
   std::uint32_t x0 = static_cast<std::uint32_t>(counter_low);
   std::uint32_t x1 = static_cast<std::uint32_t>(counter_low >> 32);
   std::uint32_t x2 = static_cast<std::uint32_t>(counter_high);
@@ -40,7 +40,8 @@ POLYPHASE_DEVICE_FUNCTION PhiloxWords philox(std::uint64_t key, std::uint64_t co
   return {{x0, x1, x2, x3}};
 }
 
-// What a key is for: on disk in the sense that a resumed run must draw the same numbers; never renumber.
+// What a key is for: on disk in the sense that a resumed run must draw the same numbers; never
+// renumber.
 enum class Purpose : std::uint64_t {
   kInitialise = 1,
   kDropout = 2,

@@ -147,8 +147,7 @@ class PhaseRun {
         .learning_rate = learning_rate_at(phase_.optimizer, state_.step, total_steps_),
         .max_grad_norm = phase_.optimizer.max_grad_norm,
         .dropout = dropout()};
-    const StepRecord record =
-        train_step(plan, batches, *model_, *reducer_, *optimizer_, job_.grid);
+    const StepRecord record = train_step(plan, batches, *model_, *reducer_, *optimizer_, job_.grid);
     const double seconds = now_seconds() - begin;
     ++state_.step;
     state_.num_tokens += record.num_tokens;

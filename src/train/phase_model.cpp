@@ -73,7 +73,9 @@ class PhaseModelOf final : public PhaseModel {
     if (training) encoder_.backward(*pass_, dhidden_NC_, [](std::size_t) {});
     pass_.reset();
     counting.release(0);
-    if (training) sum_of_squares(exec, Tensor1<const float>(nullptr, parameters_.total_count()));  // the gradients' norm
+    if (training)
+      sum_of_squares(
+          exec, Tensor1<const float>(nullptr, parameters_.total_count()));  // the gradients' norm
     return counting.peak_bytes();
   }
 

@@ -30,8 +30,7 @@ class PhaseModel {
 
   // One micro-batch through body and heads. scales[o] multiplies the gradient of objective o's
   // summed loss. Returns each objective's tally. A training pass must be followed by backward().
-  virtual std::vector<Tally> forward(const Batch& batch,
-                                     const PassDropout& dropout,
+  virtual std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
                                      const std::vector<float>& scales) = 0;
   // Hears, going down, from which parameter on all gradients are final.
   virtual void backward(const std::function<void(std::size_t)>& final_from) = 0;

@@ -22,9 +22,8 @@ std::vector<std::int64_t> count_step(const StepBatches& batches, const PhaseMode
 
 }  // namespace
 
-StepRecord train_step(const StepPlan& plan, const StepBatches& batches,
-                      PhaseModel& model, GradientReducer& reducer, AdamWOptimizer& optimizer,
-                      const RankGrid& grid) {
+StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseModel& model,
+                      GradientReducer& reducer, AdamWOptimizer& optimizer, const RankGrid& grid) {
   const std::vector<std::int64_t> counts = count_step(batches, model, grid.data);
   std::vector<float>
       scales;  // a term weighs the same wherever it is: one division by the whole count

@@ -29,8 +29,7 @@ struct StepRecord {
 };
 
 // One training step. Collective over all ranks.
-StepRecord train_step(const StepPlan& plan, const StepBatches& batches,
-                      PhaseModel& model, GradientReducer& reducer, AdamWOptimizer& optimizer,
-                      const RankGrid& grid);
+StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseModel& model,
+                      GradientReducer& reducer, AdamWOptimizer& optimizer, const RankGrid& grid);
 
 }  // namespace polyphase

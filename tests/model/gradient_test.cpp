@@ -52,10 +52,10 @@ TEST_P(WholeModel, GradientIsTheDifferenceOfLosses) {
     ASSERT_GT(norm, 1e-6) << parameter.spec.name;
     const std::vector<float> before(values.data() + parameter.offset,
                                     values.data() + parameter.offset + parameter.count);
-    // Along the gradient itself the loss changes by |gradient| a unit length. A step that moves the
-    // loss by about 2e-2 is far above float32's rounding of it (about 5 · 6e-8) and leaves the
-    // cubic term small.
-    const double h = std::min(2e-2, 1e-2 / norm);
+    // Along the gradient itself the loss changes by |gradient| a unit length. The step is short
+    // enough for the cubic term to vanish beside the tolerance, and float32's rounding of two
+    // losses near 5 (some 1e-6) divided by it is its absolute part.
+    const double h = std::min(5e-3, 2.5e-3 / norm);
     const auto moved = [&](double sign) {
       for (std::int64_t i = 0; i < parameter.count; ++i) {
         values(parameter.offset + i) =
