@@ -23,6 +23,15 @@ void choose_threads(const MpiSession& session) {
   setenv("KOKKOS_NUM_THREADS", fmt::format("{}", threads).c_str(), 1);
 }
 
+// A command for one rank, should it be started on many: they would all say the same.
+ExitCode on_rank_0(const Communicator& world, const std::function<ExitCode()>& command) {
+  ExitCode code = ExitCode::kDone;
+  agree_on(world, [&] {
+    if (world.rank() == 0) code = command();
+  });
+  return code;
+}
+
 // Every command fills `command`, which then runs on all ranks.
 void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argument,
                        std::string& phase, std::int64_t& ranks, std::int64_t& tensor,
@@ -39,8 +48,11 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
   const auto with_path = [&](const char* name, const char* what, const char* which, auto run) {
     CLI::App* sub = app.add_subcommand(name, what);
     sub->add_option("path", argument, which)->required();
-    sub->callback(
-        [&command, &argument, run] { command = [&argument, run] { return run(argument); }; });
+    sub->callback([&command, &argument, &world, run] {
+      command = [&argument, &world, run] {
+        return on_rank_0(world, [&] { return run(argument); });
+      };
+    });
   };
   with_recipe("prepare", "Text to tokenizer and shards; only what changed")->callback([&] {
     command = [&] { return prepare_command(recipe, world); };
@@ -54,7 +66,9 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
       ->check(CLI::PositiveNumber);
   plan->add_option("--tensor", tensor, "Tensor-parallel ranks; default: the recipe's")
       ->check(CLI::PositiveNumber);
-  plan->callback([&] { command = [&] { return plan_command(recipe, ranks, tensor); }; });
+  plan->callback([&] {
+    command = [&] { return on_rank_0(world, [&] { return plan_command(recipe, ranks, tensor); }); };
+  });
   with_path("status", "Where a run stands", "Run folder", status_command);
   with_path("report", "Write a run's report as one HTML file", "Run folder", report_command);
   with_path("inspect", "What is in a checkpoint or a prepared corpus", "Folder", inspect_command);

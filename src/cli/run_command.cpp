@@ -53,8 +53,25 @@ class Road {
   }
 
  private:
+  // Collective. A finished phase whose last checkpoint is gone is made again from the one before,
+  // but only where a phase to come starts from it.
   std::string state_of(std::size_t phase) {
-    return from_rank_0(world_, [&] { return folder_->phase(phase).state; });
+    return from_rank_0(world_, [&] {
+      if (is_needed(phase) && !folder_->has_last_checkpoint(phase)) {
+        folder_->set_state(phase, "interrupted", "its last checkpoint is gone");
+      }
+      return folder_->phase(phase).state;
+    });
+  }
+
+  bool is_needed(std::size_t phase) {
+    for (std::size_t child = phase + 1; child < recipe_.phases.size(); ++child) {
+      if (recipe_.phases[child].from == recipe_.phases[phase].name &&
+          folder_->phase(child).state != "done") {
+        return folder_->phase(phase).state == "done";
+      }
+    }
+    return false;
   }
 
   bool run_one(std::size_t p) {
@@ -63,10 +80,11 @@ class Road {
     for (std::size_t other = 0; other < p; ++other) {
       if (recipe_.phases[other].name == phase.from) parent = other;
     }
+    const std::string parent_state = parent ? state_of(*parent) : "done";
     const std::string folders = from_rank_0(world_, [&] {
-      if (parent && folder_->phase(*parent).state != "done") {
+      if (parent_state != "done") {
         fail<RecipeError>("phase {} starts from {}, which is {}; run phase {} first", phase.name,
-                          phase.from, folder_->phase(*parent).state, phase.from);
+                          phase.from, parent_state, phase.from);
       }
       folder_->set_state(p, "running");
       return folder_->phase_folder(p).string() + "\n" +
@@ -87,8 +105,8 @@ class Road {
     PhaseOutcome outcome;
     try {
       outcome = run_phase(job);
-    } catch (const AgreedError& error) {
-      if (folder_) folder_->set_state(p, "failed", error.what());
+    } catch (const Error& error) {
+      note_failure(p, error.what());
       throw;
     }
     progress.reset();
@@ -104,6 +122,16 @@ class Road {
     if (!progress) progress.emplace(name, now.step - 1, now.total_steps);
     progress->update(
         {.step = now.step, .loss = now.loss, .tokens_per_second = now.tokens_per_second});
+  }
+
+  // The error that is on its way out matters more than one of noting it (on a full disk, say).
+  void note_failure(std::size_t p, const std::string& reason) {
+    if (!folder_) return;
+    try {
+      folder_->set_state(p, "failed", reason);
+    } catch (const Error& error) {
+      log_warning("{}", error.what());
+    }
   }
 
   void note(std::size_t p, const PhaseOutcome& outcome) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "io/checkpoint.hpp"
 #include "io/file.hpp"
 #include "recipe/load.hpp"
 
@@ -97,6 +98,12 @@ RunFolder::RunFolder(const recipe::Recipe& recipe) : path_(run_folder_of(recipe)
     }
   }
   write_status();
+}
+
+bool RunFolder::has_last_checkpoint(std::size_t phase) const {
+  const std::vector<CheckpointEntry> complete =
+      find_checkpoints(phase_folder(phase) / "checkpoints");
+  return !complete.empty() && complete.back().step == state_.phases[phase].step;
 }
 
 void RunFolder::set_state(std::size_t phase, const std::string& state, const std::string& reason) {

@@ -28,6 +28,8 @@ class RunFolder {
   }
 
   report::PhaseState& phase(std::size_t number) { return state_.phases[number]; }
+  // Whether the checkpoint of a finished phase's last step is there.
+  bool has_last_checkpoint(std::size_t phase) const;
   // Sets a phase's state ("running", "done" …) with its reason, and writes status.json.
   void set_state(std::size_t phase, const std::string& state, const std::string& reason = "");
 

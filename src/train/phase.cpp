@@ -6,17 +6,15 @@
 #include <cmath>
 #include <optional>
 
-#include "base/digest.hpp"
 #include "base/log.hpp"
 #include "base/philox.hpp"
+#include "comm/agreement.hpp"
 #include "corpus/batch_stream.hpp"
-#include "io/checkpoint.hpp"
-#include "io/metrics.hpp"
 #include "optimizer/schedule.hpp"
 #include "recipe/load.hpp"
 #include "train/evaluate.hpp"
-#include "train/phase_data.hpp"
-#include "train/phase_state.hpp"
+#include "train/phase_checkpoint.hpp"
+#include "train/phase_log.hpp"
 #include "train/step.hpp"
 
 namespace polyphase {
@@ -26,6 +24,13 @@ double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+PhaseCorpus open_corpus(const PhaseJob& job) {
+  std::optional<PhaseCorpus> corpus;
+  agree_on(job.world,
+           [&] { corpus.emplace(job.recipe, job.recipe.phases[job.phase_number], job.data_dir); });
+  return *corpus;
+}
+
 // A phase while it runs. One step is train_step(); around it are evaluation, checkpoints, metrics
 // and stopping.
 class PhaseRun {
@@ -33,7 +38,7 @@ class PhaseRun {
   explicit PhaseRun(const PhaseJob& job)
       : job_(job),
         phase_(job.recipe.phases[job.phase_number]),
-        corpus_(job.recipe, phase_, job.data_dir),
+        corpus_(open_corpus(job)),
         model_(make_phase_model(job.recipe, phase_, corpus_.phase_data(), job.grid.tensor)),
         micro_batch_(recipe::micro_batch_of(phase_)),
         phase_key_(phase_key(phase_.name)) {
@@ -45,11 +50,14 @@ class PhaseRun {
                                     model_->plan_arena_bytes(largest, false)));
     optimizer_.emplace(model_->parameters(), phase_.optimizer);
     reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data);
+    const PhaseStart start = start_phase(job, corpus_, model_->parameters(), *optimizer_);
+    state_ = start.state;
+    if (start.resumed) saved_step_ = state_.step;
+    log_.emplace(job, start, model_->objective_names());
+    open_stream();
   }
 
   PhaseOutcome run() {
-    start_or_resume();
-    open_stream();
     while (!done()) {
       if (state_.evaluation_due && !evaluate_valid()) return interrupted();
       if (done()) break;
@@ -70,62 +78,6 @@ class PhaseRun {
   bool done() const {
     return !state_.evaluation_due && (state_.stopped_early || state_.step >= total_steps_);
   }
-  std::filesystem::path checkpoints() const { return job_.folder / "checkpoints"; }
-  bool leads() const { return job_.world.rank() == 0; }
-
-  void start_or_resume() {
-    // Rank 0 looks, so that all ranks take the same one.
-    std::string newest;
-    if (leads()) {
-      const std::vector<CheckpointEntry> complete = find_checkpoints(checkpoints());
-      if (!complete.empty()) newest = complete.back().folder.string();
-    }
-    newest = job_.world.broadcast(newest);
-    if (!newest.empty()) {
-      const nlohmann::json state = CheckpointReader(newest).state();
-      state_ = state.at("phase_state").get<PhaseState>();
-      saved_step_ = state_.step;
-      load_checkpoint(newest, model_->parameters(), *optimizer_);
-      log_info("{}: going on from step {}", phase_.name, state_.step);
-    } else {
-      model_->parameters().initialise(job_.recipe.seed, job_.recipe.model.init_std);
-      if (!job_.from_folder.empty()) take_over_model();
-    }
-    if (leads()) {
-      std::filesystem::create_directories(job_.folder);
-      metrics_.emplace(job_.folder / "metrics.jsonl");
-      // What a killed run recorded behind its last checkpoint comes again.
-      metrics_->truncate_after(newest.empty() ? -1 : state_.step);
-      if (!newest.empty()) {
-        metrics_->append({{"kind", "event"},
-                          {"step", state_.step},
-                          {"what", "resumed"},
-                          {"detail", fmt::format("on {} tensor × {} data ranks",
-                                                 job_.grid.tensor.size(), job_.grid.data.size())}});
-      }
-    }
-  }
-
-  void take_over_model() {
-    std::string newest;
-    if (leads()) {
-      const std::vector<CheckpointEntry> complete =
-          find_checkpoints(job_.from_folder / "checkpoints");
-      if (!complete.empty()) newest = complete.back().folder.string();
-    }
-    newest = job_.world.broadcast(newest);
-    if (newest.empty()) {
-      fail<DataError>(
-          "{} holds no complete checkpoint, so phase {} has nothing to start from; run phase {} "
-          "first",
-          (job_.from_folder / "checkpoints").string(), phase_.name, phase_.from);
-    }
-    state_.hand_over = take_over(newest, model_->parameters());
-    log_info("{}: {} parameters carried from {}, {} new, {} left behind", phase_.name,
-             state_.hand_over.carried.size(), phase_.from, state_.hand_over.fresh.size(),
-             state_.hand_over.left.size());
-  }
-
   void open_stream() {
     StreamSettings settings = {.sample = corpus_.sample_settings(phase_key_),
                                .sequences = phase_.batch.sequences,
@@ -152,13 +104,12 @@ class PhaseRun {
     ++state_.step;
     state_.num_tokens += record.num_tokens;
     state_.seconds += seconds;
-    const double rate = static_cast<double>(record.num_tokens) / seconds;
-    if (leads()) write_step(plan, batches, record, seconds, rate);
+    log_->step(state_, plan, batches, record, seconds);
     if (job_.progress) {
       job_.progress({.step = state_.step,
                      .total_steps = total_steps_,
                      .loss = record.loss,
-                     .tokens_per_second = rate});
+                     .tokens_per_second = static_cast<double>(record.num_tokens) / seconds});
     }
   }
 
@@ -166,25 +117,6 @@ class PhaseRun {
     return {.hidden = static_cast<float>(recipe::dropout_of(job_.recipe, phase_)),
             .attention = static_cast<float>(recipe::attention_dropout_of(job_.recipe, phase_)),
             .key = random_key(job_.recipe.seed, Purpose::kDropout, {phase_key_})};
-  }
-
-  void write_step(const StepPlan& plan, const StepBatches& batches, const StepRecord& record,
-                  double seconds, double rate) {
-    nlohmann::json json = {{"kind", "step"},
-                           {"step", state_.step},
-                           {"samples", state_.step * phase_.batch.sequences},
-                           {"epoch", batches.epoch},
-                           {"loss", record.loss},
-                           {"learning_rate", plan.learning_rate},
-                           {"grad_norm", record.grad_norm},
-                           {"tokens", record.num_tokens},
-                           {"seconds", seconds},
-                           {"wait_seconds", record.wait_seconds},
-                           {"tokens_per_second", rate}};
-    for (std::size_t o = 0; o < record.losses.size(); ++o) {
-      json["losses"][model_->objective_names()[o]] = record.losses[o];
-    }
-    metrics_->append(json);
   }
 
   bool evaluation_falls_due() const {
@@ -210,10 +142,7 @@ class PhaseRun {
                              .max_samples = part == "valid" ? phase_.evaluate.max_samples : 0});
     const auto metrics = evaluate(*model_, stream, job_.world, job_.grid.data, job_.stop);
     state_.seconds += now_seconds() - begin;
-    if (metrics && leads()) {
-      metrics_->append(
-          {{"kind", "evaluation"}, {"step", state_.step}, {"split", part}, {"metrics", *metrics}});
-    }
+    if (metrics) log_->evaluation(state_.step, part, *metrics);
     return metrics;
   }
 
@@ -222,37 +151,17 @@ class PhaseRun {
     if (!valid_) return false;
     state_.evaluation_due = false;
     valid_step_ = state_.step;
-    if (phase_.stop.early) look_for_early_stop(*phase_.stop.early);
-    return true;
-  }
-
-  void look_for_early_stop(const recipe::Early& early) {
-    const double value = valid_->at(early.metric.substr(std::string("valid.").size()));
-    // Losses are better when lower, every other metric when higher.
-    const double score = early.metric.ends_with("loss") ? -value : value;
-    if (state_.best_step < 0 || score > state_.best_metric) {
-      state_.best_metric = score;
-      state_.best_step = state_.step;
-      state_.num_worse = 0;
-    } else if (++state_.num_worse >= early.patience) {
+    if (phase_.stop.early && runs_out_of_patience(state_, *phase_.stop.early, *valid_)) {
       state_.stopped_early = true;
       log_info("{}: {} has not improved for {} evaluations; stopping at step {}", phase_.name,
-               early.metric, early.patience, state_.step);
+               phase_.stop.early->metric, phase_.stop.early->patience, state_.step);
     }
+    return true;
   }
 
   void save() {
     if (saved_step_ == state_.step) return;
-    const nlohmann::json state = {
-        {"phase", phase_.name},
-        {"recipe_hash", recipe::recipe_hash(job_.recipe)},
-        {"phase_hash", recipe::phase_hash(job_.recipe, job_.phase_number)},
-        {"vocab_size", corpus_.phase_data().vocab_size},
-        {"label_names", corpus_.phase_data().label_names},
-        {"layout", {{"tensor", job_.grid.tensor.size()}, {"data", job_.grid.data.size()}}},
-        {"phase_state", state_}};
-    save_checkpoint(checkpoints(), state_.step, static_cast<int>(job_.recipe.checkpoint.keep),
-                    state, model_->parameters(), *optimizer_, job_.world, job_.grid);
+    save_phase(job_, corpus_, state_, model_->parameters(), *optimizer_);
     saved_step_ = state_.step;
   }
 
@@ -269,12 +178,7 @@ class PhaseRun {
 
   PhaseOutcome interrupted() {
     save();
-    if (leads()) {
-      metrics_->append({{"kind", "event"},
-                        {"step", state_.step},
-                        {"what", "stopped"},
-                        {"detail", job_.stop.reason()}});
-    }
+    log_->event(state_.step, "stopped", job_.stop.reason());
     return outcome(false);
   }
 
@@ -302,7 +206,7 @@ class PhaseRun {
   std::optional<AdamWOptimizer> optimizer_;
   std::optional<GradientReducer> reducer_;
   std::optional<BatchStream> stream_;
-  std::optional<MetricsWriter> metrics_;  // rank 0
+  std::optional<PhaseLog> log_;
   PhaseState state_;
   std::int64_t saved_step_ = -1;
   std::optional<std::map<std::string, double>>

@@ -21,12 +21,18 @@ PhaseCorpus::PhaseCorpus(const recipe::Recipe& recipe, const recipe::Phase& phas
                     phase.data.size());
   const CorpusIndex index =
       read_corpus_index(std::filesystem::path(data_dir) / name_ / "corpus.json");
+  tokenizer_digest_ = index.tokenizer_digest;
+  std::string contents;
   for (const auto& [part, shards] : index.splits) {
+    for (const ShardSummary& shard : shards) {
+      for (const auto& [dataset, digest] : shard.digests) contents += digest;
+    }
     const bool holds_samples =
         std::any_of(shards.begin(), shards.end(),
                     [](const ShardSummary& shard) { return shard.num_documents > 0; });
     if (holds_samples) parts_.insert(part);
   }
+  content_digest_ = digest(contents);
   train_ = open("train");
 }
 

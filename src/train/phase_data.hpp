@@ -23,6 +23,11 @@ class PhaseCorpus {
   PhaseCorpus(const recipe::Recipe& recipe, const recipe::Phase& phase,
               const std::string& data_dir);
 
+  const std::string& name() const { return name_; }
+  // Digests of the tokenizer and of all prepared tokens and labels: what a checkpoint was trained
+  // on.
+  const std::string& tokenizer_digest() const { return tokenizer_digest_; }
+  const std::string& content_digest() const { return content_digest_; }
   PhaseData phase_data() const;
   bool has(const std::string& part) const { return parts_.contains(part); }
   std::shared_ptr<Dataset> train() const { return train_; }
@@ -33,7 +38,7 @@ class PhaseCorpus {
  private:
   const recipe::Recipe& recipe_;
   const recipe::Phase& phase_;
-  std::string data_dir_, name_;
+  std::string data_dir_, name_, tokenizer_digest_, content_digest_;
   std::set<std::string> parts_;
   std::shared_ptr<Dataset> train_;
 };

@@ -1,7 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/phase_state.hpp"
 
+#include <cmath>
+
 namespace polyphase {
+
+bool runs_out_of_patience(PhaseState& state, const recipe::Early& early,
+                          const std::map<std::string, double>& valid) {
+  const double value = valid.at(early.metric.substr(std::string("valid.").size()));
+  // Losses are better when lower, every other metric when higher. What is no number never is.
+  const double score = early.metric.ends_with("loss") ? -value : value;
+  if (std::isfinite(score) && (state.best_step < 0 || score > state.best_metric)) {
+    state.best_metric = score;
+    state.best_step = state.step;
+    state.num_worse = 0;
+    return false;
+  }
+  return ++state.num_worse >= early.patience;
+}
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(HandOver, carried, fresh, left)
 

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <string>
 
+#include "recipe/recipe.hpp"
 #include "train/checkpointing.hpp"
 
 namespace polyphase {
@@ -20,6 +23,10 @@ struct PhaseState {
   std::int64_t num_worse = 0;   // evaluations since the best
   HandOver hand_over;
 };
+
+// Counts an evaluation towards early stopping and returns whether patience has run out with it.
+bool runs_out_of_patience(PhaseState& state, const recipe::Early& early,
+                          const std::map<std::string, double>& valid);
 
 void to_json(nlohmann::json& json, const PhaseState& state);
 void from_json(const nlohmann::json& json, PhaseState& state);

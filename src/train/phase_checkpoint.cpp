@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/phase_checkpoint.hpp"
+
+#include <sstream>
+#include <system_error>
+
+#include "base/log.hpp"
+#include "comm/agreement.hpp"
+#include "io/checkpoint.hpp"
+#include "recipe/load.hpp"
+
+namespace polyphase {
+namespace {
+
+namespace fs = std::filesystem;
+
+const recipe::Phase& phase_of(const PhaseJob& job) { return job.recipe.phases[job.phase_number]; }
+
+fs::path checkpoints_of(const fs::path& phase_folder) { return phase_folder / "checkpoints"; }
+
+// Complete checkpoints, newest first. Rank 0 looks, so that all ranks see the same ones.
+std::vector<fs::path> newest_first(const Communicator& world, const fs::path& folder) {
+  const std::string list = from_rank_0(world, [&] {
+    std::string lines;
+    for (const CheckpointEntry& entry : find_checkpoints(folder)) {
+      lines = entry.folder.string() + "\n" + lines;
+    }
+    return lines;
+  });
+  std::vector<fs::path> folders;
+  std::istringstream lines(list);
+  for (std::string line; std::getline(lines, line);) folders.emplace_back(line);
+  return folders;
+}
+
+nlohmann::json state_of_data(const PhaseCorpus& corpus) {
+  return {{"tokenizer", corpus.tokenizer_digest()},
+          {"content", corpus.content_digest()},
+          {"vocab_size", corpus.phase_data().vocab_size},
+          {"label_names", corpus.phase_data().label_names}};
+}
+
+void require_same(const nlohmann::json& before, const nlohmann::json& now, const fs::path& folder,
+                  const std::string& what) {
+  if (before == now) return;
+  fail<RecipeError>(
+      "{}: {} changed since this checkpoint was written; bring the files back as they were, or "
+      "begin a new run (--set run_dir=…)",
+      folder.string(), what);
+}
+
+PhaseState load(const fs::path& folder, const PhaseCorpus& corpus, ParameterSet& parameters,
+                const AdamWOptimizer& optimizer) {
+  const nlohmann::json json = CheckpointReader(folder).state();
+  PhaseState state;
+  nlohmann::json data;
+  try {
+    json.at("data").get_to(data);
+    json.at("phase_state").get_to(state);
+  } catch (const nlohmann::json::exception& error) {
+    fail<DataError>(
+        "{}: its state is not that of a phase ({}); was another program's version here?",
+        folder.string(), error.what());
+  }
+  require_same(data, state_of_data(corpus), folder, "the corpus " + corpus.name());
+  load_checkpoint(folder, parameters, optimizer);
+  return state;
+}
+
+// Out of the way of the checkpoints to come, and there for whoever wants to know what happened.
+void set_aside(const fs::path& folder) {
+  fs::path aside = folder.string() + ".damaged";
+  for (int number = 2; fs::exists(aside); ++number) {
+    aside = fmt::format("{}.damaged-{}", folder.string(), number);
+  }
+  std::error_code error;
+  fs::rename(folder, aside, error);
+  if (error) {
+    fail<SystemError>("{}: cannot be renamed to {}: {}; move it away by hand", folder.string(),
+                      aside.filename().string(), error.message());
+  }
+  log_warning("{} is damaged: set aside as {}", folder.string(), aside.filename().string());
+}
+
+void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
+                     HandOver& hand_over) {
+  const recipe::Phase& phase = phase_of(job);
+  const std::vector<fs::path> complete = newest_first(job.world, checkpoints_of(job.from_folder));
+  agree_on(job.world, [&] {
+    if (complete.empty()) {
+      fail<DataError>(
+          "{} holds no complete checkpoint, so phase {} has nothing to start from; run phase {} "
+          "first",
+          checkpoints_of(job.from_folder).string(), phase.name, phase.from);
+    }
+    const nlohmann::json json = CheckpointReader(complete[0]).state();
+    require_same(json.value(nlohmann::json::json_pointer("/data/tokenizer"), std::string()),
+                 corpus.tokenizer_digest(), complete[0], "the tokenizer");
+    try {
+      hand_over = take_over(complete[0], parameters);
+    } catch (const DataError& error) {
+      fail<DataError>(
+          "{}\nthis is where phase {} starts from: remove the folder {}, and the same command "
+          "makes "
+          "the end of phase {} again",
+          error.what(), phase.name, complete[0].string(), phase.from);
+    }
+  });
+  log_info("{}: {} parameters carried from {}, {} new, {} left behind", phase.name,
+           hand_over.carried.size(), phase.from, hand_over.fresh.size(), hand_over.left.size());
+}
+
+}  // namespace
+
+PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
+                       const AdamWOptimizer& optimizer) {
+  const std::string& name = phase_of(job).name;
+  std::vector<fs::path> damaged;
+  std::string faults;
+  for (const fs::path& folder : newest_first(job.world, checkpoints_of(job.folder))) {
+    try {
+      PhaseStart start = {.state = {}, .resumed = true};
+      agree_on(job.world, [&] { start.state = load(folder, corpus, parameters, optimizer); });
+      agree_on(job.world, [&] {
+        for (const fs::path& other : damaged) {
+          if (job.world.rank() == 0) set_aside(other);
+        }
+      });
+      log_info("{}: going on from step {}", name, start.state.step);
+      return start;
+    } catch (const AgreedError& error) {
+      if (error.code != ExitCode::kData) throw;
+      if (job.world.rank() == 0) log_warning("{}", error.what());
+      damaged.push_back(folder);
+      faults += (faults.empty() ? "" : "\n") + std::string(error.what());
+    }
+  }
+  if (!damaged.empty()) {
+    throw AgreedError(
+        fmt::format("{}\nno checkpoint of phase {} is whole; remove the folder {} to train the "
+                    "phase from its start",
+                    faults, name, job.folder.string()),
+        ExitCode::kData);
+  }
+  PhaseStart start;
+  parameters.initialise(job.recipe.seed, job.recipe.model.init_std);
+  if (!job.from_folder.empty()) take_over_model(job, corpus, parameters, start.state.hand_over);
+  return start;
+}
+
+void save_phase(const PhaseJob& job, const PhaseCorpus& corpus, const PhaseState& state,
+                const ParameterSet& parameters, const AdamWOptimizer& optimizer) {
+  const nlohmann::json json = {
+      {"phase", phase_of(job).name},
+      {"recipe_hash", recipe::recipe_hash(job.recipe)},
+      {"phase_hash", recipe::phase_hash(job.recipe, job.phase_number)},
+      {"data", state_of_data(corpus)},
+      {"layout", {{"tensor", job.grid.tensor.size()}, {"data", job.grid.data.size()}}},
+      {"phase_state", state}};
+  save_checkpoint(checkpoints_of(job.folder), state.step,
+                  static_cast<int>(job.recipe.checkpoint.keep), json, parameters, optimizer,
+                  job.world, job.grid);
+}
+
+}  // namespace polyphase

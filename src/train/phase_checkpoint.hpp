@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "train/phase.hpp"
+#include "train/phase_data.hpp"
+#include "train/phase_state.hpp"
+
+namespace polyphase {
+
+// Where a phase begins.
+struct PhaseStart {
+  PhaseState state;
+  bool resumed = false;  // from a checkpoint of its own
+};
+
+// Fills parameters and optimizer state: from the newest checkpoint of this phase whose every digest
+// holds, else from the phase it starts from, else anew. A damaged checkpoint is set aside, loudly,
+// and the one before it taken. Collective; errors are agreed: DataError when no checkpoint is
+// whole, RecipeError when the corpus is not the one that the checkpoint was trained on.
+PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
+                       const AdamWOptimizer& optimizer);
+
+// Writes what start_phase() reads. Collective over all ranks; errors are agreed.
+void save_phase(const PhaseJob& job, const PhaseCorpus& corpus, const PhaseState& state,
+                const ParameterSet& parameters, const AdamWOptimizer& optimizer);
+
+}  // namespace polyphase

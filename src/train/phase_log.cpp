@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/phase_log.hpp"
+
+#include <system_error>
+
+#include "comm/agreement.hpp"
+
+namespace polyphase {
+
+PhaseLog::PhaseLog(const PhaseJob& job, const PhaseStart& start,
+                   const std::vector<std::string>& objective_names)
+    : phase_(job.recipe.phases[job.phase_number]), objective_names_(objective_names) {
+  const std::int64_t last_step = start.resumed ? start.state.step : -1;
+  agree_on(job.world, [&] {
+    if (job.world.rank() != 0) return;
+    std::error_code error;
+    std::filesystem::create_directories(job.folder, error);
+    if (error) {
+      fail<SystemError>("{}: cannot make the folder: {}; check permissions and disk",
+                        job.folder.string(), error.message());
+    }
+    const std::filesystem::path path = job.folder / "metrics.jsonl";
+    writer_.emplace(path);
+    writer_->truncate_after(last_step);
+    for (const nlohmann::json& record : read_metrics(path)) {
+      if (record["kind"] != "evaluation") continue;
+      evaluated_.emplace(record["step"].get<std::int64_t>(), record.value("split", ""));
+    }
+    if (start.resumed) {
+      event(last_step, "resumed",
+            fmt::format("on {} tensor × {} data ranks", job.grid.tensor.size(),
+                        job.grid.data.size()));
+    }
+  });
+}
+
+void PhaseLog::step(const PhaseState& state, const StepPlan& plan, const StepBatches& batches,
+                    const StepRecord& record, double seconds) {
+  if (!writer_) return;
+  std::map<std::string, double> losses;
+  for (std::size_t o = 0; o < record.losses.size(); ++o) {
+    losses[objective_names_[o]] = record.losses[o];
+  }
+  writer_->append({{"kind", "step"},
+                   {"step", state.step},
+                   {"samples", state.step * phase_.batch.sequences},
+                   {"epoch", batches.epoch},
+                   {"loss", record.loss},
+                   {"losses", losses},
+                   {"learning_rate", plan.learning_rate},
+                   {"grad_norm", record.grad_norm},
+                   {"tokens", record.num_tokens},
+                   {"seconds", seconds},
+                   {"wait_seconds", record.wait_seconds},
+                   {"tokens_per_second", static_cast<double>(record.num_tokens) / seconds}});
+}
+
+void PhaseLog::evaluation(std::int64_t step, const std::string& part,
+                          const std::map<std::string, double>& metrics) {
+  if (!writer_ || !evaluated_.insert({step, part}).second) return;
+  writer_->append({{"kind", "evaluation"}, {"step", step}, {"split", part}, {"metrics", metrics}});
+}
+
+void PhaseLog::event(std::int64_t step, const std::string& what, const std::string& detail) {
+  if (!writer_) return;
+  writer_->append({{"kind", "event"}, {"step", step}, {"what", what}, {"detail", detail}});
+}
+
+}  // namespace polyphase

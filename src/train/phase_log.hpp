@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/metrics.hpp"
+#include "train/phase.hpp"
+#include "train/phase_checkpoint.hpp"
+#include "train/step.hpp"
+
+namespace polyphase {
+
+// metrics.jsonl of a phase. Rank 0 writes; on other ranks every call does nothing.
+class PhaseLog {
+ public:
+  // Makes the phase's folder. What a killed job recorded behind its last checkpoint comes again, so
+  // it is cut off. Collective; errors are agreed.
+  PhaseLog(const PhaseJob& job, const PhaseStart& start,
+           const std::vector<std::string>& objective_names);
+
+  void step(const PhaseState& state, const StepPlan& plan, const StepBatches& batches,
+            const StepRecord& record, double seconds);
+  // Once for each step and part: a job that was killed after the last evaluation makes it again.
+  void evaluation(std::int64_t step, const std::string& part,
+                  const std::map<std::string, double>& metrics);
+  void event(std::int64_t step, const std::string& what, const std::string& detail);
+
+ private:
+  const recipe::Phase& phase_;
+  std::vector<std::string> objective_names_;
+  std::optional<MetricsWriter> writer_;  // rank 0
+  std::set<std::pair<std::int64_t, std::string>> evaluated_;
+};
+
+}  // namespace polyphase
