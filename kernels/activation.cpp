@@ -65,6 +65,7 @@ void backward_of(const Exec& exec, Tensor2<Real> dx_NF, Tensor2<Real> y_NF, Tens
 template <class Real>
 void activation_forward(const Exec& exec, Activation kind, Tensor2<Real> y_NF,
                         Tensor2<const Real> x_NF) {
+  const KernelRegion region("activation_forward");
   const Tensor1<Real> y = flat(y_NF);
   const Tensor1<const Real> x = flat(x_NF);
   switch (kind) {
@@ -83,6 +84,7 @@ template <class Real>
 void activation_backward(const Exec& exec, Activation kind, Tensor2<Real> dx_NF, Tensor2<Real> y_NF,
                          Tensor1<float> dbias_F, Write write, Tensor2<const Real> dy_NF,
                          Tensor2<const Real> x_NF) {
+  const KernelRegion region("activation_backward");
   const bool with_bias = dbias_F.extent(0) != 0;
   ArenaScope scope(*exec.arena);
   const Tensor2<float> dbias_PF =

@@ -10,6 +10,7 @@ namespace polyphase {
 
 void adamw_update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> moment1,
                   Tensor1<float> moment2, Tensor1<const float> gradient, const AdamW& rule) {
+  const KernelRegion region("adamw_update");
   POLYPHASE_PROMISE(parameter.extent(0) == gradient.extent(0) &&
                         moment1.extent(0) == gradient.extent(0) &&
                         moment2.extent(0) == gradient.extent(0),

@@ -203,6 +203,7 @@ void attention_backward(const Exec& exec, Tensor2<Real> dqkv_N3C, Tensor2<const 
                         Tensor2<const Real> out_NC, Tensor2<const float> log_sum_NH,
                         Tensor2<const Real> qkv_N3C, const Sequences& sequences,
                         const AttentionShape& shape, const Dropout& dropout) {
+  const KernelRegion region("attention_backward");
   using namespace attention_host;
   const Backward<Real> backward{make_call(exec, qkv_N3C, sequences, shape, dropout), dqkv_N3C,
                                 dout_NC, out_NC, log_sum_NH};

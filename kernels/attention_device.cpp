@@ -8,6 +8,7 @@ template <class Real>
 void attention_forward(const Exec& exec, Tensor2<Real> out_NC, Tensor2<float> log_sum_NH,
                        Tensor2<const Real> qkv_N3C, const Sequences& sequences,
                        const AttentionShape& shape, const Dropout& dropout) {
+  const KernelRegion region("attention_forward");
   attention_forward_portable(exec, out_NC, log_sum_NH, qkv_N3C, sequences, shape, dropout);
 }
 
@@ -16,6 +17,7 @@ void attention_backward(const Exec& exec, Tensor2<Real> dqkv_N3C, Tensor2<const 
                         Tensor2<const Real> out_NC, Tensor2<const float> log_sum_NH,
                         Tensor2<const Real> qkv_N3C, const Sequences& sequences,
                         const AttentionShape& shape, const Dropout& dropout) {
+  const KernelRegion region("attention_backward");
   attention_backward_portable(exec, dqkv_N3C, dout_NC, out_NC, log_sum_NH, qkv_N3C, sequences,
                               shape, dropout);
 }

@@ -114,6 +114,7 @@ template <class Real>
 void attention_forward(const Exec& exec, Tensor2<Real> out_NC, Tensor2<float> log_sum_NH,
                        Tensor2<const Real> qkv_N3C, const Sequences& sequences,
                        const AttentionShape& shape, const Dropout& dropout) {
+  const KernelRegion region("attention_forward");
   using namespace attention_host;
   const Call<Real> call = make_call(exec, qkv_N3C, sequences, shape, dropout);
   for_each_pair<Buffers<Real>>(

@@ -9,6 +9,7 @@
 namespace polyphase {
 
 void softmax_stats_begin(const Exec& exec, const SoftmaxStats& stats) {
+  const KernelRegion region("softmax_stats_begin");
   const SoftmaxStats to = stats;
   for_elements(
       exec, stats.max_M.extent(0), KOKKOS_LAMBDA(std::int64_t m) {
@@ -21,6 +22,7 @@ void softmax_stats_begin(const Exec& exec, const SoftmaxStats& stats) {
 
 void softmax_stats_add(const Exec& exec, const SoftmaxStats& stats, Tensor2<const float> logits_MK,
                        Tensor1<const std::int32_t> labels_M, std::int64_t first_class) {
+  const KernelRegion region("softmax_stats_add");
   const SoftmaxStats to = stats;
   const std::int64_t num_classes = logits_MK.extent(1);
   for_rows(
@@ -52,6 +54,7 @@ template <class Real>
 void softmax_gradient(const Exec& exec, Tensor2<Real> dlogits_MK, Tensor2<const float> logits_MK,
                       Tensor1<const float> log_sum_M, Tensor1<const std::int32_t> labels_M,
                       float scale, std::int64_t first_class) {
+  const KernelRegion region("softmax_gradient");
   const std::int64_t num_classes = logits_MK.extent(1);
   for_rows(
       exec, logits_MK.extent(0), KOKKOS_LAMBDA(const Row& row) {

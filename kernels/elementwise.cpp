@@ -83,22 +83,26 @@ struct NotFinite {
 }  // namespace
 
 void fill(const Exec& exec, Tensor1<float> x, float value) {
+  const KernelRegion region("fill");
   for_elements(
       exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) { x.data()[i] = value; });
 }
 
 void add(const Exec& exec, Tensor1<float> y, Tensor1<const float> x) {
+  const KernelRegion region("add");
   for_elements(
       exec, y.extent(0), KOKKOS_LAMBDA(std::int64_t i) { y.data()[i] += x.data()[i]; });
 }
 
 void scale(const Exec& exec, Tensor1<float> x, float factor) {
+  const KernelRegion region("scale");
   for_elements(
       exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) { x.data()[i] *= factor; });
 }
 
 template <class Out, class In>
 void convert(const Exec& exec, Tensor1<Out> y, Tensor1<const In> x) {
+  const KernelRegion region("convert");
   for_elements(
       exec, y.extent(0),
       KOKKOS_LAMBDA(std::int64_t i) { y.data()[i] = from_float<Out>(to_float(x.data()[i])); });
@@ -106,6 +110,7 @@ void convert(const Exec& exec, Tensor1<Out> y, Tensor1<const In> x) {
 
 template <class Real>
 void column_sum(const Exec& exec, Tensor1<float> db_C, Write write, Tensor2<const Real> dy_NC) {
+  const KernelRegion region("column_sum");
   const std::int64_t num_rows = dy_NC.extent(0);
   if (num_rows <= kRowsOfOneLaunch) return column_sum_by_chunks(exec, db_C, write, dy_NC);
   ArenaScope scope(*exec.arena);
@@ -116,10 +121,12 @@ void column_sum(const Exec& exec, Tensor1<float> db_C, Write write, Tensor2<cons
 }
 
 double sum_of_squares(const Exec& exec, Tensor1<const float> x) {
+  const KernelRegion region("sum_of_squares");
   return sum_over_blocks(exec, x, Square());
 }
 
 bool all_finite(const Exec& exec, Tensor1<const float> x) {
+  const KernelRegion region("all_finite");
   return sum_over_blocks(exec, x, NotFinite()) == 0.0;
 }
 

@@ -82,4 +82,21 @@ struct Exec {
   bool counting() const { return arena != nullptr && arena->counting(); }
 };
 
+// Names the kernel that runs until the end of the block to whatever profiling tool Kokkos has loaded (its own tools, or
+// scripts/bench, which sums up time by kernel). Costs a comparison when there is none.
+class KernelRegion {
+ public:
+  explicit KernelRegion(const char* name) : watched_(Kokkos::Tools::profileLibraryLoaded()) {
+    if (watched_) Kokkos::Profiling::pushRegion(name);
+  }
+  ~KernelRegion() {
+    if (watched_) Kokkos::Profiling::popRegion();
+  }
+  KernelRegion(const KernelRegion&) = delete;
+  KernelRegion& operator=(const KernelRegion&) = delete;
+
+ private:
+  bool watched_;
+};
+
 }  // namespace polyphase

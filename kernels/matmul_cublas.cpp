@@ -62,6 +62,7 @@ void multiply(const Exec& exec, const Tensor2<Out>& y_MN, const Tensor2<const In
 template <class In, class Out>
 void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose op_a,
             Tensor2<const In> b, Transpose op_b, Write write, Tensor1<const float> bias_N) {
+  const KernelRegion region("matmul");
   const ProductExtents e = product_extents(y_MN, a, op_a, b, op_b, bias_N);
   POLYPHASE_PROMISE(exec.arena != nullptr, "a product needs an arena for its workspace");
   if (e.m == 0 || e.n == 0) return;
@@ -87,6 +88,7 @@ PackedWeight pack_weight(const Exec& exec, Tensor2<const float> w, Transpose op,
 template <class In, class Out>
 void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose op_a,
             const PackedWeight& b, Write write, Tensor1<const float> bias_N) {
+  const KernelRegion region("matmul");
   matmul<In, Out>(exec, y_MN, a, op_a, plain_tensor<In>(b), b.stored, write, bias_N);
 }
 

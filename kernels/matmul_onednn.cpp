@@ -215,6 +215,7 @@ ProductKey key_of(const ProductExtents& extents, Transpose op_a, Write write,
 template <class In, class Out>
 void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose op_a,
             Tensor2<const In> b, Transpose op_b, Write write, Tensor1<const float> bias_N) {
+  const KernelRegion region("matmul");
   const auto [m, n, k] = product_extents(y_MN, a, op_a, b, op_b, bias_N);
   POLYPHASE_PROMISE(exec.arena != nullptr, "a product needs an arena for its workspace");
   if (m == 0 || n == 0) return;
@@ -252,6 +253,7 @@ PackedWeight pack_weight(const Exec& exec, Tensor2<const float> w, Transpose op,
 template <class In, class Out>
 void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose op_a,
             const PackedWeight& b, Write write, Tensor1<const float> bias_N) {
+  const KernelRegion region("matmul");
   if (b.layout_m == 0 || y_MN.size() == 0) {
     matmul<In, Out>(exec, y_MN, a, op_a, plain_tensor<In>(b), b.stored, write, bias_N);
     return;

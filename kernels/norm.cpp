@@ -36,6 +36,7 @@ void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_N
                       Tensor2<const float> residual_NC, Tensor2<const float> update_NC,
                       Tensor1<const float> bias_C, Tensor1<const float> gain_C,
                       Tensor1<const float> shift_C, float epsilon, const Dropout& dropout) {
+  const KernelRegion region("add_norm_forward");
   const std::int64_t num_columns = residual_NC.extent(1);
   const float* bias = bias_C.extent(0) == 0 ? nullptr : bias_C.data();
   const bool with_dropout = dropout.rate != 0.0F;
@@ -173,6 +174,7 @@ void add_norm_backward(const Exec& exec, Tensor2<float> dsum_NC, Tensor2<Real> d
                        NormPlace place, Tensor2<const float> sum_NC, Tensor1<const float> mean_N,
                        Tensor1<const float> rstd_N, Tensor1<const float> gain_C,
                        const Dropout& dropout) {
+  const KernelRegion region("add_norm_backward");
   const std::int64_t num_blocks = divide_up(dy_NC.extent(0), kRowsPerBlock);
   const std::int64_t num_columns = dy_NC.extent(1);
   const bool with_bias = dbias_C.extent(0) != 0;
@@ -193,6 +195,7 @@ template <class Real>
 void norm_again(const Exec& exec, Tensor2<Real> y_NC, Tensor2<const float> sum_NC,
                 Tensor1<const float> mean_N, Tensor1<const float> rstd_N,
                 Tensor1<const float> gain_C, Tensor1<const float> shift_C) {
+  const KernelRegion region("norm_again");
   const std::int64_t num_columns = sum_NC.extent(1);
   for_rows(
       exec, sum_NC.extent(0), KOKKOS_LAMBDA(const Row& row) {

@@ -8,6 +8,7 @@ namespace polyphase {
 template <class Real>
 void gather_rows(const Exec& exec, Tensor2<Real> y_MC, Tensor2<const Real> x_NC,
                  Tensor1<const std::int32_t> rows_M) {
+  const KernelRegion region("gather_rows");
   const std::int64_t num_columns = y_MC.extent(1);
   for_rows(
       exec, y_MC.extent(0), KOKKOS_LAMBDA(const Row& row) {
@@ -24,6 +25,7 @@ void gather_rows(const Exec& exec, Tensor2<Real> y_MC, Tensor2<const Real> x_NC,
 
 void scatter_rows(const Exec& exec, Tensor2<float> dx_NC, Tensor2<const float> dy_MC,
                   Tensor1<const std::int32_t> rows_M) {
+  const KernelRegion region("scatter_rows");
   const std::int64_t num_columns = dy_MC.extent(1);
   for_rows(
       exec, dy_MC.extent(0), KOKKOS_LAMBDA(const Row& row) {
@@ -38,6 +40,7 @@ void scatter_rows(const Exec& exec, Tensor2<float> dx_NC, Tensor2<const float> d
 template <class Real>
 void mean_rows(const Exec& exec, Tensor2<Real> y_BC, Tensor2<const Real> x_NC,
                Tensor1<const std::int32_t> starts) {
+  const KernelRegion region("mean_rows");
   const std::int64_t num_columns = y_BC.extent(1);
   const std::int64_t num_chunks = divide_up(num_columns, kColumnsPerChunk);
   for_rows(
@@ -57,6 +60,7 @@ void mean_rows(const Exec& exec, Tensor2<Real> y_BC, Tensor2<const Real> x_NC,
 
 void mean_rows_backward(const Exec& exec, Tensor2<float> dx_NC, Tensor2<const float> dy_BC,
                         Tensor1<const std::int32_t> starts) {
+  const KernelRegion region("mean_rows_backward");
   const std::int64_t num_columns = dy_BC.extent(1);
   for_rows(
       exec, dy_BC.extent(0), KOKKOS_LAMBDA(const Row& row) {

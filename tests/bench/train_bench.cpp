@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole training steps on random tokens: rate, fraction of the product library's own rate in the
+// same run, peak memory, and time by kernel. scripts/bench runs it for every shape, precision and
+// layout; each run prints one JSON line on rank 0.
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/philox.hpp"
+#include "comm/session.hpp"
+#include "kernels/matmul.hpp"
+#include "recipe/recipe.hpp"
+#include "train/step.hpp"
+
+namespace polyphase {
+namespace {
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Time inside each kernel region, without that of regions inside it.
+struct KernelTimes {
+  struct Frame {
+    std::string name;
+    double begin = 0, inside = 0;
+  };
+  std::vector<Frame> stack;
+  std::map<std::string, double> seconds;
+  std::map<std::string, std::int64_t> calls;
+};
+KernelTimes kernel_times;
+
+void push_region(const char* name) {
+  kernel_times.stack.push_back({.name = name, .begin = now_seconds()});
+}
+
+void pop_region() {
+  const KernelTimes::Frame frame = kernel_times.stack.back();
+  kernel_times.stack.pop_back();
+  const double whole = now_seconds() - frame.begin;
+  kernel_times.seconds[frame.name] += whole - frame.inside;
+  ++kernel_times.calls[frame.name];
+  if (!kernel_times.stack.empty()) kernel_times.stack.back().inside += whole;
+}
+
+struct Shape {
+  std::int64_t layers, width, heads, vocabulary, sequences, tokens;
+};
+
+const std::map<std::string, Shape> kShapes = {{"encoder-4-256", {4, 256, 4, 8192, 32, 128}},
+                                              {"bert-base", {12, 768, 12, 30522, 8, 128}}};
+
+recipe::Recipe recipe_of(const Shape& shape, const std::string& precision, std::int64_t micro_batch,
+                         double dropout) {
+  recipe::Recipe recipe;
+  recipe.precision = precision == "bf16" ? recipe::Precision::kBf16 : recipe::Precision::kF32;
+  recipe.model.num_layers = shape.layers;
+  recipe.model.width = shape.width;
+  recipe.model.num_heads = shape.heads;
+  recipe.model.max_tokens = shape.tokens;
+  recipe.model.dropout = recipe.model.attention_dropout = dropout;
+  recipe::Phase phase;
+  phase.name = "bench";
+  phase.objectives = {{"mlm", 1.0}};
+  phase.batch = {.sequences = shape.sequences, .micro_batch = micro_batch};
+  recipe.phases = {phase};
+  return recipe;
+}
+
+// Random tokens in full rows, 15 % of them masked.
+Batch random_batch(const Shape& shape, std::int64_t sequences, std::uint64_t key) {
+  Batch batch;
+  batch.max_tokens = shape.tokens;
+  batch.starts.push_back(0);
+  for (std::int64_t b = 0; b < sequences; ++b) {
+    for (std::int64_t t = 0; t < shape.tokens; ++t) {
+      const auto row = static_cast<std::uint64_t>(b * shape.tokens + t);
+      const PhiloxWords words = philox(key, row, 0);
+      const auto token = static_cast<std::int32_t>(
+          5 + words.word[0] % static_cast<std::uint32_t>(shape.vocabulary - 5));
+      batch.tokens_N.push_back(token);
+      batch.positions_N.push_back(static_cast<std::int32_t>(t));
+      batch.segments_N.push_back(0);
+      batch.row_ids_N.push_back((static_cast<std::uint64_t>(b) << 16) |
+                                static_cast<std::uint64_t>(t));
+      if (words.word[1] % 100 < 15) {
+        batch.masked_rows_M.push_back(static_cast<std::int32_t>(row));
+        batch.masked_labels_M.push_back(token);
+      }
+    }
+    batch.starts.push_back(static_cast<std::int32_t>(batch.tokens_N.size()));
+  }
+  while (batch.masked_rows_M.size() % kMaskedRowMultiple != 0) {
+    batch.masked_rows_M.push_back(-1);
+    batch.masked_labels_M.push_back(-1);
+  }
+  return batch;
+}
+
+// Floating-point operations of a step of the whole job: 6 for each weight of a product and row that
+// it sees, 12 × layers × keys × width for attention's products. Embeddings and activations do not
+// count.
+double step_flops(const Shape& shape, double masked_tokens) {
+  const double tokens = static_cast<double>(shape.sequences * shape.tokens);
+  const double c = static_cast<double>(shape.width), layers = static_cast<double>(shape.layers);
+  return 6 * 12 * c * c * layers * tokens +
+         12 * layers * static_cast<double>(shape.tokens) * c * tokens +
+         6 * (c * c + c * static_cast<double>(shape.vocabulary)) * masked_tokens;
+}
+
+// The product library's own rate in GFLOP/s at the shape that a layer spends most time in: rows × 4
+// width × width.
+template <class Real>
+double product_rate(std::int64_t m, std::int64_t n, std::int64_t k) {
+  Kokkos::View<Real**, Kokkos::LayoutRight, Memory> a("a", m, k), b("b", n, k);
+  Kokkos::View<Real**, Kokkos::LayoutRight, Memory> y("y", m, n);
+  std::vector<std::byte> workspace(std::size_t{256} << 20);
+  Arena arena(workspace.data(), workspace.size());
+  const Exec exec = {.space = {}, .arena = &arena};
+  double best = 0;
+  for (int round = 0; round < 12; ++round) {
+    const double begin = now_seconds();
+    for (int i = 0; i < 4; ++i) {
+      matmul<Real, Real>(exec, Tensor2<Real>(y.data(), m, n), Tensor2<const Real>(a.data(), m, k),
+                         Transpose::kNo, Tensor2<const Real>(b.data(), n, k), Transpose::kYes);
+    }
+    exec.space.fence();
+    best = std::max(best, 4 * 2e-9 * static_cast<double>(m * n * k) / (now_seconds() - begin));
+  }
+  return best;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+double peak_memory_mib() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024.0;
+}
+
+struct Options {
+  std::string shape = "encoder-4-256", precision = "f32";
+  int steps = 12, warmup = 3, tensor = 1, micro_batches = 1;
+  double dropout = 0;
+  bool kernels = false;
+};
+
+void run(const Options& options, const Communicator& world) {
+  const Shape shape = kShapes.at(options.shape);
+  const RankGrid grid = make_grid(world, options.tensor);
+  const std::int64_t micro_batch = shape.sequences / grid.data.size() / options.micro_batches;
+  const recipe::Recipe recipe = recipe_of(shape, options.precision, micro_batch, options.dropout);
+  const auto model = make_phase_model(
+      recipe, recipe.phases[0], {.vocab_size = shape.vocabulary, .label_names = {}}, grid.tensor);
+  model->parameters().allocate(GradientReducer::num_gradient_sets(options.micro_batches));
+  model->parameters().initialise(1, 0.02);
+  StepBatches batches;
+  for (int m = 0; m < options.micro_batches; ++m) {
+    const auto key = static_cast<std::uint64_t>(grid.data.rank() * options.micro_batches + m);
+    batches.micro_batches.push_back(random_batch(shape, micro_batch, key));
+  }
+  std::size_t arena_bytes = 0;
+  for (const Batch& batch : batches.micro_batches) {
+    arena_bytes = std::max(arena_bytes, model->plan_arena_bytes(batch, true));
+  }
+  model->allocate_arena(arena_bytes);
+  AdamWOptimizer optimizer(model->parameters(), recipe.phases[0].optimizer);
+  GradientReducer reducer(model->exec(), model->parameters(), grid.data);
+
+  std::vector<double> seconds, waits;
+  double loss = 0;
+  for (int step = 0; step < options.warmup + options.steps; ++step) {
+    if (step == options.warmup && options.kernels) {
+      Kokkos::Tools::Experimental::set_push_region_callback(push_region);
+      Kokkos::Tools::Experimental::set_pop_region_callback(pop_region);
+    }
+    world.barrier();
+    const double begin = now_seconds();
+    const auto dropout = static_cast<float>(options.dropout);
+    const StepRecord record =
+        train_step({.step = step,
+                    .learning_rate = 1e-4,
+                    .max_grad_norm = 1.0,
+                    .dropout = {.hidden = dropout, .attention = dropout, .key = 1}},
+                   batches, *model, reducer, optimizer, grid);
+    world.barrier();
+    loss = record.loss;
+    if (step < options.warmup) continue;
+    seconds.push_back(now_seconds() - begin);
+    waits.push_back(record.wait_seconds);
+  }
+  const double peak = peak_memory_mib();
+
+  double masked = 0;
+  for (const Batch& batch : batches.micro_batches)
+    masked += static_cast<double>(model->num_terms(batch)[0]);
+  double all_masked = 0;
+  for (const double part : grid.data.gather(std::vector{masked})) all_masked += part;
+  const std::int64_t rows = micro_batch * shape.tokens;
+  const double own = options.precision == "bf16"
+                         ? product_rate<bf16>(rows, 4 * shape.width, shape.width)
+                         : product_rate<float>(rows, 4 * shape.width, shape.width);
+  double products = 0;  // of all ranks at once
+  for (const double rate : world.gather(std::vector{own})) products += rate;
+  if (world.rank() != 0) return;
+  const double step_seconds = median(seconds);
+  const double gflops = 1e-9 * step_flops(shape, all_masked) / step_seconds;
+  nlohmann::json json = {
+      {"shape", options.shape},
+      {"precision", options.precision},
+      {"layout", fmt::format("{} × {} threads{}", world.size(), Space().concurrency(),
+                             options.tensor > 1 ? " tensor" : (world.size() > 1 ? " data" : ""))},
+      {"dropout", options.dropout},
+      {"tokens_per_second", static_cast<double>(shape.sequences * shape.tokens) / step_seconds},
+      {"step_milliseconds", 1e3 * step_seconds},
+      {"gflops", gflops},
+      {"product_gflops", products},
+      {"fraction", gflops / products},
+      {"wait_milliseconds", 1e3 * median(waits)},
+      {"peak_memory_mib", peak},
+      {"loss", loss}};
+  for (const auto& [name, time] : kernel_times.seconds) {
+    json["kernels"][name] = {{"milliseconds", 1e3 * time / options.steps},
+                             {"calls", kernel_times.calls[name] / options.steps}};
+  }
+  std::cout << json.dump() << std::endl;
+}
+
+}  // namespace
+}  // namespace polyphase
+
+int main(int argc, char** argv) {
+  polyphase::Options options;
+  CLI::App app("Times whole training steps");
+  app.add_option("--shape", options.shape)->check(CLI::IsMember(polyphase::kShapes));
+  app.add_option("--precision", options.precision)->check(CLI::IsMember({"f32", "bf16"}));
+  app.add_option("--steps", options.steps);
+  app.add_option("--warmup", options.warmup);
+  app.add_option("--tensor", options.tensor);
+  app.add_option("--micro-batches", options.micro_batches, "of a step on one rank");
+  app.add_option("--dropout", options.dropout);
+  app.add_flag("--kernels", options.kernels, "time by kernel (costs some time itself)");
+  CLI11_PARSE(app, argc, argv);
+  const polyphase::MpiSession session(&argc, &argv);
+  int kokkos_argc = 1;
+  const Kokkos::ScopeGuard kokkos(kokkos_argc, argv);
+  polyphase::run(options, session.world());
+  return 0;
+}
