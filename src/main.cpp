@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
 #include <Kokkos_Core.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <thread>
@@ -16,6 +17,8 @@ namespace {
 // A rank that is not told its number of threads shares the node's processors with the other ranks
 // of its node.
 void choose_threads(const MpiSession& session) {
+  // Whoever starts the ranks binds them. Unset, Kokkos would give every user its advice on this.
+  setenv("OMP_PROC_BIND", "false", 0);
   if (std::getenv("OMP_NUM_THREADS") != nullptr || std::getenv("KOKKOS_NUM_THREADS") != nullptr)
     return;
   const int processors = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
@@ -60,12 +63,13 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
   CLI::App* run = with_recipe("run", "Train, or go on with a stopped run");
   run->add_option("--phase", phase, "Only this phase");
   run->callback([&] { command = [&] { return run_command(recipe, phase, world); }; });
+  const CLI::Range at_least_one(1, 1 << 20);
   CLI::App* plan = with_recipe("plan", "Memory of a rank, before anything runs");
   plan->add_option("--ranks", ranks, "Ranks of the whole job")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one);
   plan->add_option("--tensor", tensor, "Tensor-parallel ranks; default: the recipe's")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one);
   plan->callback([&] {
     command = [&] { return on_rank_0(world, [&] { return plan_command(recipe, ranks, tensor); }); };
   });
@@ -76,6 +80,20 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
             verify_command);
 }
 
+// What is wrong with the command's name, in words; empty when it is one of ours (or an option).
+std::string fault_of_command(CLI::App& app, int argc, char** argv) {
+  const std::string given = argc > 1 ? argv[1] : "";
+  if (given.starts_with("-")) return "";
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  if (std::find(names.begin(), names.end(), given) != names.end()) return "";
+  const std::string known = fmt::format("commands: {}", fmt::join(names, ", "));
+  if (given.empty()) return "no command given; " + known;
+  const std::string meant = nearest(given, names);
+  return fmt::format("unknown command \"{}\"; {}{}", given,
+                     meant.empty() ? "" : fmt::format("did you mean \"{}\"? ", meant), known);
+}
+
 int parse_and_run(int argc, char** argv, const MpiSession& session) {
   CLI::App app("Polyphase trains transformer language models in phases.");
   app.set_version_flag("--version", POLYPHASE_VERSION);
@@ -84,6 +102,9 @@ int parse_and_run(int argc, char** argv, const MpiSession& session) {
   std::int64_t ranks = session.world().size(), tensor = 0;
   std::function<ExitCode()> command;
   describe_commands(app, recipe, argument, phase, ranks, tensor, session.world(), command);
+  if (const std::string fault = fault_of_command(app, argc, argv); !fault.empty()) {
+    throw AgreedError(fault + "; --help tells more", ExitCode::kUsage);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

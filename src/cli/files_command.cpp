@@ -64,8 +64,7 @@ ExitCode inspect_command(const std::string& path) {
   } else {
     fail<RecipeError>(
         "{} is neither a checkpoint (a folder with manifest.json) nor a prepared corpus (a folder "
-        "with "
-        "corpus.json); HDF5 files open with h5dump too",
+        "with corpus.json); HDF5 files open with h5dump too",
         path);
   }
   return ExitCode::kDone;
@@ -75,8 +74,8 @@ ExitCode verify_command(const std::string& checkpoint) {
   const std::vector<std::string> faults = verify_checkpoint(checkpoint);
   for (const std::string& fault : faults) fmt::print("{}\n", fault);
   if (!faults.empty()) {
-    fail<DataError>("{}: {} faults; go back to the checkpoint before it", checkpoint,
-                    faults.size());
+    fail<DataError>("{}: {} {}; go back to the checkpoint before it", checkpoint, faults.size(),
+                    faults.size() == 1 ? "fault" : "faults");
   }
   fmt::print("{}: every digest holds\n", checkpoint);
   return ExitCode::kDone;

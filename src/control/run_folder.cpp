@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "io/checkpoint.hpp"
 #include "io/file.hpp"
 #include "recipe/load.hpp"
@@ -45,7 +46,15 @@ nlohmann::json phase_json(const report::PhaseState& phase) {
 
 void refuse_changed_recipe(const std::filesystem::path& stored, const recipe::Recipe& recipe) {
   const std::string before = read_file(stored), now = recipe::resolved(recipe);
-  const std::vector<std::string> changes = recipe::differences(before, now);
+  std::vector<std::string> changes;
+  try {
+    changes = recipe::differences(before, now);
+  } catch (const RecipeError& error) {
+    fail<DataError>(
+        "{} cannot be read back ({}); put back the file that this run wrote, or remove it when the "
+        "recipe is surely the same",
+        stored.string(), error.what());
+  }
   if (changes.empty()) return;
   std::string list;
   for (const std::string& change : changes) list += "\n  " + change;
@@ -53,6 +62,17 @@ void refuse_changed_recipe(const std::filesystem::path& stored, const recipe::Re
       "{} was started with another recipe:{}\nundo the change, or name another folder (--set "
       "run_dir=…)",
       stored.parent_path().string(), list);
+}
+
+// A status that cannot be read is no loss: the phases' checkpoints tell where they stand.
+report::RunState state_before(const std::filesystem::path& run_folder) {
+  if (!std::filesystem::exists(run_folder / "status.json")) return {};
+  try {
+    return report::read_run_state(run_folder);
+  } catch (const DataError& error) {
+    log_warning("{}; every phase is looked at anew", error.what());
+    return {};
+  }
 }
 
 }  // namespace
@@ -81,7 +101,7 @@ RunFolder::RunFolder(const recipe::Recipe& recipe) : path_(run_folder_of(recipe)
   if (std::filesystem::exists(stored)) refuse_changed_recipe(stored, recipe);
   write_file_atomically(stored, recipe::resolved(recipe));
 
-  if (std::filesystem::exists(path_ / "status.json")) state_ = report::read_run_state(path_);
+  state_ = state_before(path_);
   state_.name = recipe.name;
   state_.recipe_hash = recipe::recipe_hash(recipe);
   state_.version = kVersion;

@@ -67,6 +67,11 @@ void ParameterSet::allocate(std::size_t num_gradients) {
   written_.assign(parameters_.size(), false);
 }
 
+void ParameterSet::allocate_nothing() {
+  gradients_.assign(1, {});
+  written_.assign(parameters_.size(), false);
+}
+
 void ParameterSet::initialise(std::uint64_t seed, double standard_deviation) {
   const Exec exec;
   for (const Parameter& parameter : parameters_) {

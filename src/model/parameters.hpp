@@ -50,6 +50,10 @@ class ParameterSet {
   // Makes the storage: values, and num_gradients sets of gradients (0: evaluation only).
   void allocate(std::size_t num_gradients);
 
+  // Stands in for allocate() where passes are only counted, whatever the model's size: there is no
+  // memory behind any parameter.
+  void allocate_nothing();
+
   // Fills every value keyed by (seed, name, element of the whole tensor): the same on any layout.
   void initialise(std::uint64_t seed, double standard_deviation);
 

@@ -19,6 +19,7 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
   PhaseData data = {.vocab_size = recipe.tokenizer.vocab_size, .label_names = {}};
   if (phase.task) data.label_names.assign(kAssumedLabels, "O");
   const auto model = make_phase_model(recipe, phase, data, tensor);
+  model->parameters().allocate_nothing();
   const std::int64_t micro_batch = recipe::micro_batch_of(phase);
   PlannedMemory plan;
   plan.num_parameters = model->parameters().global_count();

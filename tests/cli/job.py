@@ -64,6 +64,14 @@ class Outcome:
         return f"exit status {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
 
+def pending_signals(pid):
+    """Bits of the signals that wait for a process; see proc(5), status."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("ShdPnd:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
 class Job:
     """One started job; with `ranks` None the program runs without mpirun."""
 
@@ -98,6 +106,13 @@ class Job:
                 os.kill(pid, number)
             except ProcessLookupError:
                 pass
+
+    def all_ranks_await(self, number):
+        """Whether a signal is pending on every rank; stops those that have been woken up."""
+        self.signal_ranks(signal.SIGSTOP)
+        ranks = self.ranks()
+        return len(ranks) == self.num_ranks and all(
+            pending_signals(pid) >> (number - 1) & 1 for pid in ranks)
 
     def wait_until(self, condition):
         """Polls until the condition holds; false when the job ended before."""
@@ -171,8 +186,8 @@ class Run:
     def arguments(self, *more, **values):
         return ["run", RECIPE, *settings({**self.values, **values}), *more]
 
-    def start(self, *more, ranks=2, **values):
-        return Job(self.arguments(*more, **values), ranks)
+    def start(self, *more, ranks=2, grace_seconds=0, **values):
+        return Job(self.arguments(*more, **values), ranks, grace_seconds=grace_seconds)
 
     def go(self, *more, ranks=2, **values):
         return self.start(*more, ranks=ranks, **values).wait()

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A job that is asked to stop saves, says so, exits 75, and goes on by the same command."""
+import os
+import signal
+import unittest
+
+from job import DONE, INTERRUPTED, RoadTest
+
+SLOWLY = {"checkpoint.every_steps": 0, "phases.pretrain.stop.steps": 40}
+
+
+class StopTest(RoadTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.straight = cls.new_run(cls, "straight", **SLOWLY)
+        outcome = cls.straight.go()
+        assert outcome.code == DONE, outcome
+
+    def stop(self, run, ranks, phase, send, grace_seconds=0):
+        job = run.start(ranks=ranks, grace_seconds=grace_seconds)
+        self.assertTrue(job.freeze_when(lambda: len(run.steps(phase)) >= 3), "too fast")
+        send(job)
+        job.signal_ranks(signal.SIGCONT)
+        return job.wait()
+
+    def check_stop(self, name, ranks, number, to_rank=None):
+        def send(job):
+            pid = job.process.pid if to_rank is None else job.ranks()[to_rank]
+            os.kill(pid, number)
+
+        run = self.new_run(name, **SLOWLY)
+        for phase in ("pretrain", "topic"):
+            outcome = self.stop(run, ranks, phase, send)
+            self.assert_exit(outcome, INTERRUPTED)
+            self.assertEqual(run.states()[phase], "interrupted")
+            self.assertIn(f"signal {int(number)}", run.reason(phase))
+            self.assert_says(outcome, "the same command goes on")
+            self.assertEqual(run.checkpoints(phase)[-1].name,
+                             f"step-{run.steps(phase)[-1][0]:06d}")
+        self.assert_exit(run.go(ranks=ranks), DONE)
+        self.assert_same_road(run, self.straight)
+
+    def test_user_signals_to_the_launcher_stop_and_save(self):
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            with self.subTest(signal=number.name):
+                self.check_stop(f"launcher-{number.name}", 2, number)
+
+    def test_launcher_that_ends_the_job_leaves_it_time_to_save(self):
+        """Open MPI's mpirun, asked to end, sends SIGTERM, waits, kills, and has its own status."""
+        def send(job):
+            os.kill(job.process.pid, signal.SIGTERM)
+            # It wakes the ranks before it sends SIGTERM: keep them where they are until then.
+            self.assertTrue(job.wait_until(lambda: job.all_ranks_await(signal.SIGTERM)))
+
+        run = self.new_run("ended", **SLOWLY)
+        outcome = self.stop(run, 2, "pretrain", send, grace_seconds=2)
+        self.assertNotEqual(outcome.code, DONE)
+        self.assertEqual(run.states()["pretrain"], "interrupted")
+        self.assertIn("signal 15", run.reason("pretrain"))
+        self.assert_exit(run.go(), DONE)
+        self.assert_same_road(run, self.straight)
+
+    def test_signals_to_one_rank_stop_and_save(self):
+        for number, rank in ((signal.SIGTERM, 1), (signal.SIGUSR1, 0)):
+            with self.subTest(signal=number.name):
+                self.check_stop(f"rank-{number.name}", 2, number, rank)
+
+    def test_a_program_without_launcher_stops_and_saves(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(signal=number.name):
+                self.check_stop(f"alone-{number.name}", None, number)
+
+    def test_wall_time_limit_stops_and_saves(self):
+        run = self.new_run("wall", **SLOWLY)
+        for _ in range(2):
+            outcome = run.go(**{"limits.wall_time": 0.2})
+            self.assert_exit(outcome, INTERRUPTED)
+            self.assertTrue(any("wall-time limit" in p["reason"] for p in run.status()["phases"]))
+        self.assert_exit(run.go(), DONE)
+        self.assert_same_road(run, self.straight)
+
+
+if __name__ == "__main__":
+    unittest.main()
