@@ -82,8 +82,9 @@ class Job:
         self.under_mpirun = ranks is not None
         self.num_ranks = ranks or 1
         self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-        # Open MPI lets ranks that it ends live on for a second; tests have no time for that.
-        environment = dict(os.environ, OMP_NUM_THREADS="1",
+        # Open MPI lets ranks that it ends live on for a second; tests have no time for that. And
+        # other tests run beside this one, so ranks that wait must not keep the cores from them.
+        environment = dict(os.environ, OMP_NUM_THREADS="1", OMPI_MCA_mpi_yield_when_idle="1",
                            OMPI_MCA_odls_base_sigkill_timeout=str(grace_seconds))
         self.process = subprocess.Popen(command, stdout=self.out, stderr=self.err, cwd=cwd,
                                         stdin=subprocess.DEVNULL, env=environment)

@@ -24,13 +24,13 @@ class StopTest(RoadTest):
         job.signal_ranks(signal.SIGCONT)
         return job.wait()
 
-    def check_stop(self, name, ranks, number, to_rank=None):
+    def check_stop(self, name, ranks, number, to_rank=None, phases=("pretrain",)):
         def send(job):
             pid = job.process.pid if to_rank is None else job.ranks()[to_rank]
             os.kill(pid, number)
 
         run = self.new_run(name, **SLOWLY)
-        for phase in ("pretrain", "topic"):
+        for phase in phases:
             outcome = self.stop(run, ranks, phase, send)
             self.assert_exit(outcome, INTERRUPTED)
             self.assertEqual(run.states()[phase], "interrupted")
@@ -44,7 +44,7 @@ class StopTest(RoadTest):
     def test_user_signals_to_the_launcher_stop_and_save(self):
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             with self.subTest(signal=number.name):
-                self.check_stop(f"launcher-{number.name}", 2, number)
+                self.check_stop(f"launcher-{number.name}", 2, number, phases=("pretrain", "topic"))
 
     def test_launcher_that_ends_the_job_leaves_it_time_to_save(self):
         """Open MPI's mpirun, asked to end, sends SIGTERM, waits, kills, and has its own status."""

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A checkpoint goes on under any layout of ranks: tensor × data."""
+import os
+import signal
+import unittest
+
+from job import DONE, INTERRUPTED, RoadTest
+
+# Products are summed in another order when the tensor-parallel size changes; float32 sums of some
+# hundred terms differ by less than this, also after the steps that follow here.
+TENSOR_TOLERANCE = 1e-4
+
+
+class LayoutTest(RoadTest):
+    VALUES = {"checkpoint.every_steps": 0}
+
+    def straight_and_stopped(self, ranks, tensor):
+        """The same phase twice: once to its end, and once stopped in the middle."""
+        straight = self.new_run(f"straight-{ranks}-{tensor}", **self.VALUES)
+        self.assert_exit(straight.go("--phase", "pretrain", ranks=ranks,
+                                     **{"parallel.tensor": tensor}), DONE)
+        stopped = self.new_run(f"stopped-{ranks}-{tensor}", **self.VALUES)
+        job = stopped.start("--phase", "pretrain", ranks=ranks, **{"parallel.tensor": tensor})
+        self.assertTrue(job.freeze_when(lambda: len(stopped.steps("pretrain")) >= 7))
+        os.kill(job.ranks()[0], signal.SIGUSR1)
+        job.signal_ranks(signal.SIGCONT)
+        self.assert_exit(job.wait(), INTERRUPTED)
+        self.assertLess(len(stopped.steps("pretrain")), len(straight.steps("pretrain")))
+        return straight, stopped
+
+    def go_on(self, stopped, ranks, tensor):
+        run = stopped.copy_to(self.scratch / f"{stopped.path.name}-on-{ranks}-{tensor}")
+        self.assert_exit(run.go("--phase", "pretrain", ranks=ranks,
+                                **{"parallel.tensor": tensor}), DONE)
+        return run
+
+    def assert_close(self, run, straight):
+        mine, theirs = run.steps("pretrain"), straight.steps("pretrain")
+        self.assertEqual(len(mine), len(theirs))
+        for (step, loss, *_), (_, expected, *_) in zip(mine, theirs):
+            self.assertLessEqual(abs(loss - expected), TENSOR_TOLERANCE * expected, f"step {step}")
+
+    def test_checkpoint_of_two_tensor_ranks_continues_on_any_layout(self):
+        straight, stopped = self.straight_and_stopped(ranks=2, tensor=2)
+        two_by_two = self.go_on(stopped, ranks=4, tensor=2)
+        self.assertEqual(two_by_two.steps("pretrain"), straight.steps("pretrain"))
+        one = self.go_on(stopped, ranks=None, tensor=1)
+        self.assert_close(one, straight)
+        two_data = self.go_on(stopped, ranks=2, tensor=1)
+        self.assertEqual(two_data.steps("pretrain"), one.steps("pretrain"))
+        four_tensor = self.go_on(stopped, ranks=4, tensor=4)
+        self.assert_close(four_tensor, straight)
+
+    def test_data_parallel_ranks_come_and_go_to_the_last_bit(self):
+        straight, stopped = self.straight_and_stopped(ranks=4, tensor=1)
+        for ranks in (None, 2):
+            run = self.go_on(stopped, ranks, tensor=1)
+            self.assertEqual(run.steps("pretrain"), straight.steps("pretrain"))
+            if ranks is None:  # written by one, so each tensor is one part, as the straight run's are
+                self.assertEqual(run.digests("pretrain"), straight.digests("pretrain"))
+
+
+if __name__ == "__main__":
+    unittest.main()
