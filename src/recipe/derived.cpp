@@ -61,7 +61,11 @@ std::vector<std::string> tokenizer_corpora(const Recipe& recipe) {
 }
 
 std::vector<std::string> metrics_of(const Phase& phase) {
+  if (phase.task && phase.task->kind == TaskKind::kTagging) {
+    return {"loss", "accuracy", "f1", "precision", "recall"};
+  }
   if (phase.task) return {"loss", "accuracy", "f1"};
+  if (phase.objectives.size() == 1) return {"loss", "accuracy"};
   std::vector<std::string> metrics = {"loss"};
   for (const auto& [objective, weight] : phase.objectives) {
     metrics.push_back(objective + "_loss");

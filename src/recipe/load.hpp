@@ -76,7 +76,7 @@ const Phase* find_phase(const Recipe& recipe, const std::string& name);
 std::vector<std::string> tokenizer_corpora(const Recipe& recipe);
 
 // Metrics that an evaluation of this phase reports and that stop.early.metric may name after
-// "valid.".
+// "valid.". Those of several objectives carry their objective's name in front.
 std::vector<std::string> metrics_of(const Phase& phase);
 
 }  // namespace polyphase::recipe

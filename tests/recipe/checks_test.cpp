@@ -80,6 +80,15 @@ TEST(RecipeChecks, EarlyMetricMustBeOneOfThePhase) {
   EXPECT_EQ(
       faults_of(good_recipe_with("{steps: 100}", "{steps: 100, early: {metric: valid.mlm_loss}}")),
       "");
+  EXPECT_EQ(faults_of(good_recipe_with("valid.f1", "valid.recall")), "");
+}
+
+TEST(RecipeChecks, MetricsOfASingleObjectiveHaveNoPrefix) {
+  const std::string mlm_alone = good_recipe_with(", nsp: 0.5", "");
+  EXPECT_EQ(faults_of(mlm_alone, {"phases.pretrain.stop.early.metric=valid.accuracy"}), "");
+  EXPECT_EQ(faults_of(mlm_alone, {"phases.pretrain.stop.early.metric=valid.mlm_loss"}),
+            "--set phases.pretrain.stop.early.metric: phases.pretrain.stop.early.metric names no "
+            "metric \"valid.mlm_loss\"; did you mean \"valid.loss\"?");
 }
 
 TEST(RecipeChecks, EarlyStoppingNeedsAValidationPart) {
