@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "corpus/special_tokens.hpp"
+#include "text/tokenizer.hpp"
 
 namespace polyphase {
 namespace {
@@ -14,9 +14,10 @@ constexpr double kShareOfRandomTokens = 0.1;
 
 std::int32_t disguise(std::int32_t token, std::int64_t vocab_size, Draws& draws) {
   const double chance = draws.fraction();
-  if (chance < kShareOfMasks) return kMaskToken;
+  if (chance < kShareOfMasks) return text::kMaskId;
   if (chance >= kShareOfMasks + kShareOfRandomTokens) return token;
-  return kNumSpecialTokens + static_cast<std::int32_t>(draws.below(vocab_size - kNumSpecialTokens));
+  return text::kNumSpecialIds +
+         static_cast<std::int32_t>(draws.below(vocab_size - text::kNumSpecialIds));
 }
 
 }  // namespace
@@ -26,7 +27,7 @@ void draw_masks(std::vector<std::int32_t>& tokens, double mask_fraction, std::in
   masked.positions.clear();
   masked.labels.clear();
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] >= kNumSpecialTokens) masked.positions.push_back(static_cast<std::int32_t>(i));
+    if (tokens[i] >= text::kNumSpecialIds) masked.positions.push_back(static_cast<std::int32_t>(i));
   }
   const auto num_candidates = static_cast<std::int64_t>(masked.positions.size());
   if (num_candidates == 0) return;

@@ -8,7 +8,6 @@
 #include <system_error>
 
 #include "base/error.hpp"
-#include "corpus/special_tokens.hpp"
 #include "io/file.hpp"
 #include "text/readers.hpp"
 
@@ -16,11 +15,6 @@ namespace polyphase::prepare {
 namespace {
 
 namespace fs = std::filesystem;
-
-static_assert(text::kPadId == kPadToken && text::kUnkId == kUnknownToken &&
-                  text::kClsId == kClassToken && text::kSepId == kSeparatorToken &&
-                  text::kMaskId == kMaskToken && text::kNumSpecialIds == kNumSpecialTokens,
-              "batches and tokenizers must mean the same pieces");
 
 // The one or two shards of a unit; a shard begins with its first document.
 class ShardSet {

@@ -5,7 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/philox.hpp"
-#include "corpus/special_tokens.hpp"
+#include "text/tokenizer.hpp"
 
 namespace polyphase {
 namespace {
@@ -83,7 +83,7 @@ SampleMaker::SampleMaker(Dataset& dataset, const SampleSettings& settings)
   }
   POLYPHASE_PROMISE(settings.mask_fraction >= 0 && settings.mask_fraction <= 1,
                     "mask_fraction is {}", settings.mask_fraction);
-  POLYPHASE_PROMISE(dataset.vocab_size() > kNumSpecialTokens, "vocabulary of {}",
+  POLYPHASE_PROMISE(dataset.vocab_size() > text::kNumSpecialIds, "vocabulary of {}",
                     dataset.vocab_size());
 }
 
@@ -95,7 +95,7 @@ void SampleMaker::make(std::int64_t sample, std::uint64_t global_sample, Sample&
   result.token_labels.clear();
   result.sequence_label = -1;
   result.truncated = false;
-  append(kClassToken, 0, result);
+  append(text::kClsId, 0, result);
   switch (settings_.kind) {
     case SampleKind::kClassification:
       return make_classification(sample, result);
@@ -117,7 +117,7 @@ void SampleMaker::make(std::int64_t sample, std::uint64_t global_sample, Sample&
 void SampleMaker::append_text(const TextRange& range, std::int32_t segment, Sample& result) {
   dataset_.read_sentences(range.first_sentence, range.num_sentences, text_);
   append(text_, range.skip, range.num_tokens, segment, result);
-  append(kSeparatorToken, segment, result);
+  append(text::kSepId, segment, result);
 }
 
 void SampleMaker::make_text(std::int64_t sample, Sample& result) {
@@ -161,10 +161,10 @@ void SampleMaker::make_classification(std::int64_t sample, Sample& result) {
   std::int64_t first = border, second = end - border;
   fit_pair(settings_.max_tokens - 1 - num_texts, first, second);
   append(text_, 0, first, 0, result);
-  append(kSeparatorToken, 0, result);
+  append(text::kSepId, 0, result);
   if (num_texts == 2) {
     append(text_, border, second, 1, result);
-    append(kSeparatorToken, 1, result);
+    append(text::kSepId, 1, result);
   }
   result.sequence_label = checked_label(sample, text_.label, 0);
   result.truncated = first + second < end;
@@ -175,7 +175,7 @@ void SampleMaker::make_tagging(std::int64_t sample, Sample& result) {
   const auto end = static_cast<std::int64_t>(text_.tokens.size());
   const std::int64_t count = std::min(end, settings_.max_tokens - 2);
   append(text_, 0, count, 0, result);
-  append(kSeparatorToken, 0, result);
+  append(text::kSepId, 0, result);
   result.token_labels.assign(result.tokens.size(), -1);
   for (std::int64_t i = 0; i < count; ++i) {
     result.token_labels[i + 1] = checked_label(sample, text_.token_labels.at(i), -1);

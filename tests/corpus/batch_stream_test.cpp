@@ -7,8 +7,8 @@
 #include <set>
 
 #include "base/error.hpp"
-#include "corpus/special_tokens.hpp"
 #include "tests/corpus/corpus_fixture.hpp"
+#include "text/tokenizer.hpp"
 
 namespace polyphase {
 namespace {
@@ -93,7 +93,7 @@ TEST_F(BatchStreamTest, MaskedRowsPointAtTheirTokens) {
         // Tokens count up through a text, so a left neighbour that was not chosen tells the true
         // token.
         const std::int32_t before = batch.tokens_N[row - 1];
-        if (before >= kNumSpecialTokens && chosen.count(row - 1) == 0) {
+        if (before >= text::kNumSpecialIds && chosen.count(row - 1) == 0) {
           EXPECT_EQ(batch.masked_labels_M[m], before + 1);
           ++num_told;
         }

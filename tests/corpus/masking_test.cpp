@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "corpus/special_tokens.hpp"
+#include "text/tokenizer.hpp"
 
 namespace polyphase {
 namespace {
@@ -27,22 +27,22 @@ TEST(Masking, SharesAreThoseOfBert) {
   std::vector<int> drawn(kVocabSize, 0);
   MaskedTokens masked;
   for (std::uint64_t sample = 0; sample < 20000; ++sample) {
-    Tokens tokens = {kClassToken};
+    Tokens tokens = {text::kClsId};
     for (int i = 0; i < 13; ++i) tokens.push_back(50);
-    tokens.push_back(kSeparatorToken);
+    tokens.push_back(text::kSepId);
     Draws draws(77, sample);
     draw_masks(tokens, 0.15, kVocabSize, draws, masked);
     num_tokens += 13;
     num_chosen += static_cast<std::int64_t>(masked.positions.size());
     for (const std::int32_t position : masked.positions) {
       const std::int32_t token = tokens[position];
-      if (token == kMaskToken) {
+      if (token == text::kMaskId) {
         ++num_masks;
       } else if (token == 50) {
         ++num_kept;
       } else {
         ++num_random;
-        ASSERT_GE(token, kNumSpecialTokens);
+        ASSERT_GE(token, text::kNumSpecialIds);
         ASSERT_LT(token, kVocabSize);
         ++drawn[token];
       }
@@ -54,7 +54,7 @@ TEST(Masking, SharesAreThoseOfBert) {
   expect_binomial(num_kept, num_chosen, 0.1 + 0.1 / 100);  // a random token may be the true one
   double chi_square = 0;
   const double expected = static_cast<double>(num_random) / 99;
-  for (std::int32_t token = kNumSpecialTokens; token < kVocabSize; ++token) {
+  for (std::int32_t token = text::kNumSpecialIds; token < kVocabSize; ++token) {
     if (token != 50) chi_square += (drawn[token] - expected) * (drawn[token] - expected) / expected;
   }
   EXPECT_LT(chi_square, 147.0);  // 98 degrees of freedom: 0.999 quantile
@@ -87,7 +87,7 @@ TEST(Masking, SpecialTokensAreNeverChosenAndTheRestIsUntouched) {
       const bool chosen =
           next < masked.positions.size() && masked.positions[next] == static_cast<std::int32_t>(i);
       if (chosen) {
-        EXPECT_GE(before[i], kNumSpecialTokens);
+        EXPECT_GE(before[i], text::kNumSpecialIds);
         EXPECT_EQ(masked.labels[next++], before[i]);
       } else {
         EXPECT_EQ(after[i], before[i]);

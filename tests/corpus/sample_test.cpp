@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
-#include "corpus/special_tokens.hpp"
 #include "tests/corpus/corpus_fixture.hpp"
 
 namespace polyphase {
