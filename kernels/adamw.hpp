@@ -11,9 +11,9 @@ struct AdamW {
   float beta1 = 0.9F;
   float beta2 = 0.999F;
   float epsilon = 1e-8F;
-  float weight_decay = 0;       // decoupled: parameters shrink by learning_rate · weight_decay
-  std::int64_t step = 1;        // of the bias correction; counts from 1
-  float gradient_scale = 1;     // multiplies the gradient first: clipping
+  float weight_decay = 0;    // decoupled: parameters shrink by learning_rate · weight_decay
+  std::int64_t step = 1;     // of the bias correction; counts from 1
+  float gradient_scale = 1;  // multiplies the gradient first: clipping
 };
 
 // Updates parameter, first moment and second moment in place; four tensors of equal extent.

@@ -17,8 +17,8 @@ using tile::Left;
 using tile::padded;
 using tile::Word;
 
-inline constexpr std::int64_t kBlockRows =
-    64;  // queries whose scores exist at a time; a multiple of kColumnMultiple
+// Queries whose scores exist at a time; a multiple of kColumnMultiple.
+inline constexpr std::int64_t kBlockRows = 64;
 
 template <class Real>
 inline constexpr std::int64_t kPerWord = tile::Words<Real>::kElements;

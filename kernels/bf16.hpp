@@ -2,13 +2,13 @@
 #pragma once
 
 #include <Kokkos_Core.hpp>
-
 #include <cstdint>
 #include <cstring>
 
 namespace polyphase {
 
-// The upper half of a float32: 8 bits of exponent, 7 of fraction. Own type, since Kokkos 3.4 has none.
+// The upper half of a float32: 8 bits of exponent, 7 of fraction. Own type, since Kokkos 3.4 has
+// none.
 struct bf16 {
   std::uint16_t bits;
 };
@@ -23,7 +23,8 @@ KOKKOS_INLINE_FUNCTION float to_float(bf16 x) {
   return y;
 }
 
-// Rounds to nearest, ties to even; a NaN stays a NaN. Without branches, so that loops over it vectorise.
+// Rounds to nearest, ties to even; a NaN stays a NaN. Without branches, so that loops over it
+// vectorise.
 template <class Real>
 KOKKOS_INLINE_FUNCTION Real from_float(float x) {
   if constexpr (sizeof(Real) == sizeof(float)) {

@@ -7,8 +7,9 @@
 
 namespace polyphase {
 
-// x_NC[n] = (write: 0 or x_NC[n]) + table_VC[ids_N[n] - first_id]; ids outside [first_id, first_id + V) add nothing, so
-// that a rank which holds a part of the vocabulary contributes its part to a sum over ranks.
+// x_NC[n] = (write: 0 or x_NC[n]) + table_VC[ids_N[n] - first_id]; ids outside [first_id, first_id
+// + V) add nothing, so that a rank which holds a part of the vocabulary contributes its part to a
+// sum over ranks.
 void embedding_forward(const Exec& exec, Tensor2<float> x_NC, Write write,
                        Tensor1<const std::int32_t> ids_N, Tensor2<const float> table_VC,
                        std::int64_t first_id);
@@ -25,7 +26,8 @@ struct DeviceRowGroups {
   Tensor1<const std::int32_t> rows_N, ids_U, starts_U;  // starts_U has one element more than ids_U
 };
 
-// dtable_VC[id - first_id] += sum of dx_NC's rows that hold id, in row order. Ids outside the local part add nothing.
+// dtable_VC[id - first_id] += sum of dx_NC's rows that hold id, in row order. Ids outside the local
+// part add nothing.
 void embedding_backward(const Exec& exec, Tensor2<float> dtable_VC, Tensor2<const float> dx_NC,
                         const DeviceRowGroups& groups, std::int64_t first_id);
 

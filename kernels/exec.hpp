@@ -82,8 +82,9 @@ struct Exec {
   bool counting() const { return arena != nullptr && arena->counting(); }
 };
 
-// Names the kernel that runs until the end of the block to whatever profiling tool Kokkos has loaded (its own tools, or
-// scripts/bench, which sums up time by kernel). Costs a comparison when there is none.
+// Names the kernel that runs until the end of the block to whatever profiling tool Kokkos has
+// loaded (its own tools, or scripts/bench, which sums up time by kernel). Costs a comparison when
+// there is none.
 class KernelRegion {
  public:
   explicit KernelRegion(const char* name) : watched_(Kokkos::Tools::profileLibraryLoaded()) {

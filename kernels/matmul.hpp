@@ -23,8 +23,8 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
 // plain tensor, and the rounding is part of it.
 struct PackedWeight {
   std::int64_t k = 0, n = 0;
-  std::int64_t layout_m =
-      0;  // M that the layout was chosen for; 0: a plain tensor, as `stored` says
+  // M that the layout was chosen for; 0: a plain tensor, as `stored` says.
+  std::int64_t layout_m = 0;
   Transpose stored = Transpose::kNo;
   Tensor1<const std::byte> memory;
 };

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <Kokkos_Core.hpp>
-
 #include <cstdint>
 
 #include "kernels/bf16.hpp"
@@ -12,8 +11,9 @@
 //   F feed-forward width, V vocabulary (or its local part), L layers, K classes,
 //   N rows: all tokens of a micro-batch, sequence after sequence without padding between them,
 //   M selected rows, U distinct values.
-// Gradients take the prefix d. Extents and offsets are std::int64_t. Every tensor is contiguous, last dimension
-// fastest, and lives in the memory of the execution space; host code reaches it through copy_to_device and copy_to_host.
+// Gradients take the prefix d. Extents and offsets are std::int64_t. Every tensor is contiguous,
+// last dimension fastest, and lives in the memory of the execution space; host code reaches it
+// through copy_to_device and copy_to_host.
 namespace polyphase {
 
 using Space = Kokkos::DefaultExecutionSpace;

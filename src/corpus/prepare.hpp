@@ -14,8 +14,8 @@ struct PrepareOptions {
   std::string data_dir;
   int rank = 0, num_ranks = 1;
   std::int64_t shard_text_bytes = std::int64_t{16} << 20;  // of text a shard, about
-  std::int64_t max_tokenizer_sentences =
-      2'000'000;  // a keyed choice of that many trains the tokenizer
+  // A keyed choice of that many trains the tokenizer.
+  std::int64_t max_tokenizer_sentences = 2'000'000;
 };
 
 // What one part (train, valid, test) of a corpus holds.
@@ -28,9 +28,8 @@ struct PrepareSummary {
   std::vector<PreparedPart> parts;     // whole job; on rank 0 after the last stage
   std::int64_t vocab_size = 0;         // likewise
   bool tokenizer_was_current = false;  // nothing was trained
-  std::int64_t num_units =
-      0;  // pieces of work of this rank, and those of them that were done before
-  std::int64_t num_units_current = 0;
+  // Pieces of work of this rank, and those of them that were done before.
+  std::int64_t num_units = 0, num_units_current = 0;
   std::int64_t num_tokens_made = 0;   // by this rank
   double tokenize_seconds = 0;        // of this rank
   double tokenizer_seconds = 0;       // training the tokenizer; rank 0
@@ -49,10 +48,13 @@ inline constexpr PrepareStage kPrepareStages[] = {PrepareStage::kScan, PrepareSt
 // files are the same bytes for any number. Work that an earlier run finished from the same sources
 // is left alone. The caller runs run_stage() for every stage in order, on all ranks, with a barrier
 // (and an agreement on errors) behind each:
-//   kScan       each rank reads its share of the source files: digests, labels, where parts may be
-//   cut, all faults kTokenizer  rank 0 trains the tokenizer, or keeps it kTokenize   each rank
-//   makes its share of the shards kFinish     rank 0 writes corpus.json of each corpus, the
-//   completion marker, and removes what is left over
+//
+// - kScan: each rank reads its share of the source files: digests, labels, where parts may be cut;
+//   all faults.
+// - kTokenizer: rank 0 trains the tokenizer, or keeps it.
+// - kTokenize: each rank makes its share of the shards.
+// - kFinish: rank 0 writes corpus.json of each corpus, the completion marker, and removes the rest.
+//
 // File names in the recipe are used as they are: resolve them first. Throws DataError (sources at
 // fault, with file:line), RecipeError, or SystemError (disk).
 class Preparation {

@@ -12,8 +12,8 @@ namespace polyphase::prepare {
 
 struct CorpusPlan {
   std::vector<std::string> labels;  // sorted names of the training part
-  std::uint64_t valid_below =
-      0;  // documents with a smaller document_hash are the validation part; 0: none
+  // Documents with a smaller document_hash are the validation part; 0: none.
+  std::uint64_t valid_below = 0;
 };
 
 // Everything that follows from the recipe and the scans, the same on every rank.

@@ -10,7 +10,8 @@
 
 namespace polyphase {
 
-// Texts of a pair take part in a sequence with a [CLS] in front and a [SEP] behind each.
+// Shortest limit of a sequence: a pair's texts need a [CLS] in front, a [SEP] behind each, and room
+// for some tokens of both.
 inline constexpr std::int64_t kMinMaxTokens = 8;
 
 enum class SampleKind { kPretraining, kClassification, kTagging };
@@ -23,7 +24,7 @@ struct SampleSettings {
   double mask_fraction = 0.15;        // of the tokens that are not special
   std::int64_t max_tokens = 128;  // of a sequence, special tokens among them; kMinMaxTokens … 65536
   std::uint64_t seed = 1;
-  std::uint64_t phase = 0;  // number of the phase in the recipe: other phases draw other masks
+  std::uint64_t phase = 0;  // key of the phase, of its name: other phases draw other masks
   bool evaluation = false;  // masks and pairs that depend on the seed and the sample only
 };
 

@@ -15,8 +15,8 @@ namespace polyphase {
 // which is divided once.
 struct Tally {
   double nats = 0;  // summed loss
-  std::int64_t num_terms =
-      0;  // what the loss is a mean over: masked tokens, sequences, labelled tokens
+  // What the loss is a mean over: masked tokens, sequences, labelled tokens.
+  std::int64_t num_terms = 0;
   std::vector<std::int64_t> counts;  // for metrics; each objective knows its own
 };
 

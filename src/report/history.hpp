@@ -22,8 +22,8 @@ struct Event {
 
 // What metrics.jsonl of one phase holds, as curves over the phase's own steps.
 struct History {
-  std::map<std::string, Points>
-      losses;  // nats; "loss" is the weighted sum, the others one objective each
+  // Nats; "loss" is the weighted sum, the others one objective each.
+  std::map<std::string, Points> losses;
   std::map<std::string, Points> evaluations;  // "valid.loss", "valid.accuracy", …
   Points learning_rate;
   Points tokens_per_second;  // whole job

@@ -11,8 +11,8 @@ namespace polyphase::report {
 
 // What happened to the parameters when a phase took over a model.
 struct Handover {
-  std::vector<std::string> carried, fresh,
-      left;  // parameter names; "new" in the file is `fresh` here
+  // Parameter names; "new" in the file is `fresh` here.
+  std::vector<std::string> carried, fresh, left;
 };
 
 // One phase of one round, as status.json tells it. Fields that the file lacks keep these defaults.
