@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "report/format.hpp"
+#include "report/history.hpp"
 #include "report/run_state.hpp"
 #include "report/table.hpp"
 
@@ -20,6 +21,11 @@ std::string status_text(const std::filesystem::path& run_folder) {
   if (!run.version.empty()) text += fmt::format(" · polyphase {}", run.version);
   text += "\n\n" + phase_table(run);
   for (const PhaseState& phase : run.phases) {
+    if (phase.state == "running") {  // status.json hears of its steps only at the end
+      const History history = read_history(run_folder / phase.folder / "metrics.jsonl");
+      text += fmt::format("\n{}: running, or killed while it ran; step {} is done\n", phase.name,
+                          history.last_step);
+    }
     if (phase.state != "interrupted" && phase.state != "failed" && phase.state != "rejected")
       continue;
     text += fmt::format("\n{}: {} at step {} of {}", phase.name, phase.state, phase.step,

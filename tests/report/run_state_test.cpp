@@ -65,5 +65,16 @@ TEST(StatusTextTest, TellsHowFarAndWhyStopped) {
   EXPECT_NE(text.find("3.20 k"), std::string::npos) << text;  // tokens/s of both
 }
 
+TEST(StatusTextTest, TellsTheLastStepOfARunningPhase) {
+  const RunFolder folder;
+  std::string status = two_phase_status();
+  status.replace(status.find("interrupted"), std::string("interrupted").size(), "running");
+  folder.write("status.json", status);
+  folder.write("p2/metrics.jsonl", step_lines(33, "classification", 10));
+  const std::string text = status_text(folder.path());
+  EXPECT_NE(text.find("topic: running, or killed while it ran; step 33 is done"), std::string::npos)
+      << text;
+}
+
 }  // namespace
 }  // namespace polyphase::report
