@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "kernels/rows.hpp"
-#include "objective/next_sentence.hpp"
 
 namespace polyphase {
 namespace {

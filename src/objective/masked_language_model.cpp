@@ -2,7 +2,6 @@
 #include "objective/masked_language_model.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/activation.hpp"
 #include "kernels/elementwise.hpp"
@@ -164,10 +163,6 @@ std::map<std::string, double> MaskedLanguageModel<Real>::metrics(const Tally& to
   const double terms = static_cast<double>(total.num_terms);
   return {{"loss", mean_loss(total)},
           {"accuracy", static_cast<double>(total.counts.at(0)) / terms}};
-}
-
-double mean_loss(const Tally& tally) {
-  return tally.num_terms == 0 ? std::nan("") : tally.nats / static_cast<double>(tally.num_terms);
 }
 
 template class MaskedLanguageModel<float>;

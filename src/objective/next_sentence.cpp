@@ -7,10 +7,6 @@
 
 namespace polyphase {
 
-std::vector<std::int32_t> first_rows(const Batch& batch) {
-  return {batch.starts.begin(), batch.starts.end() - 1};
-}
-
 template <class Real>
 NextSentence<Real>::NextSentence(ParameterSet& parameters, const Communicator& tensor,
                                  const recipe::Model& model)

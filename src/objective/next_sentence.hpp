@@ -27,7 +27,4 @@ class NextSentence final : public Objective<Real> {
   SoftmaxHead head_;
 };
 
-// Rows of the sequences' first tokens.
-std::vector<std::int32_t> first_rows(const Batch& batch);
-
 }  // namespace polyphase

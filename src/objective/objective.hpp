@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -19,6 +20,16 @@ struct Tally {
   std::int64_t num_terms = 0;
   std::vector<std::int64_t> counts;  // for metrics; each objective knows its own
 };
+
+// Loss in nats a term; NaN where there were no terms.
+inline double mean_loss(const Tally& tally) {
+  return tally.num_terms == 0 ? std::nan("") : tally.nats / static_cast<double>(tally.num_terms);
+}
+
+// Rows of the sequences' first tokens.
+inline std::vector<std::int32_t> first_rows(const Batch& batch) {
+  return {batch.starts.begin(), batch.starts.end() - 1};
+}
 
 // A head with its loss: forward pass, loss, and (when the pass trains) the head's whole backward
 // pass at once, which is possible because the gradient's scale is known before: 1 / (terms of the
@@ -43,8 +54,5 @@ class Objective {
   // term.
   virtual std::map<std::string, double> metrics(const Tally& total) const = 0;
 };
-
-// nats / terms, and NaN where there were no terms.
-double mean_loss(const Tally& tally);
 
 }  // namespace polyphase
