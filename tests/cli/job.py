@@ -64,14 +64,6 @@ class Outcome:
         return f"exit status {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
 
-def pending_signals(pid):
-    """Bits of the signals that wait for a process; see proc(5), status."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("ShdPnd:"):
-            return int(line.split()[1], 16)
-    return 0
-
-
 class Job:
     """One started job; with `ranks` None the program runs without mpirun."""
 
@@ -108,13 +100,6 @@ class Job:
             except ProcessLookupError:
                 pass
 
-    def all_ranks_await(self, number):
-        """Whether a signal is pending on every rank; stops those that have been woken up."""
-        self.signal_ranks(signal.SIGSTOP)
-        ranks = self.ranks()
-        return len(ranks) == self.num_ranks and all(
-            pending_signals(pid) >> (number - 1) & 1 for pid in ranks)
-
     def wait_until(self, condition):
         """Polls until the condition holds; false when the job ended before."""
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -124,7 +109,7 @@ class Job:
             if time.monotonic() > deadline:
                 self.kill()
                 raise AssertionError(f"still waiting after {PATIENCE_SECONDS} s: {self.wait()}")
-            time.sleep(0.0005)
+            time.sleep(0.001)
         return True
 
     def freeze_when(self, condition):
