@@ -18,18 +18,19 @@ recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& w
   return recipe::parse(text, options.file);
 }
 
-void prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
-                     const Communicator& world) {
+bool prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
+                     const Communicator& world, const std::function<bool()>& stop_is_wanted) {
   recipe::Recipe absolute =
       recipe;  // hashes are of the recipe as written, wherever its folder lies
   recipe::resolve(absolute);
   Preparation preparation(absolute,
                           {.data_dir = data_dir, .rank = world.rank(), .num_ranks = world.size()});
   for (const PrepareStage stage : kPrepareStages) {
+    if (stop_is_wanted()) return false;
     agree_on(world, [&] { preparation.run_stage(stage); });
   }
   const PrepareSummary& summary = preparation.summary();
-  if (world.rank() != 0) return;
+  if (world.rank() != 0) return true;
   if (!summary.tokenizer_was_current) {
     log_info("tokenizer: {} pieces, trained in {:.1f} s", summary.vocab_size,
              summary.tokenizer_seconds);
@@ -43,11 +44,12 @@ void prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
     log_info("corpus {} ({}): {} documents, {} sentences, {} tokens in {} shards", part.corpus,
              part.part, part.num_documents, part.num_sentences, part.num_tokens, part.num_shards);
   }
+  return true;
 }
 
 ExitCode prepare_command(const RecipeOptions& options, const Communicator& world) {
   const recipe::Recipe recipe = shared_recipe(options, world);
-  prepare_corpora(recipe, (run_folder_of(recipe) / "data").string(), world);
+  prepare_corpora(recipe, (run_folder_of(recipe) / "data").string(), world, [] { return false; });
   return ExitCode::kDone;
 }
 

@@ -28,11 +28,12 @@ class Road {
       return folder_->data_dir().string();
     });
     data_dir_ = data_dir;
-    prepare_corpora(recipe, data_dir, world);
+    prepared_ = prepare_corpora(recipe, data_dir, world, [&] { return stop_.agreed(world); });
   }
 
   // Runs every phase that is not done, or only the one named. False: stopped on request.
   bool run(const std::string& only) {
+    if (!prepared_) return false;
     for (std::size_t p = 0; p < recipe_.phases.size(); ++p) {
       if (!only.empty() && recipe_.phases[p].name != only) continue;
       if (state_of(p) == "done") {
@@ -43,6 +44,8 @@ class Road {
     }
     return true;
   }
+
+  const std::string& stop_reason() const { return stop_.reason(); }
 
   // The table and the HTML page, made from the run's files.
   void report() {
@@ -156,6 +159,7 @@ class Road {
   StopRequest stop_;
   RankGrid grid_;
   std::string data_dir_;
+  bool prepared_ = false;
   std::optional<RunFolder> folder_;
 };
 
@@ -174,7 +178,9 @@ ExitCode run_command(const RecipeOptions& options, const std::string& phase,
   Road road(recipe, world);
   const bool finished = road.run(phase);
   agree_on(world, [&] { road.report(); });
-  if (!finished) log_info("stopped and saved; the same command goes on");
+  if (!finished) {
+    log_info("stopped and saved ({}); the same command goes on", road.stop_reason());
+  }
   return finished ? ExitCode::kDone : ExitCode::kInterrupted;
 }
 

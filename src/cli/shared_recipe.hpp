@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+
 #include "cli/commands.hpp"
 #include "recipe/recipe.hpp"
 
@@ -11,7 +13,9 @@ namespace polyphase {
 recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& world);
 
 // Prepares the recipe's corpora in data_dir on all ranks: only what changed. Prints what there is.
-void prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
-                     const Communicator& world);
+// Between its stages it asks whether to stop (collectively); false: stopped, and what is done is
+// kept.
+bool prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
+                     const Communicator& world, const std::function<bool()>& stop_is_wanted);
 
 }  // namespace polyphase

@@ -123,6 +123,17 @@ class FaultTest(RoadTest):
         self.assert_exit(run.go(), DONE)
         self.assert_same_road(run, self.straight)
 
+    def test_phase_is_not_begun_with_another_tokenizer_than_its_parent(self):
+        run = self.new_run("tokenizer")
+        self.assert_exit(run.go("--phase", "pretrain"), DONE)
+        run.values["folder"] = self.texts_with("other-texts", text="\nzyx wvq zyx wvq .\n" * 50)
+        outcome = run.go()
+        self.assert_exit(outcome, USAGE)
+        self.assert_said_once(outcome, "the tokenizer changed since this checkpoint was written")
+        run.values["folder"] = self.texts
+        self.assert_exit(run.go(), DONE)
+        self.assert_same_road(run, self.straight)
+
     def test_damaged_shards_and_tokenizer_are_made_again(self):
         run = self.stopped_run("shards")
         data = run.path / "data"

@@ -68,7 +68,7 @@ class StopTest(RoadTest):
         for _ in range(2):
             outcome = run.go(**{"limits.wall_time": 0.2})
             self.assert_exit(outcome, INTERRUPTED)
-            self.assertTrue(any("wall-time limit" in p["reason"] for p in run.status()["phases"]))
+            self.assert_says(outcome, "stopped and saved (wall-time limit of 0.2 s)")
         self.assert_exit(run.go(), DONE)
         self.assert_same_road(run, self.straight)
 
