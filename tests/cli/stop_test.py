@@ -66,9 +66,9 @@ class StopTest(RoadTest):
     def test_wall_time_limit_stops_and_saves(self):
         run = self.new_run("wall", **SLOWLY)
         for _ in range(2):
-            outcome = run.go(**{"limits.wall_time": 0.2})
+            outcome = run.go(**{"limits.wall_time": 0.05})
             self.assert_exit(outcome, INTERRUPTED)
-            self.assert_says(outcome, "stopped and saved (wall-time limit of 0.2 s)")
+            self.assert_says(outcome, "stopped and saved (wall-time limit of 0.05 s)")
         self.assert_exit(run.go(), DONE)
         self.assert_same_road(run, self.straight)
 
