@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sched.h>
+
 #include <CLI/CLI.hpp>
 #include <Kokkos_Core.hpp>
 #include <algorithm>
@@ -22,7 +24,12 @@ void choose_threads(const MpiSession& session) {
   if (std::getenv("OMP_NUM_THREADS") != nullptr || std::getenv("KOKKOS_NUM_THREADS") != nullptr)
     return;
   const int processors = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  const int threads = std::max(1, processors / session.num_ranks_of_node());
+  cpu_set_t allowed;
+  const bool known = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
+  const int own = known ? CPU_COUNT(&allowed) : processors;
+  // A rank that its launcher has bound to some processors has those for itself.
+  const int threads =
+      own < processors ? own : std::max(1, processors / session.num_ranks_of_node());
   setenv("KOKKOS_NUM_THREADS", fmt::format("{}", threads).c_str(), 1);
 }
 

@@ -102,9 +102,7 @@ void SampleMaker::make(std::int64_t sample, std::uint64_t global_sample, Sample&
     case SampleKind::kTagging:
       return make_tagging(sample, result);
     case SampleKind::kPretraining:
-      if (settings_.next_sentence) {
-        make_pair(sample, global_sample, result);
-      } else {
+      if (!settings_.next_sentence || !make_pair(sample, global_sample, result)) {
         make_text(sample, result);
       }
   }
@@ -130,13 +128,15 @@ void SampleMaker::make_text(std::int64_t sample, Sample& result) {
   append_text(range, 0, result);
 }
 
-void SampleMaker::make_pair(std::int64_t sample, std::uint64_t global_sample, Sample& result) {
+bool SampleMaker::make_pair(std::int64_t sample, std::uint64_t global_sample, Sample& result) {
   Draws draws(pair_key_, global_sample);
-  const LabelledPair pair = draw_labelled_pair(dataset_, sample, settings_.max_tokens - 3, draws);
-  append_text(pair.a, 0, result);
-  append_text(pair.b, 1, result);
-  result.sequence_label = pair.label;
-  result.truncated = pair.truncated;
+  const auto pair = draw_labelled_pair(dataset_, sample, settings_.max_tokens - 3, draws);
+  if (!pair) return false;
+  append_text(pair->a, 0, result);
+  append_text(pair->b, 1, result);
+  result.sequence_label = pair->label;
+  result.truncated = pair->truncated;
+  return true;
 }
 
 std::int32_t SampleMaker::checked_label(std::int64_t sample, std::int32_t label,

@@ -44,14 +44,13 @@ struct Sample {
 // time.
 //
 // Next-sentence pairs: [CLS] A [SEP] B [SEP], where B follows A (label 0) or comes from another
-// document (label 1), by a fair keyed coin. Every anchor sentence gives a pair of neighbours (A,
-// B): A starts at the anchor and B follows it; the last sentence of a document is the B of the
-// sentence before it; the only sentence of a document is cut in two between tokens. For label 1, B
-// is replaced by the B of another random anchor's pair, from a document of the same sort (one
-// sentence or more; where that sort is too rare to be met, another sentence is brought into the
-// same form), under the same limits of length. So both classes see the same A's and the same B's,
-// and only whether they belong together tells them apart: neither lengths, nor sentence starts, nor
-// the lack of a next sentence gives the label away.
+// document (label 1), by a fair keyed coin. Every anchor sentence of a document of several gives a
+// pair of neighbours (A, B): A starts at the anchor and B follows it; the last sentence of a
+// document is the B of the sentence before it. For label 1, B is replaced by the B of *another*
+// random anchor's pair, under the same limits of length. So both classes see the same A's and the
+// same B's, and only whether they belong together tells them apart: neither lengths nor the lack of
+// a next sentence gives the label away. The only sentence of a document has no neighbour: it is a
+// sample of one text and without a label, for the other objectives.
 class SampleMaker {
  public:
   // Throws RecipeError when the samples cannot be made of this kind of corpus.
@@ -63,7 +62,8 @@ class SampleMaker {
 
  private:
   void make_text(std::int64_t sample, Sample& result);
-  void make_pair(std::int64_t sample, std::uint64_t global_sample, Sample& result);
+  // False for a document of one sentence, of which there is no pair.
+  bool make_pair(std::int64_t sample, std::uint64_t global_sample, Sample& result);
   void make_classification(std::int64_t sample, Sample& result);
   void make_tagging(std::int64_t sample, Sample& result);
   void append_text(const TextRange& range, std::int32_t segment, Sample& result);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "corpus/dataset.hpp"
 #include "corpus/draws.hpp"
@@ -26,11 +27,9 @@ struct LabelledPair {
 };
 
 // The next-sentence sample of `anchor` by the scheme that SampleMaker describes, of at most
-// `total_tokens` ≥ 5. An anchor that gives no pair (the only sentence of its document, of a single
-// token) hands its turn to the sentences behind it. Where no other document's B is found (a corpus
-// of one document of two sentences), the label is 0. Throws DataError when no sentence near the
-// anchor gives a pair.
-LabelledPair draw_labelled_pair(Dataset& dataset, std::int64_t anchor, std::int64_t total_tokens,
-                                Draws& draws);
+// `total_tokens` ≥ 5; empty when the anchor is its document's only sentence. Where no other
+// document's B is found (a corpus of one document of two sentences), the label is 0.
+std::optional<LabelledPair> draw_labelled_pair(Dataset& dataset, std::int64_t anchor,
+                                               std::int64_t total_tokens, Draws& draws);
 
 }  // namespace polyphase

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "objective/next_sentence.hpp"
 
+#include <algorithm>
+
 #include "kernels/activation.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/rows.hpp"
@@ -13,6 +15,12 @@ NextSentence<Real>::NextSentence(ParameterSet& parameters, const Communicator& t
     : width_(model.width),
       pool_(parameters, tensor, {"head.nsp.pool"}, {.in = model.width, .out = model.width}),
       head_(parameters, tensor, "head.nsp.output", model.width, 2) {}
+
+template <class Real>
+std::int64_t NextSentence<Real>::num_terms(const Batch& batch) const {
+  return std::count_if(batch.sequence_labels_B.begin(), batch.sequence_labels_B.end(),
+                       [](std::int32_t label) { return label >= 0; });
+}
 
 template <class Real>
 Tally NextSentence<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "comm/agreement.hpp"
 #include "io/checkpoint.hpp"
 
 namespace polyphase {
@@ -38,32 +37,6 @@ std::vector<Storage> storages(const ParameterSet& parameters, const AdamWOptimiz
   return all;
 }
 
-// Whether this rank writes a parameter: of the data-parallel copies one each, of unsplit ones the
-// first tensor rank.
-bool writes(const Parameter& parameter, std::size_t number, const RankGrid& grid) {
-  const bool my_turn = static_cast<int>(number) % grid.data.size() == grid.data.rank();
-  return my_turn && (parameter.spec.split_dimension >= 0 || grid.tensor.rank() == 0);
-}
-
-std::vector<TensorPart> parts_of(std::vector<Storage>& all, const ParameterSet& parameters,
-                                 const RankGrid& grid) {
-  std::vector<TensorPart> parts;
-  for (Storage& storage : all) {
-    storage.values.fetch();
-    for (std::size_t number = 0; number < parameters.all().size(); ++number) {
-      const Parameter& parameter = parameters.at(number);
-      if (!writes(parameter, number, grid)) continue;
-      parts.push_back({.name = storage.prefix + parameter.spec.name,
-                       .global_shape = parameter.spec.global_shape,
-                       .split_dimension = parameter.spec.split_dimension,
-                       .begin = parameter.spec.split_dimension < 0 ? 0 : parameter.spec.split.begin,
-                       .local_shape = parameter.local_shape,
-                       .data = storage.values.data() + parameter.offset});
-    }
-  }
-  return parts;
-}
-
 void read_parameter(CheckpointReader& reader, const std::string& prefix, const Parameter& parameter,
                     float* values) {
   const ParameterSpec& spec = parameter.spec;
@@ -73,28 +46,6 @@ void read_parameter(CheckpointReader& reader, const std::string& prefix, const P
 }
 
 }  // namespace
-
-void save_checkpoint(const std::filesystem::path& folder, std::int64_t step, int keep,
-                     const nlohmann::json& state, const ParameterSet& parameters,
-                     const AdamWOptimizer& optimizer, const Communicator& world,
-                     const RankGrid& grid) {
-  const std::filesystem::path final_folder = folder / checkpoint_name(step);
-  const std::filesystem::path tmp_folder = final_folder.string() + ".tmp";
-  std::string report;
-  agree_on(world, [&] {
-    std::vector<Storage> all = storages(parameters, optimizer);
-    report =
-        to_text(write_checkpoint_part(tmp_folder, world.rank(), parts_of(all, parameters, grid)));
-  });
-  const std::vector<std::string> reports = world.gather(report);
-  agree_on(world, [&] {
-    if (world.rank() != 0) return;
-    std::vector<PartReport> written;
-    for (const std::string& text : reports) written.push_back(part_report_from_text(text));
-    commit_checkpoint(tmp_folder, final_folder, written, state);
-    remove_old_checkpoints(folder, keep);
-  });
-}
 
 void load_checkpoint(const std::filesystem::path& folder, ParameterSet& parameters,
                      const AdamWOptimizer& optimizer) {

@@ -11,15 +11,6 @@
 
 namespace polyphase {
 
-// Saves parameters ("parameters/NAME") and optimizer state ("optimizer/moment1/NAME" …) as
-// checkpoint `step` of `folder`, then keeps the newest `keep`. Collective over all ranks. Every
-// rank is a writer: a data-parallel copy of the model writes each tensor once, dealt to the data
-// ranks in turn. Errors of any rank are thrown on all of them.
-void save_checkpoint(const std::filesystem::path& folder, std::int64_t step, int keep,
-                     const nlohmann::json& state, const ParameterSet& parameters,
-                     const AdamWOptimizer& optimizer, const Communicator& world,
-                     const RankGrid& grid);
-
 // Fills parameters and optimizer state, written on any layout. Tensors must be the same by name and
 // shape.
 void load_checkpoint(const std::filesystem::path& folder, ParameterSet& parameters,

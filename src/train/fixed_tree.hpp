@@ -5,9 +5,9 @@
 
 namespace polyphase {
 
-// The sum of values along the binary tree of DESIGN's fifth decision: neighbours first, then pairs
-// of neighbours. With a power of two of values, the sum of each half is the sum that a rank which
-// holds that half has made.
+// The sum of values along the binary tree of README's "How it works", 5: neighbours first, then
+// pairs of neighbours. With a power of two of values, the sum of each half is the sum that a rank
+// which holds that half has made.
 inline double fixed_tree_sum(std::span<const double> values) {
   if (values.empty()) return 0;
   if (values.size() == 1) return values[0];

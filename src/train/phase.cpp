@@ -41,7 +41,9 @@ class PhaseRun {
         corpus_(open_corpus(job)),
         model_(make_phase_model(job.recipe, phase_, corpus_.phase_data(), job.grid.tensor)),
         micro_batch_(recipe::micro_batch_of(phase_)),
-        phase_key_(phase_key(phase_.name)) {
+        phase_key_(phase_key(phase_.name)),
+        writer_(checkpoints_of(job.folder), static_cast<int>(job.recipe.checkpoint.keep), job.world,
+                job.grid) {
     const std::int64_t local_micro_batches =
         phase_.batch.sequences / micro_batch_ / job.grid.data.size();
     const Batch largest = largest_batch(job.recipe, phase_, micro_batch_);
@@ -63,6 +65,7 @@ class PhaseRun {
       if (done()) break;
       if (job_.stop.agreed(job_.world)) return interrupted();
       step();
+      writer_.poll();
       state_.evaluation_due = evaluation_falls_due();
       if (state_.evaluation_due && !evaluate_valid()) return interrupted();
       if (!done() && job_.recipe.checkpoint.every_steps > 0 &&
@@ -161,7 +164,7 @@ class PhaseRun {
 
   void save() {
     if (saved_step_ == state_.step) return;
-    save_phase(job_, corpus_, state_, model_->parameters(), *optimizer_);
+    begin_to_save_phase(writer_, job_, corpus_, state_, model_->parameters(), *optimizer_);
     saved_step_ = state_.step;
   }
 
@@ -178,6 +181,7 @@ class PhaseRun {
 
   PhaseOutcome interrupted() {
     save();
+    writer_.finish();
     log_->event(state_.step, "stopped", job_.stop.reason());
     return outcome(false);
   }
@@ -191,6 +195,7 @@ class PhaseRun {
       if (!values) return interrupted();
       for (const auto& [name, value] : *values) metrics[part + "." + name] = value;
     }
+    writer_.finish();
     PhaseOutcome result = outcome(true);
     result.metrics = metrics;
     return result;
@@ -202,6 +207,7 @@ class PhaseRun {
   std::unique_ptr<PhaseModel> model_;
   std::int64_t micro_batch_;
   std::uint64_t phase_key_;
+  CheckpointWriter writer_;
   std::int64_t total_steps_ = 0;
   std::optional<AdamWOptimizer> optimizer_;
   std::optional<GradientReducer> reducer_;

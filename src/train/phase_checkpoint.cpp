@@ -16,8 +16,6 @@ namespace fs = std::filesystem;
 
 const recipe::Phase& phase_of(const PhaseJob& job) { return job.recipe.phases[job.phase_number]; }
 
-fs::path checkpoints_of(const fs::path& phase_folder) { return phase_folder / "checkpoints"; }
-
 // Complete checkpoints, newest first. Rank 0 looks, so that all ranks see the same ones.
 std::vector<fs::path> newest_first(const Communicator& world, const fs::path& folder) {
   const std::string list = from_rank_0(world, [&] {
@@ -112,6 +110,8 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
 
 }  // namespace
 
+fs::path checkpoints_of(const fs::path& phase_folder) { return phase_folder / "checkpoints"; }
+
 PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
                        const AdamWOptimizer& optimizer) {
   const std::string& name = phase_of(job).name;
@@ -149,8 +149,9 @@ PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, Parameter
   return start;
 }
 
-void save_phase(const PhaseJob& job, const PhaseCorpus& corpus, const PhaseState& state,
-                const ParameterSet& parameters, const AdamWOptimizer& optimizer) {
+void begin_to_save_phase(CheckpointWriter& writer, const PhaseJob& job, const PhaseCorpus& corpus,
+                         const PhaseState& state, const ParameterSet& parameters,
+                         const AdamWOptimizer& optimizer) {
   const nlohmann::json json = {
       {"phase", phase_of(job).name},
       {"recipe_hash", recipe::recipe_hash(job.recipe)},
@@ -158,9 +159,7 @@ void save_phase(const PhaseJob& job, const PhaseCorpus& corpus, const PhaseState
       {"data", state_of_data(corpus)},
       {"layout", {{"tensor", job.grid.tensor.size()}, {"data", job.grid.data.size()}}},
       {"phase_state", state}};
-  save_checkpoint(checkpoints_of(job.folder), state.step,
-                  static_cast<int>(job.recipe.checkpoint.keep), json, parameters, optimizer,
-                  job.world, job.grid);
+  writer.begin(state.step, json, parameters, optimizer);
 }
 
 }  // namespace polyphase

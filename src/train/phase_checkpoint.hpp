@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "train/checkpoint_writer.hpp"
 #include "train/phase.hpp"
 #include "train/phase_data.hpp"
 #include "train/phase_state.hpp"
@@ -20,8 +21,12 @@ struct PhaseStart {
 PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
                        const AdamWOptimizer& optimizer);
 
-// Writes what start_phase() reads. Collective over all ranks; errors are agreed.
-void save_phase(const PhaseJob& job, const PhaseCorpus& corpus, const PhaseState& state,
-                const ParameterSet& parameters, const AdamWOptimizer& optimizer);
+// Where the checkpoints of a phase go.
+std::filesystem::path checkpoints_of(const std::filesystem::path& phase_folder);
+
+// Begins to write what start_phase() reads. Collective over all ranks; errors are agreed.
+void begin_to_save_phase(CheckpointWriter& writer, const PhaseJob& job, const PhaseCorpus& corpus,
+                         const PhaseState& state, const ParameterSet& parameters,
+                         const AdamWOptimizer& optimizer);
 
 }  // namespace polyphase

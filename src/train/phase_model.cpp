@@ -132,7 +132,7 @@ std::map<std::string, double> PhaseModel::metrics(const std::vector<Tally>& tota
   for (std::size_t o = 0; o < totals.size(); ++o) {
     for (const auto& [name, value] : objective_metrics(o, totals[o]))
       all[names_[o] + "_" + name] = value;
-    all["loss"] += weights_[o] * mean_loss(totals[o]);
+    if (totals[o].num_terms > 0) all["loss"] += weights_[o] * mean_loss(totals[o]);
   }
   return all;
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/step.hpp"
 
+#include <cmath>
+
+#include "comm/agreement.hpp"
 #include "optimizer/gradient_norm.hpp"
 #include "train/evaluate.hpp"
 
@@ -18,6 +21,17 @@ std::vector<std::int64_t> count_step(const StepBatches& batches, const PhaseMode
   }
   data.sum(counts.data(), static_cast<std::int64_t>(counts.size()));
   return counts;
+}
+
+// The norm is the same on every rank, so all of them stop here together, before anything is spoilt.
+void require_finite(double grad_norm, const StepPlan& plan) {
+  if (std::isfinite(grad_norm)) return;
+  throw AgreedError(
+      fmt::format("step {}: the norm of the gradients is {} at a learning rate of {}: training has "
+                  "diverged, and the last checkpoint is kept; lower optimizer.learning_rate or "
+                  "lengthen schedule.warmup_steps, in a new run folder",
+                  plan.step + 1, grad_norm, plan.learning_rate),
+      ExitCode::kUsage);
 }
 
 }  // namespace
@@ -44,13 +58,14 @@ StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseMod
   const Tensor1<const float> gradients = reducer.finish();
   StepRecord record = {.num_tokens = counts.back(), .wait_seconds = reducer.wait_seconds()};
   record.grad_norm = gradient_norm(model.exec(), model.parameters(), gradients, grid.tensor);
+  require_finite(record.grad_norm, plan);
   optimizer.update(model.exec(), model.parameters(), gradients, plan.learning_rate,
                    clip_scale(record.grad_norm, plan.max_grad_norm), plan.step + 1);
 
   const std::vector<Tally> totals = sum_tallies(tallies, grid.data, Dealing::kBlocks);
   for (std::size_t o = 0; o < totals.size(); ++o) {
     record.losses.push_back(mean_loss(totals[o]));
-    record.loss += model.objective_weights()[o] * record.losses[o];
+    if (counts[o] > 0) record.loss += model.objective_weights()[o] * record.losses[o];
   }
   return record;
 }
