@@ -49,6 +49,10 @@ bool prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
 
 ExitCode prepare_command(const RecipeOptions& options, const Communicator& world) {
   const recipe::Recipe recipe = shared_recipe(options, world);
+  std::unique_ptr<RunLock> lock;  // not beside a run that reads what this writes
+  agree_on(world, [&] {
+    if (world.rank() == 0) lock = lock_run_folder(run_folder_of(recipe));
+  });
   prepare_corpora(recipe, (run_folder_of(recipe) / "data").string(), world, [] { return false; });
   return ExitCode::kDone;
 }

@@ -89,14 +89,18 @@ std::string task_name(const recipe::Phase& phase) {
   return names;
 }
 
-RunFolder::RunFolder(const recipe::Recipe& recipe) : path_(run_folder_of(recipe)) {
+std::unique_ptr<RunLock> lock_run_folder(const std::filesystem::path& folder) {
   std::error_code error;
-  std::filesystem::create_directories(path_, error);
+  std::filesystem::create_directories(folder, error);
   if (error) {
     fail<SystemError>("cannot make the run folder {}: {}; name another with --set run_dir=…",
-                      path_.string(), error.message());
+                      folder.string(), error.message());
   }
-  lock_ = std::make_unique<RunLock>(path_ / "run.lock");
+  return std::make_unique<RunLock>(folder / "run.lock");
+}
+
+RunFolder::RunFolder(const recipe::Recipe& recipe)
+    : path_(run_folder_of(recipe)), lock_(lock_run_folder(path_)) {
   const std::filesystem::path stored = path_ / "recipe.yaml";
   if (std::filesystem::exists(stored)) refuse_changed_recipe(stored, recipe);
   write_file_atomically(stored, recipe::resolved(recipe));

@@ -41,6 +41,10 @@ class RunFolder {
   report::RunState state_;
 };
 
+// Makes the folder if need be and locks it for this job. Throws SystemError, which names the holder
+// when another job has it.
+std::unique_ptr<RunLock> lock_run_folder(const std::filesystem::path& folder);
+
 // The folder that the recipe's run lives in.
 std::filesystem::path run_folder_of(const recipe::Recipe& recipe);
 

@@ -28,7 +28,12 @@ struct Snapshot {
 
   void take(const ParameterSet& parameters, const AdamWOptimizer& optimizer, const RankGrid& grid) {
     parts.clear();
-    values.resize(3 * static_cast<std::size_t>(parameters.total_count()));
+    std::size_t count = 0;
+    for (std::size_t number = 0; number < parameters.all().size(); ++number) {
+      if (writes(parameters.at(number), number, grid))
+        count += static_cast<std::size_t>(parameters.at(number).count);
+    }
+    values.resize((1 + optimizer.state().size()) * count);
     float* next = values.data();
     add("parameters/", parameters.values(), parameters, grid, next);
     for (const auto& state : optimizer.state()) {
