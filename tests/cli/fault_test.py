@@ -186,7 +186,9 @@ class FaultTest(RoadTest):
         self.addCleanup(subprocess.run, ["umount", "--lazy", disk], check=True)
         run = self.new_run("disk/run")
         job = run.start()
-        self.assertTrue(job.freeze_when(lambda: len(run.steps("pretrain")) >= 7))
+        # Checkpoints are written beside the steps: the moment is when one is there, whatever the step.
+        self.assertTrue(job.freeze_when(lambda: run.checkpoints("pretrain")))
+        before = run.checkpoints("pretrain")[-1]
         ballast = disk / "ballast"
         with open(ballast, "wb") as file:  # leave less than a checkpoint
             free = os.statvfs(disk)
@@ -196,7 +198,7 @@ class FaultTest(RoadTest):
         self.assert_exit(outcome, SYSTEM)
         self.assert_says(outcome, "bytes", "free")
         newest = run.checkpoints("pretrain")[-1]
-        self.assertEqual(newest.name, "step-000005")
+        self.assertGreaterEqual(newest.name, before.name)  # one may have had its room already
         self.assert_exit(polyphase("verify", newest), DONE)
         ballast.unlink()
         self.assert_exit(run.go(), DONE)
