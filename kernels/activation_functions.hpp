@@ -45,6 +45,16 @@ struct GeluTanh {
   KOKKOS_INLINE_FUNCTION static float value(float x) { return both(x).value; }
 };
 
+struct Silu {
+  // x · σ(x); beyond 80, σ(x) differs from 0 or 1 by less than any tolerance here.
+  KOKKOS_INLINE_FUNCTION static ValueAndSlope both(float x) {
+    const float exponent = -x < -80.0F ? -80.0F : (-x > 80.0F ? 80.0F : -x);
+    const float share = 1.0F / (1.0F + fast_exp_inside(exponent));
+    return {x * share, share + x * share * (1.0F - share)};
+  }
+  KOKKOS_INLINE_FUNCTION static float value(float x) { return both(x).value; }
+};
+
 struct Relu {
   // Written so that comparisons with a NaN let it through.
   KOKKOS_INLINE_FUNCTION static ValueAndSlope both(float x) {

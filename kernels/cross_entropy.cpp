@@ -11,12 +11,14 @@ namespace polyphase {
 void softmax_stats_begin(const Exec& exec, const SoftmaxStats& stats) {
   const KernelRegion region("softmax_stats_begin");
   const SoftmaxStats to = stats;
+  const bool with_logit_sum = stats.logit_sum_M.extent(0) != 0;
   for_elements(
       exec, stats.max_M.extent(0), KOKKOS_LAMBDA(std::int64_t m) {
         to.max_M.data()[m] = -std::numeric_limits<float>::infinity();
         to.sum_M.data()[m] = 0.0F;
         to.label_logit_M.data()[m] = 0.0F;
         to.best_M.data()[m] = 0;
+        if (with_logit_sum) to.logit_sum_M.data()[m] = 0.0F;
       });
 }
 
@@ -24,6 +26,7 @@ void softmax_stats_add(const Exec& exec, const SoftmaxStats& stats, Tensor2<cons
                        Tensor1<const std::int32_t> labels_M, std::int64_t first_class) {
   const KernelRegion region("softmax_stats_add");
   const SoftmaxStats to = stats;
+  const bool with_logit_sum = stats.logit_sum_M.extent(0) != 0;
   const std::int64_t num_classes = logits_MK.extent(1);
   for_rows(
       exec, logits_MK.extent(0), KOKKOS_LAMBDA(const Row& row) {
@@ -47,15 +50,26 @@ void softmax_stats_add(const Exec& exec, const SoftmaxStats& stats, Tensor2<cons
         if (labels_M(m) >= 0 && label >= 0 && label < num_classes) {
           to.label_logit_M(m) = logits[label];
         }
+        if (with_logit_sum) {
+          // Read before the sum, which all lanes end together, and written by all of them alike.
+          const float before = to.logit_sum_M(m);
+          to.logit_sum_M(m) =
+              before + row.sum(num_classes, [=](std::int64_t k) { return logits[k]; });
+        }
       });
 }
 
 template <class Real>
 void softmax_gradient(const Exec& exec, Tensor2<Real> dlogits_MK, Tensor2<const float> logits_MK,
                       Tensor1<const float> log_sum_M, Tensor1<const std::int32_t> labels_M,
-                      float scale, std::int64_t first_class) {
+                      float scale, std::int64_t first_class, const SoftmaxTarget& target) {
   const KernelRegion region("softmax_gradient");
   const std::int64_t num_classes = logits_MK.extent(1);
+  const Tensor1<const float> row_weight_M = target.row_weight_M;
+  const float smoothing = target.label_smoothing;
+  const float elsewhere =
+      smoothing == 0.0F ? 0.0F : smoothing / static_cast<float>(target.num_classes);
+  const float at_label = (1.0F - smoothing) + elsewhere;
   for_rows(
       exec, logits_MK.extent(0), KOKKOS_LAMBDA(const Row& row) {
         const std::int64_t m = row.index();
@@ -66,19 +80,20 @@ void softmax_gradient(const Exec& exec, Tensor2<Real> dlogits_MK, Tensor2<const 
           return;
         }
         const float log_sum = log_sum_M(m);
+        const float row_scale = row_weight_M.extent(0) == 0 ? scale : scale * row_weight_M(m);
         const std::int32_t label = labels_M(m) - static_cast<std::int32_t>(first_class);
         row.each(num_classes, [=](std::int64_t k) {
-          const float target = static_cast<std::int32_t>(k) == label ? 1.0F : 0.0F;
-          dlogits[k] = from_float<Real>(scale * (fast_exp(logits[k] - log_sum) - target));
+          const float share = static_cast<std::int32_t>(k) == label ? at_label : elsewhere;
+          dlogits[k] = from_float<Real>(row_scale * (fast_exp(logits[k] - log_sum) - share));
         });
       });
 }
 
 template void softmax_gradient<float>(const Exec&, Tensor2<float>, Tensor2<const float>,
                                       Tensor1<const float>, Tensor1<const std::int32_t>, float,
-                                      std::int64_t);
+                                      std::int64_t, const SoftmaxTarget&);
 template void softmax_gradient<bf16>(const Exec&, Tensor2<bf16>, Tensor2<const float>,
                                      Tensor1<const float>, Tensor1<const std::int32_t>, float,
-                                     std::int64_t);
+                                     std::int64_t, const SoftmaxTarget&);
 
 }  // namespace polyphase

@@ -35,11 +35,15 @@ void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_N
                       Tensor2<float> y_float_NC, Tensor1<float> mean_N, Tensor1<float> rstd_N,
                       Tensor2<const float> residual_NC, Tensor2<const float> update_NC,
                       Tensor1<const float> bias_C, Tensor1<const float> gain_C,
-                      Tensor1<const float> shift_C, float epsilon, const Dropout& dropout) {
+                      Tensor1<const float> shift_C, const Norm& norm, const Dropout& dropout) {
   const KernelRegion region("add_norm_forward");
   const std::int64_t num_columns = residual_NC.extent(1);
   const float* bias = bias_C.extent(0) == 0 ? nullptr : bias_C.data();
+  const float* shift = shift_C.extent(0) == 0 ? nullptr : shift_C.data();
   const bool with_dropout = dropout.rate != 0.0F;
+  // A root-mean-square norm is a layer norm whose mean is taken as 0.
+  const bool centred = norm.kind == NormKind::kLayer;
+  const float epsilon = norm.epsilon;
   const DropoutRule rule(dropout);
   for_rows(
       exec, residual_NC.extent(0), KOKKOS_LAMBDA(const Row& row) {
@@ -47,19 +51,20 @@ void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_N
         float* sum = row_data(sum_NC, n);
         const float total = add_row(row, num_columns, sum, row_data(residual_NC, n),
                                     row_data(update_NC, n), bias, rule, with_dropout);
-        const float mean = total / static_cast<float>(num_columns);
+        const float mean = centred ? total / static_cast<float>(num_columns) : 0.0F;
         const float squares = row.sum(num_columns, [=](std::int64_t c) {
-          const float centred = sum[c] - mean;
-          return centred * centred;
+          const float deviation = sum[c] - mean;
+          return deviation * deviation;
         });
         const float rstd = 1.0F / math::sqrt(squares / static_cast<float>(num_columns) + epsilon);
-        mean_N(n) = mean;
+        if (centred) mean_N(n) = mean;
         rstd_N(n) = rstd;
-        const float *gain = gain_C.data(), *shift = shift_C.data();
+        const float* gain = gain_C.data();
         Real* y = row_data(y_NC, n);
         float* y_float = row_data(y_float_NC, n);
         row.each(num_columns, [=](std::int64_t c) {
-          const float value = (sum[c] - mean) * rstd * gain[c] + shift[c];
+          const float value =
+              (sum[c] - mean) * rstd * gain[c] + (shift == nullptr ? 0.0F : shift[c]);
           y[c] = from_float<Real>(value);
           if (y_float != nullptr) y_float[c] = value;
         });
@@ -78,6 +83,7 @@ struct NormBackward {
   Tensor2<const float> dy_NC, dskip_NC, sum_NC;
   Tensor1<const float> mean_N, rstd_N, gain_C;
   NormPlace place;
+  NormKind kind;
 
   KOKKOS_INLINE_FUNCTION void begin_block(const Row& row, std::int64_t num_columns) const {
     clear(row, num_columns, row_data(dgain_PC, row.index()));
@@ -93,7 +99,8 @@ struct NormBackward {
   KOKKOS_INLINE_FUNCTION void norm_row(const Row& row, std::int64_t n,
                                        std::int64_t num_columns) const {
     const float *dy = row_data(dy_NC, n), *sum = row_data(sum_NC, n), *gain = gain_C.data();
-    const float mean = mean_N(n), rstd = rstd_N(n);
+    const bool centred = kind == NormKind::kLayer;
+    const float mean = centred ? mean_N(n) : 0.0F, rstd = rstd_N(n);
     // Without a branch in the loops: a skip that joins neither has the factor 0 twice.
     const bool with_skip = dskip_NC.extent(0) != 0, post = place == NormPlace::kPost;
     const float* skip = with_skip ? row_data(dskip_NC, n) : dy;
@@ -104,7 +111,8 @@ struct NormBackward {
       return Pair{scaled, scaled * ((sum[c] - mean) * rstd)};
     });
     const float share = 1.0F / static_cast<float>(num_columns);
-    const float mean_gradient = totals.first * share, mean_product = totals.second * share;
+    const float mean_gradient = centred ? totals.first * share : 0.0F,
+                mean_product = totals.second * share;
     float *dsum = row_data(dsum_NC, n), *dgain = row_data(dgain_PC, row.index()),
           *dshift = row_data(dshift_PC, row.index());
     row.each(num_columns, [=](std::int64_t c) {
@@ -112,7 +120,7 @@ struct NormBackward {
       const float skipped = skip[c];
       const float gradient = dy[c] + to_output * skipped;
       dgain[c] += gradient * normalised;
-      dshift[c] += gradient;
+      if (dshift != nullptr) dshift[c] += gradient;
       dsum[c] = rstd * (gradient * gain[c] - mean_gradient - normalised * mean_product) +
                 to_sum * skipped;
     });
@@ -172,39 +180,50 @@ void add_norm_backward(const Exec& exec, Tensor2<float> dsum_NC, Tensor2<Real> d
                        Tensor1<float> dgain_C, Tensor1<float> dshift_C, Tensor1<float> dbias_C,
                        Write write, Tensor2<const float> dy_NC, Tensor2<const float> dskip_NC,
                        NormPlace place, Tensor2<const float> sum_NC, Tensor1<const float> mean_N,
-                       Tensor1<const float> rstd_N, Tensor1<const float> gain_C,
+                       Tensor1<const float> rstd_N, Tensor1<const float> gain_C, NormKind kind,
                        const Dropout& dropout) {
   const KernelRegion region("add_norm_backward");
   const std::int64_t num_blocks = divide_up(dy_NC.extent(0), kRowsPerBlock);
   const std::int64_t num_columns = dy_NC.extent(1);
-  const bool with_bias = dbias_C.extent(0) != 0;
+  const bool with_bias = dbias_C.extent(0) != 0, with_shift = dshift_C.extent(0) != 0;
   const bool with_update = with_bias || dupdate_NC.extent(0) != 0;
   ArenaScope scope(*exec.arena);
   const auto partial = [&] { return exec.arena->take2<float>(num_blocks, num_columns); };
-  const NormBackward<Real> given{
-      dsum_NC, dupdate_NC, partial(), partial(), with_update ? partial() : Tensor2<float>(),
-      dy_NC,   dskip_NC,   sum_NC,    mean_N,    rstd_N,
-      gain_C,  place};
+  const NormBackward<Real> given{dsum_NC,
+                                 dupdate_NC,
+                                 partial(),
+                                 with_shift ? partial() : Tensor2<float>(),
+                                 with_update ? partial() : Tensor2<float>(),
+                                 dy_NC,
+                                 dskip_NC,
+                                 sum_NC,
+                                 mean_N,
+                                 rstd_N,
+                                 gain_C,
+                                 place,
+                                 kind};
   backward_blocks(exec, given, dropout);
   column_sum<float>(exec, dgain_C, write, given.dgain_PC);
-  column_sum<float>(exec, dshift_C, write, given.dshift_PC);
+  if (with_shift) column_sum<float>(exec, dshift_C, write, given.dshift_PC);
   if (with_bias) column_sum<float>(exec, dbias_C, write, given.dbias_PC);
 }
 
 template <class Real>
 void norm_again(const Exec& exec, Tensor2<Real> y_NC, Tensor2<const float> sum_NC,
                 Tensor1<const float> mean_N, Tensor1<const float> rstd_N,
-                Tensor1<const float> gain_C, Tensor1<const float> shift_C) {
+                Tensor1<const float> gain_C, Tensor1<const float> shift_C, NormKind kind) {
   const KernelRegion region("norm_again");
   const std::int64_t num_columns = sum_NC.extent(1);
+  const float* shift = shift_C.extent(0) == 0 ? nullptr : shift_C.data();
+  const bool centred = kind == NormKind::kLayer;
   for_rows(
       exec, sum_NC.extent(0), KOKKOS_LAMBDA(const Row& row) {
-        const float mean = mean_N(row.index()), rstd = rstd_N(row.index());
-        const float* sum = row_data(sum_NC, row.index());
-        const float *gain = gain_C.data(), *shift = shift_C.data();
+        const float mean = centred ? mean_N(row.index()) : 0.0F, rstd = rstd_N(row.index());
+        const float *sum = row_data(sum_NC, row.index()), *gain = gain_C.data();
         Real* y = row_data(y_NC, row.index());
         row.each(num_columns, [=](std::int64_t c) {
-          y[c] = from_float<Real>((sum[c] - mean) * rstd * gain[c] + shift[c]);
+          y[c] = from_float<Real>((sum[c] - mean) * rstd * gain[c] +
+                                  (shift == nullptr ? 0.0F : shift[c]));
         });
       });
 }
@@ -213,14 +232,14 @@ void norm_again(const Exec& exec, Tensor2<Real> y_NC, Tensor2<const float> sum_N
   template void add_norm_forward<Real>(                                                            \
       const Exec&, Tensor2<float>, Tensor2<Real>, Tensor2<float>, Tensor1<float>, Tensor1<float>,  \
       Tensor2<const float>, Tensor2<const float>, Tensor1<const float>, Tensor1<const float>,      \
-      Tensor1<const float>, float, const Dropout&);                                                \
+      Tensor1<const float>, const Norm&, const Dropout&);                                          \
   template void add_norm_backward<Real>(                                                           \
       const Exec&, Tensor2<float>, Tensor2<Real>, Tensor1<float>, Tensor1<float>, Tensor1<float>,  \
       Write, Tensor2<const float>, Tensor2<const float>, NormPlace, Tensor2<const float>,          \
-      Tensor1<const float>, Tensor1<const float>, Tensor1<const float>, const Dropout&);           \
+      Tensor1<const float>, Tensor1<const float>, Tensor1<const float>, NormKind, const Dropout&); \
   template void norm_again<Real>(const Exec&, Tensor2<Real>, Tensor2<const float>,                 \
                                  Tensor1<const float>, Tensor1<const float>, Tensor1<const float>, \
-                                 Tensor1<const float>);
+                                 Tensor1<const float>, NormKind);
 POLYPHASE_NORM(float)
 POLYPHASE_NORM(bf16)
 #undef POLYPHASE_NORM

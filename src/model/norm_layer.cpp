@@ -5,14 +5,20 @@ namespace polyphase {
 
 template <class Real>
 NormLayer<Real>::NormLayer(ParameterSet& parameters, const std::string& name, std::int64_t width,
-                           double epsilon)
-    : parameters_(parameters), epsilon_(static_cast<float>(epsilon)) {
+                           double epsilon, NormKind kind, bool has_shift)
+    : parameters_(parameters), norm_{.kind = kind, .epsilon = static_cast<float>(epsilon)} {
   gain_ = parameters.declare(
       {.name = name + ".gain", .global_shape = {width}, .initial = Initial::kOne, .decays = false});
+  if (!has_shift) return;
   shift_ = parameters.declare({.name = name + ".shift",
                                .global_shape = {width},
                                .initial = Initial::kZero,
                                .decays = false});
+}
+
+template <class Real>
+Tensor1<const float> NormLayer<Real>::shift() const {
+  return shift_ ? parameters_.value1(*shift_) : Tensor1<const float>();
 }
 
 template <class Real>
@@ -22,30 +28,31 @@ Tensor2<float> NormLayer<Real>::forward(const Pass& pass, Tensor2<Real> y_NC,
   const auto width = static_cast<std::int64_t>(input.residual_NC.extent(1));
   sum_NC_ =
       input.update_NC.extent(0) == 0 ? input.residual_NC : arena.take2<float>(pass.num_rows, width);
-  mean_N_ = arena.take1<float>(pass.num_rows);
+  mean_N_ = arena.take1<float>(norm_.kind == NormKind::kLayer ? pass.num_rows : 0);
   rstd_N_ = arena.take1<float>(pass.num_rows);
   dropout_ = input.dropout;
   add_norm_forward<Real>(pass.exec, sum_NC_, y_NC, y_float_NC, mean_N_, rstd_N_, input.residual_NC,
-                         input.update_NC, input.bias_C, parameters_.value1(gain_),
-                         parameters_.value1(shift_), epsilon_, dropout_);
+                         input.update_NC, input.bias_C, parameters_.value1(gain_), shift(), norm_,
+                         dropout_);
   return sum_NC_;
 }
 
 template <class Real>
 void NormLayer<Real>::backward(const Pass& pass, const Gradients& g, NormPlace place) {
   const Write write = parameters_.gradient_write(gain_);
-  parameters_.gradient_write(shift_);
+  if (shift_) parameters_.gradient_write(*shift_);
   POLYPHASE_PROMISE(g.dbias_C.extent(0) == 0 || g.bias_write == write,
                     "a norm and its bias are written together");
   add_norm_backward<Real>(pass.exec, g.dsum_NC, g.dupdate_NC, parameters_.gradient1(gain_),
-                          parameters_.gradient1(shift_), g.dbias_C, write, g.dy_NC, g.dskip_NC,
-                          place, sum_NC_, mean_N_, rstd_N_, parameters_.value1(gain_), dropout_);
+                          shift_ ? parameters_.gradient1(*shift_) : Tensor1<float>(), g.dbias_C,
+                          write, g.dy_NC, g.dskip_NC, place, sum_NC_, mean_N_, rstd_N_,
+                          parameters_.value1(gain_), norm_.kind, dropout_);
 }
 
 template <class Real>
 void NormLayer<Real>::again(const Pass& pass, Tensor2<Real> y_NC) const {
-  norm_again<Real>(pass.exec, y_NC, sum_NC_, mean_N_, rstd_N_, parameters_.value1(gain_),
-                   parameters_.value1(shift_));
+  norm_again<Real>(pass.exec, y_NC, sum_NC_, mean_N_, rstd_N_, parameters_.value1(gain_), shift(),
+                   norm_.kind);
 }
 
 template class NormLayer<float>;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "kernels/norm.hpp"
@@ -9,11 +10,13 @@
 
 namespace polyphase {
 
-// A layer norm of the residual chain with what its backward pass needs.
+// A norm of the residual chain with what its backward pass needs. Without a shift it has only the
+// parameter NAME.gain.
 template <class Real>
 class NormLayer {
  public:
-  NormLayer(ParameterSet& parameters, const std::string& name, std::int64_t width, double epsilon);
+  NormLayer(ParameterSet& parameters, const std::string& name, std::int64_t width, double epsilon,
+            NormKind kind = NormKind::kLayer, bool has_shift = true);
 
   // What enters the norm: the residual stream and, but for the chain's first norm, a sublayer's
   // update and its bias.
@@ -42,9 +45,12 @@ class NormLayer {
   void again(const Pass& pass, Tensor2<Real> y_NC) const;
 
  private:
+  Tensor1<const float> shift() const;
+
   ParameterSet& parameters_;
-  std::size_t gain_ = 0, shift_ = 0;
-  float epsilon_;
+  std::size_t gain_ = 0;
+  std::optional<std::size_t> shift_;
+  Norm norm_;
   Tensor2<float> sum_NC_;
   Tensor1<float> mean_N_, rstd_N_;
   Dropout dropout_;

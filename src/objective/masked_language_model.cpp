@@ -149,7 +149,7 @@ Tally MaskedLanguageModel<Real>::run(const Pass& pass, Tensor2<const Real> hidde
       if (all.size() > 1)
         block_logits(pass, logits_MK, t.y_MC, block);  // a single block's logits are still there
       softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels_M,
-                             gradient_scale, vocabulary_.begin + block.first);
+                             gradient_scale, vocabulary_.begin + block.first, outcome.target);
       block_backward(pass, dy_MC, dlogits_MK, t.y_MC, block, table_write, bias_write);
     }
     pass.sum_over_tensor_ranks(dy_MC);

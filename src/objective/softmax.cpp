@@ -16,7 +16,7 @@ std::vector<T> download(const Exec& exec, Tensor1<T> device) {
 }
 
 struct HostStats {
-  std::vector<float> max, sum, label_logit;
+  std::vector<float> max, sum, label_logit, logit_sum;
   std::vector<std::int32_t> best;
 };
 
@@ -35,42 +35,70 @@ void combine(HostStats& stats, const Communicator& tensor) {
   }
   tensor.sum(stats.sum.data(), count);
   tensor.sum(stats.label_logit.data(), count);
+  if (!stats.logit_sum.empty()) tensor.sum(stats.logit_sum.data(), count);
   tensor.max(candidate.data(), count);
   for (std::size_t m = 0; m < candidate.size(); ++m)
     stats.best[m] = static_cast<std::int32_t>(-candidate[m]);
 }
 
+// What each row weighs; nothing when all weigh 1.
+std::vector<float> row_weights(const std::vector<std::int32_t>& labels_M, const SoftmaxLoss& loss) {
+  std::vector<float> weights;
+  if (loss.class_weights.empty()) return weights;
+  for (const std::int32_t label : labels_M) {
+    const auto k = static_cast<std::size_t>(label < 0 ? 0 : label);
+    POLYPHASE_PROMISE(k < loss.class_weights.size(), "class {} of {} class weights", k,
+                      loss.class_weights.size());
+    weights.push_back(label < 0 ? 0.0F : loss.class_weights[k]);
+  }
+  return weights;
+}
+
 }  // namespace
 
-SoftmaxStats begin_softmax(const Exec& exec, std::int64_t num_rows) {
+SoftmaxStats begin_softmax(const Exec& exec, std::int64_t num_rows, const SoftmaxLoss& loss) {
   Arena& arena = *exec.arena;
   const SoftmaxStats stats = {.max_M = arena.take1<float>(num_rows),
                               .sum_M = arena.take1<float>(num_rows),
                               .label_logit_M = arena.take1<float>(num_rows),
-                              .best_M = arena.take1<std::int32_t>(num_rows)};
+                              .best_M = arena.take1<std::int32_t>(num_rows),
+                              .logit_sum_M = loss.label_smoothing == 0.0F
+                                                 ? Tensor1<float>()
+                                                 : arena.take1<float>(num_rows)};
   softmax_stats_begin(exec, stats);
   return stats;
 }
 
 SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
-                              const std::vector<std::int32_t>& labels_M,
-                              const Communicator* tensor) {
+                              const std::vector<std::int32_t>& labels_M, const Communicator* tensor,
+                              const SoftmaxLoss& loss, std::int64_t num_classes) {
+  const bool smooth = loss.label_smoothing != 0.0F;
+  POLYPHASE_PROMISE(!smooth || num_classes > 0, "labels are smoothed over {} classes", num_classes);
   SoftmaxOutcome outcome;
   HostStats host = {.max = download(exec, stats.max_M),
                     .sum = download(exec, stats.sum_M),
                     .label_logit = download(exec, stats.label_logit_M),
+                    .logit_sum = download(exec, stats.logit_sum_M),
                     .best = download(exec, stats.best_M)};
   if (tensor != nullptr && tensor->size() > 1 && !exec.counting()) combine(host, *tensor);
+  const std::vector<float> weights = row_weights(labels_M, loss);
+  const double share = smooth ? loss.label_smoothing / static_cast<double>(num_classes) : 0.0;
   std::vector<float> log_sum(labels_M.size());
   for (std::size_t m = 0; m < labels_M.size(); ++m) {
     log_sum[m] = host.max[m] + std::log(host.sum[m]);
     if (labels_M[m] < 0) continue;
-    outcome.nats += static_cast<double>(log_sum[m]) - static_cast<double>(host.label_logit[m]);
+    const double label_logit = host.label_logit[m];
+    double nats = static_cast<double>(log_sum[m]) - label_logit;
+    if (smooth) nats += loss.label_smoothing * label_logit - share * host.logit_sum[m];
+    outcome.nats += weights.empty() ? nats : weights[m] * nats;
     ++outcome.num_terms;
     if (host.best[m] == labels_M[m]) ++outcome.num_correct;
   }
   outcome.best_M = std::move(host.best);
   outcome.log_sum_M = upload(exec, log_sum);
+  outcome.target = {.label_smoothing = loss.label_smoothing,
+                    .num_classes = num_classes,
+                    .row_weight_M = upload(exec, weights)};
   return outcome;
 }
 
@@ -81,19 +109,20 @@ SoftmaxHead::SoftmaxHead(ParameterSet& parameters, const Communicator& tensor,
 
 template <class Real>
 SoftmaxOutcome SoftmaxHead::run(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,
-                                const std::vector<std::int32_t>& labels_M, float gradient_scale) {
+                                const std::vector<std::int32_t>& labels_M, float gradient_scale,
+                                const SoftmaxLoss& loss) {
   const Exec& exec = pass.exec;
   const auto num_rows = static_cast<std::int64_t>(x_MC.extent(0));
   const auto logits_MK = exec.arena->take2<float>(num_rows, num_classes_);
   const Tensor1<const std::int32_t> labels = upload(exec, labels_M);
   output_.forward<Real, float>(pass, logits_MK, x_MC);
-  const SoftmaxStats stats = begin_softmax(exec, num_rows);
+  const SoftmaxStats stats = begin_softmax(exec, num_rows, loss);
   softmax_stats_add(exec, stats, logits_MK, labels, 0);
-  const SoftmaxOutcome outcome = finish_softmax(exec, stats, labels_M, nullptr);
+  const SoftmaxOutcome outcome = finish_softmax(exec, stats, labels_M, nullptr, loss, num_classes_);
   if (pass.training) {
     const auto dlogits_MK = exec.arena->take2<Real>(num_rows, num_classes_);
     softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels, gradient_scale,
-                           0);
+                           0, outcome.target);
     column_sum<Real>(exec, output_.bias_gradient(), output_.bias_write(), dlogits_MK);
     output_.backward_weight<Real>(pass, dlogits_MK, x_MC);
     output_.backward_input<Real, float>(pass, dx_MC, dlogits_MK);
@@ -102,8 +131,10 @@ SoftmaxOutcome SoftmaxHead::run(const Pass& pass, Tensor2<const Real> x_MC, Tens
 }
 
 template SoftmaxOutcome SoftmaxHead::run(const Pass&, Tensor2<const float>, Tensor2<float>,
-                                         const std::vector<std::int32_t>&, float);
+                                         const std::vector<std::int32_t>&, float,
+                                         const SoftmaxLoss&);
 template SoftmaxOutcome SoftmaxHead::run(const Pass&, Tensor2<const bf16>, Tensor2<float>,
-                                         const std::vector<std::int32_t>&, float);
+                                         const std::vector<std::int32_t>&, float,
+                                         const SoftmaxLoss&);
 
 }  // namespace polyphase

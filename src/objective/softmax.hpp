@@ -9,24 +9,32 @@
 
 namespace polyphase {
 
+// How the cross-entropies of rows become a loss; the mean is over rows whatever they weigh.
+struct SoftmaxLoss {
+  float label_smoothing = 0.0F;      // as in SoftmaxTarget
+  std::vector<float> class_weights;  // a row weighs what its label does; empty: all weigh 1
+};
+
 // Cross-entropy of M rows as a person counts it.
 struct SoftmaxOutcome {
-  double nats = 0;                   // summed over rows with a label, in row order
+  double nats = 0;                   // loss, summed over rows with a label, in row order
   std::int64_t num_terms = 0;        // rows with a label (≥ 0)
   std::int64_t num_correct = 0;      // of them, where the best class is the label
   std::vector<std::int32_t> best_M;  // class with the largest logit, of every row
   Tensor1<const float> log_sum_M;    // for the gradient, in the arena
+  SoftmaxTarget target;              // for the gradient, in the arena
 };
 
-// Takes statistics in the arena for M rows, ready for the first block of logits.
-SoftmaxStats begin_softmax(const Exec& exec, std::int64_t num_rows);
+// Takes the statistics that the loss needs in the arena for M rows, ready for the first block of
+// logits.
+SoftmaxStats begin_softmax(const Exec& exec, std::int64_t num_rows, const SoftmaxLoss& loss = {});
 
 // Ends a softmax whose logits have all been added. With a vocabulary that is split over `tensor`
 // ranks, combines their statistics (the largest logit of all, sums rescaled to it); otherwise pass
-// nullptr.
+// nullptr. num_classes is that of the whole vocabulary, which only smoothed labels need.
 SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
-                              const std::vector<std::int32_t>& labels_M,
-                              const Communicator* tensor);
+                              const std::vector<std::int32_t>& labels_M, const Communicator* tensor,
+                              const SoftmaxLoss& loss = {}, std::int64_t num_classes = 0);
 
 // A linear classifier of few classes with its cross-entropy, the same on every tensor-parallel
 // rank.
@@ -39,7 +47,8 @@ class SoftmaxHead {
   // gradient of the summed loss and writes the head's gradients. Labels < 0 do not count.
   template <class Real>
   SoftmaxOutcome run(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,
-                     const std::vector<std::int32_t>& labels_M, float gradient_scale);
+                     const std::vector<std::int32_t>& labels_M, float gradient_scale,
+                     const SoftmaxLoss& loss = {});
 
  private:
   std::int64_t num_classes_;

@@ -15,10 +15,9 @@ struct Function {
 double hyperbolic_tangent(double x) { return std::tanh(x); }
 
 const Function kFunctions[] = {
-    {Activation::kGelu, reference::gelu},
-    {Activation::kGeluTanh, reference::gelu_tanh},
-    {Activation::kRelu, reference::relu},
-    {Activation::kTanh, hyperbolic_tangent},
+    {Activation::kGelu, reference::gelu}, {Activation::kGeluTanh, reference::gelu_tanh},
+    {Activation::kRelu, reference::relu}, {Activation::kTanh, hyperbolic_tangent},
+    {Activation::kSilu, reference::silu},
 };
 
 // The absolute error that activation_functions.hpp states, and one rounding.
@@ -105,6 +104,86 @@ TEST(Activation, BackwardWithoutBiasAndValueGivesTheSameGradient) {
                              x);
   activation_backward<float>(device.exec(), Activation::kGelu, bare, {}, {}, Write::kOverwrite, dy,
                              x);
+  EXPECT_EQ(device.get_real(full), device.get_real(bare));
+}
+
+// A gated activation's operands and its plain results.
+struct Gated {
+  std::int64_t num_rows, num_columns;
+  std::vector<double> x, dy, y, dx, dbias, magnitude;  // the last: of dbias' terms
+
+  Gated(const Function& function, std::int64_t rows_of, std::int64_t columns_of)
+      : num_rows(rows_of),
+        num_columns(columns_of),
+        x(random_reals(1, rows_of * 2 * columns_of, -6.0, 6.0)),
+        dy(random_reals(2, rows_of * columns_of)),
+        y(rows_of * columns_of),
+        dx(x.size()),
+        dbias(2 * columns_of, 0.0),
+        magnitude(2 * columns_of, 0.0) {
+    for (double& value : x) value += value == 0.0 ? 0.5 : 0.0;
+    for (std::int64_t n = 0; n < num_rows; ++n) {
+      for (std::int64_t c = 0; c < num_columns; ++c) {
+        const std::int64_t linear = n * 2 * num_columns + c, gate = linear + num_columns;
+        const auto value = [&] { return x[linear] * function.value(x[gate]); };
+        y[n * num_columns + c] = value();
+        for (const std::int64_t i : {linear, gate}) {
+          dx[i] = dy[n * num_columns + c] * central_difference(&x[i], value);
+          dbias[i - n * 2 * num_columns] += dx[i];
+          magnitude[i - n * 2 * num_columns] += std::abs(dx[i]);
+        }
+      }
+    }
+  }
+};
+
+template <class Real>
+void check_gated(const Function& function, std::int64_t num_rows, std::int64_t num_columns,
+                 Write write) {
+  Device device;
+  const Gated exact(function, num_rows, num_columns);
+  // In place: gradients take the memory of what they belong to.
+  const auto x = device.put_real<Real>(exact.x, num_rows, 2 * num_columns);
+  const auto dy = device.put_real<Real>(exact.dy, num_rows, num_columns);
+  const auto y = device.arena().take2<Real>(num_rows, num_columns),
+             y_again = device.arena().take2<Real>(num_rows, num_columns);
+  const auto bias = device.put_real<float>(std::vector<double>(2 * num_columns, 2.0));
+  gated_activation_forward<Real>(device.exec(), function.kind, y, x);
+  gated_activation_backward<Real>(device.exec(), function.kind, x, y_again, bias, write, dy, x);
+  // Values and slopes, with the errors that check_backward states, times factors up to 6.
+  expect_close("y", device.get_real(y), exact.y, tolerance<Real>(exact.y, 6.0));
+  EXPECT_EQ(device.get_real(y_again), device.get_real(y));
+  std::vector<double> dx_error = tolerance<Real>(exact.dx, 12.0 * 6.0), dbias = exact.dbias, error;
+  for (double& each : dx_error) each += 6.0 * kDifferenceError;
+  const double added = write == Write::kAccumulate ? 2.0 : 0.0;
+  for (std::int64_t c = 0; c < 2 * num_columns; ++c) {
+    dbias[c] += added;
+    error.push_back(num_rows * 6.0 * (12.0 * 3e-7 + kDifferenceError) +
+                    num_rows * kFloatEpsilon * (exact.magnitude[c] + added));
+  }
+  expect_close("dx", device.get_real(x), exact.dx, dx_error);
+  expect_close("dbias", device.get_real(bias), dbias, error);
+}
+
+TEST(GatedActivation, EqualsTheFormulaAndCentralDifferences) {
+  for (const Function& function : kFunctions) {
+    check_gated<float>(function, 1, 1, Write::kOverwrite);
+    check_gated<float>(function, 70, 37, Write::kAccumulate);
+    check_gated<bf16>(function, 33, 48, Write::kOverwrite);
+  }
+}
+
+TEST(GatedActivation, BackwardWithoutBiasAndValueGivesTheSameGradient) {
+  Device device;
+  const auto x = device.put_real<float>(random_reals(1, 1800), 30, 60);
+  const auto dy = device.put_real<float>(random_reals(2, 900), 30, 30);
+  const auto full = device.arena().take2<float>(30, 60), bare = device.arena().take2<float>(30, 60);
+  const auto y = device.arena().take2<float>(30, 30);
+  const auto bias = device.arena().take1<float>(60);
+  gated_activation_backward<float>(device.exec(), Activation::kSilu, full, y, bias,
+                                   Write::kOverwrite, dy, x);
+  gated_activation_backward<float>(device.exec(), Activation::kSilu, bare, {}, {},
+                                   Write::kOverwrite, dy, x);
   EXPECT_EQ(device.get_real(full), device.get_real(bare));
 }
 

@@ -14,6 +14,8 @@ struct NormCase {
   float rate = 0.0F;
   NormPlace place = NormPlace::kPre;
   bool with_update = true, with_skip = true;
+  NormKind kind = NormKind::kLayer;
+  bool with_shift = true;
 };
 
 constexpr float kEpsilon = 1e-5F;
@@ -30,7 +32,7 @@ struct NormData {
     const auto residual = random_reals(1, count), update = random_reals(2, count);
     bias = random_reals(3, of.num_columns);
     gain = random_reals(4, of.num_columns, 0.5, 1.5);
-    shift = random_reals(5, of.num_columns);
+    shift = random_reals(5, of.with_shift ? of.num_columns : 0);
     dy = random_reals(6, count);
     dskip = of.with_skip ? random_reals(7, count) : std::vector<double>(count, 0.0);
     for (std::int64_t n = 0; n < of.num_rows; ++n) {
@@ -42,6 +44,7 @@ struct NormData {
         row.factor.push_back(reference::dropout_factor(kKey, of.rate, id(n), c));
       }
       row.bias = bias, row.gain = gain, row.shift = shift, row.epsilon = kEpsilon;
+      row.centred = of.kind == NormKind::kLayer;
       rows.push_back(row);
     }
   }
@@ -100,7 +103,8 @@ struct NormRun {
     Arena& arena = device.arena();
     sum = arena.take2<float>(n, c), y_float = arena.take2<float>(n, c);
     y = arena.take2<Real>(n, c);
-    mean = arena.take1<float>(n), rstd = arena.take1<float>(n);
+    mean = arena.take1<float>(data.shape.kind == NormKind::kLayer ? n : 0);
+    rstd = arena.take1<float>(n);
     const auto residual =
         device.put_real<float>(data.gather([](const NormRow& r) { return r.residual; }), n, c);
     Tensor2<float> update;
@@ -111,7 +115,7 @@ struct NormRun {
     }
     add_norm_forward<Real>(device.exec(), sum, y, y_float, mean, rstd, residual, update, bias,
                            device.put_real<float>(data.gain), device.put_real<float>(data.shift),
-                           kEpsilon, data.dropout(device));
+                           {.kind = data.shape.kind, .epsilon = kEpsilon}, data.dropout(device));
   }
 };
 
@@ -121,6 +125,9 @@ const NormCase kCases[] = {
     {.num_rows = 33, .num_columns = 130, .rate = 0.3F, .place = NormPlace::kPost},
     {.num_rows = 5, .num_columns = 7, .with_update = false},
     {.num_rows = 32, .num_columns = 64, .place = NormPlace::kPost, .with_skip = false},
+    {.num_rows = 70, .num_columns = 37, .rate = 0.1F, .kind = NormKind::kRms, .with_shift = false},
+    {.num_rows = 33, .num_columns = 130, .place = NormPlace::kPost, .kind = NormKind::kRms},
+    {.num_rows = 5, .num_columns = 48, .with_shift = false},
 };
 
 template <class Real>
@@ -138,7 +145,7 @@ void check_forward(const NormCase& shape) {
   const auto again = run.device.arena().template take2<Real>(shape.num_rows, shape.num_columns);
   norm_again<Real>(run.device.exec(), again, run.sum, run.mean, run.rstd,
                    run.device.template put_real<float>(data.gain),
-                   run.device.template put_real<float>(data.shift));
+                   run.device.template put_real<float>(data.shift), shape.kind);
   EXPECT_EQ(run.device.get_real(again), run.device.get_real(run.y));
 }
 
@@ -162,13 +169,14 @@ void check_backward(const NormCase& shape, Write write) {
   const auto dupdate =
       device.arena().template take2<Real>(shape.with_update ? num_rows : 0, num_columns);
   const std::vector<double> before(num_columns, write == Write::kAccumulate ? 3.0 : 1e30);
-  const auto dgain = device.put_real<float>(before), dshift = device.put_real<float>(before);
+  const auto dgain = device.put_real<float>(before);
+  const auto dshift = shape.with_shift ? device.put_real<float>(before) : Tensor1<float>();
   const auto dbias = shape.with_update ? device.put_real<float>(before) : Tensor1<float>();
   add_norm_backward<Real>(device.exec(), dsum, dupdate, dgain, dshift, dbias, write,
                           device.put_real<float>(data.dy, num_rows, num_columns),
                           shape.with_skip ? Tensor2<const float>(dskip) : Tensor2<const float>(),
                           shape.place, run.sum, run.mean, run.rstd,
-                          device.put_real<float>(data.gain), data.dropout(device));
+                          device.put_real<float>(data.gain), shape.kind, data.dropout(device));
 
   std::vector<double> dresidual, masked;
   for (std::int64_t n = 0; n < num_rows; ++n) {
@@ -192,7 +200,7 @@ void check_backward(const NormCase& shape, Write write) {
   std::vector<double> by_gain, by_shift, by_bias;
   for (std::int64_t c = 0; c < num_columns; ++c) {
     by_gain.push_back(added + data.by_column(&NormRow::gain, c));
-    by_shift.push_back(added + data.by_column(&NormRow::shift, c));
+    if (shape.with_shift) by_shift.push_back(added + data.by_column(&NormRow::shift, c));
     if (shape.with_update) by_bias.push_back(added + data.by_column(&NormRow::bias, c));
   }
   expect_close("dgain", device.get_real(dgain), by_gain, column_error);
@@ -217,7 +225,7 @@ TEST(Norm, NoRowsGiveZeroGradients) {
              dshift = device.put_real<float>({5.0, 5.0});
   const Tensor2<float> none = device.arena().take2<float>(0, 2);
   add_norm_backward<float>(device.exec(), none, none, dgain, dshift, {}, Write::kOverwrite, none,
-                           none, NormPlace::kPre, none, {}, {}, dgain, {});
+                           none, NormPlace::kPre, none, {}, {}, dgain, NormKind::kLayer, {});
   EXPECT_EQ(device.get_real(dgain), (std::vector<double>{0.0, 0.0}));
   EXPECT_EQ(device.get_real(dshift), (std::vector<double>{0.0, 0.0}));
 }
@@ -230,7 +238,8 @@ TEST(Norm, CountingTakesTheWorkspaceOfARealPass) {
   const std::size_t used = run.device.arena().used_bytes();
   const auto backward = [&](const Exec& exec) {
     add_norm_backward<float>(exec, dskip, {}, dgain, dgain, {}, Write::kOverwrite, run.sum, {},
-                             NormPlace::kPre, run.sum, run.mean, run.rstd, dgain, {});
+                             NormPlace::kPre, run.sum, run.mean, run.rstd, dgain, NormKind::kLayer,
+                             {});
   };
   backward(run.device.exec());
   Arena counting;

@@ -47,7 +47,7 @@ struct Bench {
 };
 
 template <class Real>
-void digest_norm(Bench& bench, float rate) {
+void digest_norm(Bench& bench, float rate, NormKind kind = NormKind::kLayer) {
   const Exec& exec = bench.exec;
   std::vector<std::uint64_t> ids(kRows);
   for (std::int64_t n = 0; n < kRows; ++n) ids[n] = n * n;
@@ -59,12 +59,12 @@ void digest_norm(Bench& bench, float rate) {
   const auto gain = bench.numbers(5, kWidth), dgain = bench.numbers(6, kWidth);
   const auto dshift = bench.numbers(7, kWidth), dbias = bench.numbers(8, kWidth);
   add_norm_forward<Real>(exec, sum, y, y_float, mean, rstd, bench.matrix(9), bench.matrix(10), gain,
-                         gain, gain, 1e-5F, dropout);
+                         gain, gain, {.kind = kind}, dropout);
   bench.say("sum", flat(sum));
   bench.say("y", flat(y));
   add_norm_backward<Real>(exec, y_float, du, dgain, dshift, dbias, Write::kAccumulate,
                           bench.matrix(11), bench.matrix(12), NormPlace::kPre, sum, mean, rstd,
-                          gain, dropout);
+                          gain, kind, dropout);
   bench.say("dsum", flat(y_float));
   bench.say("dupdate", flat(du));
   bench.say("dgain", dgain);
@@ -73,7 +73,8 @@ void digest_norm(Bench& bench, float rate) {
 }
 
 void digest_activation(Bench& bench) {
-  for (const Activation kind : {Activation::kGelu, Activation::kGeluTanh, Activation::kTanh}) {
+  for (const Activation kind :
+       {Activation::kGelu, Activation::kGeluTanh, Activation::kTanh, Activation::kSilu}) {
     const auto y = bench.matrix(1), dx = bench.matrix(2);
     const auto dbias = bench.numbers(3, kWidth);
     activation_backward<float>(bench.exec, kind, dx, y, dbias, Write::kOverwrite, bench.matrix(4),
@@ -84,18 +85,43 @@ void digest_activation(Bench& bench) {
   }
 }
 
+template <class Real>
+void digest_gated_activation(Bench& bench) {
+  const Exec& exec = bench.exec;
+  const auto real = [&](std::uint64_t seed, std::int64_t num_columns) {
+    const auto values = bench.numbers(seed, kRows * num_columns);
+    const auto x = exec.arena->take2<Real>(kRows, num_columns);
+    convert<Real, float>(exec, flat(x), values);
+    return x;
+  };
+  const auto y = real(1, kWidth), dx = real(2, 2 * kWidth);
+  const auto dbias = bench.numbers(3, 2 * kWidth);
+  gated_activation_backward<Real>(exec, Activation::kSilu, dx, y, dbias, Write::kAccumulate,
+                                  real(4, kWidth), real(5, 2 * kWidth));
+  bench.say("gated", flat(y));
+  bench.say("dgated", flat(dx));
+  bench.say("dgated_bias", dbias);
+}
+
 void digest_cross_entropy(Bench& bench) {
   const Exec& exec = bench.exec;
   const auto logits = bench.matrix(1), dlogits = bench.matrix(2);
   const auto labels = bench.put(std::vector<std::int32_t>(kRows, 7));
   const SoftmaxStats stats{bench.numbers(3, kRows), bench.numbers(4, kRows),
-                           bench.numbers(5, kRows), exec.arena->take1<std::int32_t>(kRows)};
+                           bench.numbers(5, kRows), exec.arena->take1<std::int32_t>(kRows),
+                           bench.numbers(6, kRows)};
   softmax_stats_begin(exec, stats);
   softmax_stats_add(exec, stats, logits, labels, 0);
   softmax_gradient<float>(exec, dlogits, logits, stats.sum_M, labels, 0.5F, 0);
   bench.say("softmax_sum", stats.sum_M);
+  bench.say("softmax_logit_sum", stats.logit_sum_M);
   bench.say("softmax_best", stats.best_M);
   bench.say("softmax_gradient", flat(dlogits));
+  softmax_gradient<float>(exec, dlogits, logits, stats.sum_M, labels, 0.5F, 0,
+                          {.label_smoothing = 0.1F,
+                           .num_classes = 2 * kWidth,
+                           .row_weight_M = bench.numbers(7, kRows)});
+  bench.say("softmax_smoothed_gradient", flat(dlogits));
 }
 
 void digest_tables(Bench& bench) {
@@ -136,7 +162,10 @@ void digest_all() {
   digest_norm<float>(bench, 0.0F);
   digest_norm<float>(bench, 0.1F);
   digest_norm<bf16>(bench, 0.1F);
+  digest_norm<float>(bench, 0.1F, NormKind::kRms);
   digest_activation(bench);
+  digest_gated_activation<float>(bench);
+  digest_gated_activation<bf16>(bench);
   digest_cross_entropy(bench);
   digest_tables(bench);
   digest_sums(bench);

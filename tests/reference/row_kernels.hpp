@@ -24,18 +24,21 @@ inline double dropout_factor(std::uint64_t key, double rate, std::uint64_t row_i
   return bits >= std::floor(rate * 65536.0 + 0.5) ? 1.0 / (1.0 - rate) : 0.0;
 }
 
-// One row of sum = residual + factor · (update + bias), y = (sum - mean) · rstd · gain + shift.
+// One row of sum = residual + factor · (update + bias), y = (sum - mean) · rstd · gain + shift; a
+// norm that is not centred leaves out the mean.
 struct NormRow {
   Values residual, update, bias, factor;
   Values gain, shift;
   double epsilon = 0.0;
+  bool centred = true;
 
   Values sum() const {
     Values s = residual;
     for (std::size_t c = 0; c < update.size(); ++c) s[c] += factor[c] * (update[c] + bias[c]);
     return s;
   }
-  static double mean(const Values& s) {
+  double mean(const Values& s) const {
+    if (!centred) return 0.0;
     double total = 0.0;
     for (const double value : s) total += value;
     return total / s.size();
@@ -50,7 +53,8 @@ struct NormRow {
     const Values s = sum();
     const double m = mean(s), r = rstd(s);
     Values result(s.size());
-    for (std::size_t c = 0; c < s.size(); ++c) result[c] = (s[c] - m) * r * gain[c] + shift[c];
+    for (std::size_t c = 0; c < s.size(); ++c)
+      result[c] = (s[c] - m) * r * gain[c] + (shift.empty() ? 0.0 : shift[c]);
     return result;
   }
 };
@@ -61,6 +65,8 @@ inline double gelu_tanh(double x) {
   const double pi = std::acos(-1.0);
   return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / pi) * (x + 0.044715 * x * x * x)));
 }
+
+inline double silu(double x) { return x / (1.0 + std::exp(-x)); }
 
 inline double relu(double x) { return x > 0.0 ? x : 0.0; }
 
