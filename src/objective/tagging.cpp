@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "kernels/rows.hpp"
-#include "objective/entity_f1.hpp"
+#include "metrics/entity_f1.hpp"
 
 namespace polyphase {
 namespace {

@@ -27,4 +27,12 @@ struct EntityCounts {
 EntityCounts compare_entities(const std::vector<std::string>& tags,
                               const std::vector<std::string>& predicted);
 
+struct EntityScore {
+  double precision = 0, recall = 0, f1 = 0;
+};
+
+// Precision, recall and F1 of summed counts over all types together (seqeval's average="micro");
+// 0 where a ratio has no whole.
+EntityScore entity_score(const EntityCounts& counts);
+
 }  // namespace polyphase

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "objective/entity_f1.hpp"
+#include "metrics/entity_f1.hpp"
 
 #include <algorithm>
+
+#include "metrics/ratio.hpp"
 
 namespace polyphase {
 
@@ -34,6 +36,15 @@ EntityCounts compare_entities(const std::vector<std::string>& tags,
     if (std::find(there.begin(), there.end(), entity) != there.end()) ++counts.correct;
   }
   return counts;
+}
+
+EntityScore entity_score(const EntityCounts& counts) {
+  const double correct = static_cast<double>(counts.correct),
+               predicted = static_cast<double>(counts.predicted),
+               there = static_cast<double>(counts.there);
+  return {.precision = ratio_or_zero(correct, predicted),
+          .recall = ratio_or_zero(correct, there),
+          .f1 = ratio_or_zero(2 * correct, predicted + there)};
 }
 
 }  // namespace polyphase
