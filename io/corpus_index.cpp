@@ -5,33 +5,14 @@
 #include "io/file.hpp"
 #include "io/sealed_json.hpp"
 #include "io/shard_format.hpp"
+#include "io/shard_json.hpp"
 #include "io/stored_digest.hpp"
 
 namespace polyphase {
 namespace {
 
 constexpr const char* kIndexFormat = "polyphase corpus";  // on disk: never rename
-constexpr std::int64_t kIndexVersion = 1;                 // on disk: raised with every change
-
-nlohmann::json to_json(const ShardSummary& shard) {
-  return {{"file", shard.file},
-          {"num_documents", shard.num_documents},
-          {"num_sentences", shard.num_sentences},
-          {"num_tokens", shard.num_tokens},
-          {"max_document_tokens", shard.max_document_tokens},
-          {"digests", shard.digests}};
-}
-
-ShardSummary shard_from(const nlohmann::json& json) {
-  ShardSummary shard;
-  json.at("file").get_to(shard.file);
-  json.at("num_documents").get_to(shard.num_documents);
-  json.at("num_sentences").get_to(shard.num_sentences);
-  json.at("num_tokens").get_to(shard.num_tokens);
-  json.at("max_document_tokens").get_to(shard.max_document_tokens);
-  json.at("digests").get_to(shard.digests);
-  return shard;
-}
+constexpr std::int64_t kIndexVersion = 2;                 // on disk: raised with every change
 
 void verify_digests(const std::filesystem::path& path, const ShardSummary& summary,
                     std::vector<std::string>& faults) {
@@ -51,6 +32,43 @@ void verify_digests(const std::filesystem::path& path, const ShardSummary& summa
 }
 
 }  // namespace
+
+nlohmann::json to_json(const ShardSummary& shard) {
+  return {{"file", shard.file},
+          {"num_documents", shard.num_documents},
+          {"num_sentences", shard.num_sentences},
+          {"num_tokens", shard.num_tokens},
+          {"max_document_tokens", shard.max_document_tokens},
+          {"num_bytes", shard.num_bytes},
+          {"num_words", shard.num_words},
+          {"num_lines", shard.num_lines},
+          {"digests", shard.digests}};
+}
+
+ShardSummary shard_from_json(const nlohmann::json& json) {
+  ShardSummary shard;
+  json.at("file").get_to(shard.file);
+  json.at("num_documents").get_to(shard.num_documents);
+  json.at("num_sentences").get_to(shard.num_sentences);
+  json.at("num_tokens").get_to(shard.num_tokens);
+  json.at("max_document_tokens").get_to(shard.max_document_tokens);
+  json.at("num_bytes").get_to(shard.num_bytes);
+  json.at("num_words").get_to(shard.num_words);
+  json.at("num_lines").get_to(shard.num_lines);
+  json.at("digests").get_to(shard.digests);
+  return shard;
+}
+
+nlohmann::json to_json(const SkippedLines& skipped) {
+  return {{"count", skipped.count}, {"first", skipped.first}};
+}
+
+SkippedLines skipped_from_json(const nlohmann::json& json) {
+  SkippedLines skipped;
+  json.at("count").get_to(skipped.count);
+  json.at("first").get_to(skipped.first);
+  return skipped;
+}
 
 std::vector<std::string> verify_shard(const std::filesystem::path& folder,
                                       const ShardSummary& summary) {
@@ -82,13 +100,17 @@ void write_corpus_index(const std::filesystem::path& path, const CorpusIndex& in
     splits[split] = nlohmann::json::array();
     for (const ShardSummary& shard : shards) splits[split].push_back(to_json(shard));
   }
+  nlohmann::json skipped = nlohmann::json::object();
+  for (const auto& [split, lines] : index.skipped) skipped[split] = to_json(lines);
   const nlohmann::json content = {{"name", index.name},
                                   {"kind", index.kind},
+                                  {"layout", index.layout},
                                   {"vocab_size", index.vocab_size},
                                   {"tokenizer_digest", index.tokenizer_digest},
                                   {"source_digests", index.source_digests},
                                   {"label_names", index.label_names},
-                                  {"splits", splits}};
+                                  {"splits", splits},
+                                  {"skipped", skipped}};
   write_file_atomically(path, seal(content, kIndexFormat, kIndexVersion));
 }
 
@@ -98,13 +120,17 @@ CorpusIndex read_corpus_index(const std::filesystem::path& path) {
   try {
     content.at("name").get_to(index.name);
     content.at("kind").get_to(index.kind);
+    content.at("layout").get_to(index.layout);
     content.at("vocab_size").get_to(index.vocab_size);
     content.at("tokenizer_digest").get_to(index.tokenizer_digest);
     content.at("source_digests").get_to(index.source_digests);
     content.at("label_names").get_to(index.label_names);
     for (const auto& [split, shards] : content.at("splits").items()) {
       std::vector<ShardSummary>& list = index.splits[split];
-      for (const nlohmann::json& shard : shards) list.push_back(shard_from(shard));
+      for (const nlohmann::json& shard : shards) list.push_back(shard_from_json(shard));
+    }
+    for (const auto& [split, lines] : content.at("skipped").items()) {
+      index.skipped[split] = skipped_from_json(lines);
     }
   } catch (const nlohmann::json::exception& error) {
     fail<DataError>("{}: {}; prepare the corpus again", path.string(), error.what());

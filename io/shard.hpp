@@ -17,7 +17,7 @@ namespace polyphase {
 // pread(2) and need no lock.
 
 // On disk: raised with every change of the format; readers refuse other versions.
-inline constexpr std::int64_t kShardFormatVersion = 1;
+inline constexpr std::int64_t kShardFormatVersion = 2;
 
 struct ShardHeader {
   std::string corpus;
@@ -25,8 +25,9 @@ struct ShardHeader {
   std::int64_t vocab_size = 0;  // token ids are below; ≤ 65536 is stored as 16 bits, else 32
   std::string tokenizer_digest;
   std::string source_digest;
-  bool has_document_labels = false;
-  bool has_token_labels = false;
+  bool has_labels = false;        // any number of whole numbers a document
+  bool has_values = false;        // one real number a document
+  bool has_token_labels = false;  // one whole number a token
 };
 
 // A run of sentences: a document, or what read_sentences was asked for.
@@ -35,8 +36,12 @@ struct ShardText {
   std::vector<std::int64_t>
       sentence_starts;  // sentences + 1, relative: the first is 0, the last tokens.size()
   std::vector<std::int32_t>
-      token_labels;         // one a token, -1 for none; empty where the shard has none
-  std::int32_t label = -1;  // class of the document; -1 for none
+      token_labels;  // one a token, -1 for none; empty where the shard has none
+  // Of the whole document, what its kind says: one class; any number of classes in rising order;
+  // the first and last token of an answer, within the document, or none. Empty where the shard has
+  // none.
+  std::vector<std::int32_t> labels;
+  float value = 0;  // of the whole document (regression); 0 where the shard has none
 };
 
 struct ShardSummary {
@@ -45,7 +50,12 @@ struct ShardSummary {
   std::int64_t num_sentences = 0;
   std::int64_t num_tokens = 0;
   std::int64_t max_document_tokens = 0;
+  // Of the text that the tokens were made from, as whoever prepared it counts (corpus.json in
+  // io/FORMATS.md); the writer leaves them at 0.
+  std::int64_t num_bytes = 0, num_words = 0, num_lines = 0;
   std::map<std::string, std::string> digests;  // dataset → XXH3-128 of its bytes in the file
+
+  bool operator==(const ShardSummary&) const = default;
 };
 
 // Collects documents of any number in bounded memory (through unnamed scratch files beside `path`).
@@ -55,7 +65,7 @@ class ShardWriter {
   ~ShardWriter();  // without finish(): leaves nothing behind
 
   // Throws DataError for an empty document or sentence, for a token outside the vocabulary, and for
-  // missing labels.
+  // missing labels, or labels below 0.
   void append(const ShardText& document);
   std::int64_t num_tokens() const;  // so far: lets the caller begin the next shard
 
@@ -92,11 +102,15 @@ class ShardReader {
 
   // Fill `out`, whose memory is used again. Bounds of documents and sentences are cached in at most
   // 8 MiB a reader. DataError names file and position of a token outside the vocabulary or of
-  // bounds that descend. read_sentences leaves out.label alone at -1, since sentences may lie in
-  // several documents.
+  // bounds that descend. read_sentences gives neither labels nor a value, since sentences may lie
+  // in several documents.
   void read_sentences(std::int64_t first_sentence, std::int64_t count, ShardText& out);
   void read_document(std::int64_t document, ShardText& out);
-  std::int32_t document_label(std::int64_t document);  // -1 where the shard has none
+
+  // The flat stream: the place of a document's first token (of num_documents(): the stream's end),
+  // and `count` tokens from `first` on, wherever documents begin.
+  std::int64_t first_token_of(std::int64_t document);
+  void read_tokens(std::int64_t first, std::int64_t count, std::vector<std::int32_t>& out);
 
  private:
   struct State;
@@ -108,15 +122,27 @@ class ShardReader {
 std::vector<std::string> verify_shard(const std::filesystem::path& folder,
                                       const ShardSummary& summary);
 
+// Lines of the sources that were left out because they break the format (bad_lines: skip).
+struct SkippedLines {
+  std::int64_t count = 0;
+  std::vector<std::string> first;  // what is wrong with the first of them, each with file:line
+
+  bool operator==(const SkippedLines&) const = default;
+};
+
 // corpus.json: what a prepared corpus consists of.
 struct CorpusIndex {
   std::string name;
-  std::string kind;  // text, classification, tagging
+  std::string kind;    // a name of base/corpus_source.hpp
+  std::string layout;  // text corpora: sentences or raw; else ""
   std::int64_t vocab_size = 0;
   std::string tokenizer_digest;
   std::map<std::string, std::string> source_digests;  // source file → digest of its bytes
   std::vector<std::string> label_names;               // classes or tags, by number
   std::map<std::string, std::vector<ShardSummary>> splits;
+  std::map<std::string, SkippedLines> skipped;  // split → what was left out; only where some was
+
+  bool operator==(const CorpusIndex&) const = default;
 };
 
 void write_corpus_index(const std::filesystem::path& path, const CorpusIndex& index);

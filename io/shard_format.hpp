@@ -11,7 +11,9 @@ inline constexpr const char* kFormat = "polyphase shard";
 inline constexpr const char* kTokens = "tokens";
 inline constexpr const char* kSentenceStarts = "sentence_starts";
 inline constexpr const char* kDocumentStarts = "document_starts";
-inline constexpr const char* kDocumentLabels = "document_labels";
+inline constexpr const char* kLabelStarts = "label_starts";
+inline constexpr const char* kLabels = "labels";
+inline constexpr const char* kValues = "values";
 inline constexpr const char* kTokenLabels = "token_labels";
 
 inline hdf5::ElementType token_type(std::int64_t vocab_size) {

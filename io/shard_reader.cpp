@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <functional>
+#include <cmath>
+#include <optional>
 #include <set>
 
 #include "base/error.hpp"
+#include "io/cached_starts.hpp"
 #include "io/file.hpp"
 #include "io/shard_format.hpp"
 
@@ -11,55 +13,6 @@ namespace polyphase {
 namespace {
 
 using namespace shard_format;
-
-constexpr std::int64_t kBlock = 128;   // values: a miss costs one read of 1 KiB
-constexpr std::int64_t kSlots = 4096;  // blocks: 4 MiB a list of starts
-
-// Ascending positions 0 … limit in the file, of which the last blocks that were used stay in
-// memory.
-class CachedStarts {
- public:
-  CachedStarts(const CheckedFile& file, const hdf5::StoredDataset& stored, std::int64_t limit,
-               const char* name)
-      : file_(file), stored_(stored), limit_(limit), name_(name) {}
-
-  std::int64_t size() const { return stored_.shape[0]; }
-
-  std::int64_t at(std::int64_t i) {
-    const std::int64_t block = i / kBlock;
-    const auto slot = static_cast<std::size_t>(block % kSlots);
-    if (tags_[slot] != block) load(block, slot);
-    return blocks_[slot][static_cast<std::size_t>(i % kBlock)];
-  }
-
- private:
-  void load(std::int64_t block, std::size_t slot) {
-    const std::int64_t first = block * kBlock;
-    const std::int64_t count = std::min(kBlock, size() - first);
-    std::vector<std::int64_t>& values = blocks_[slot];
-    tags_[slot] = -1;
-    values.resize(static_cast<std::size_t>(count));
-    file_.read_at(stored_.offset + first * 8, values.data(), count * 8);
-    const auto descent = std::adjacent_find(values.begin(), values.end(), std::greater_equal<>());
-    const bool ends_hold =
-        (first > 0 || values.front() == 0) && (first + count < size() || values.back() == limit_);
-    if (descent != values.end() || values.front() < 0 || values.back() > limit_ || !ends_hold) {
-      const std::int64_t where = descent == values.end() ? 0 : descent - values.begin();
-      fail<DataError>(
-          "{}: {} do not rise from 0 to {} (look near number {}); the file was altered: "
-          "prepare the corpus again",
-          file_.path().string(), name_, limit_, first + where);
-    }
-    tags_[slot] = block;
-  }
-
-  const CheckedFile& file_;
-  hdf5::StoredDataset stored_;
-  std::int64_t limit_;
-  const char* name_;
-  std::vector<std::int64_t> tags_ = std::vector<std::int64_t>(kSlots, -1);
-  std::vector<std::vector<std::int64_t>> blocks_ = std::vector<std::vector<std::int64_t>>(kSlots);
-};
 
 std::string text_of(const hdf5::FileContents& contents, const std::filesystem::path& path,
                     const char* name) {
@@ -111,15 +64,16 @@ ShardHeader header_of(const hdf5::FileContents& contents, const std::filesystem:
   header.vocab_size = number_of(contents, path, "vocab_size");
   header.tokenizer_digest = text_of(contents, path, "tokenizer_digest");
   header.source_digest = text_of(contents, path, "source_digest");
-  header.has_document_labels = contents.datasets.count(kDocumentLabels) != 0;
+  header.has_labels = contents.datasets.count(kLabelStarts) != 0;
+  header.has_values = contents.datasets.count(kValues) != 0;
   header.has_token_labels = contents.datasets.count(kTokenLabels) != 0;
   return header;
 }
 
 void check_datasets(const hdf5::FileContents& contents, const std::filesystem::path& path,
                     const ShardHeader& header) {
-  static const std::set<std::string> known = {kTokens, kSentenceStarts, kDocumentStarts,
-                                              kDocumentLabels, kTokenLabels};
+  static const std::set<std::string> known = {
+      kTokens, kSentenceStarts, kDocumentStarts, kLabelStarts, kLabels, kValues, kTokenLabels};
   for (const auto& [name, stored] : contents.datasets) {
     if (known.count(name) == 0) {
       fail<DataError>("{}: /{} does not belong in a shard; prepare the corpus again", path.string(),
@@ -140,8 +94,16 @@ void check_datasets(const hdf5::FileContents& contents, const std::filesystem::p
   check_dataset(contents, path, kTokens, token_type(header.vocab_size), num_tokens);
   check_dataset(contents, path, kSentenceStarts, hdf5::ElementType::kInt64, num_sentences + 1);
   check_dataset(contents, path, kDocumentStarts, hdf5::ElementType::kInt64, num_documents + 1);
-  if (header.has_document_labels) {
-    check_dataset(contents, path, kDocumentLabels, hdf5::ElementType::kInt32, num_documents);
+  if (header.has_labels) {
+    check_dataset(contents, path, kLabelStarts, hdf5::ElementType::kInt64, num_documents + 1);
+  }
+  if (const auto labels = contents.datasets.find(kLabels); labels != contents.datasets.end()) {
+    const auto& shape = labels->second.shape;
+    check_dataset(contents, path, kLabels, hdf5::ElementType::kInt32,
+                  header.has_labels && shape.size() == 1 ? shape[0] : 0);
+  }
+  if (header.has_values) {
+    check_dataset(contents, path, kValues, hdf5::ElementType::kFloat32, num_documents);
   }
   if (header.has_token_labels) {
     check_dataset(contents, path, kTokenLabels, hdf5::ElementType::kInt32, num_tokens);
@@ -157,6 +119,7 @@ struct ShardReader::State {
   std::int64_t num_tokens;
   CachedStarts sentences;
   CachedStarts documents;
+  std::optional<CachedStarts> labels;
   std::vector<std::uint16_t> narrow;
 
   State(const std::filesystem::path& path, hdf5::FileContents listed, ShardHeader declared)
@@ -166,10 +129,18 @@ struct ShardReader::State {
         num_tokens(contents.datasets.at(kTokens).shape[0]),
         sentences(file, contents.datasets.at(kSentenceStarts), num_tokens, "sentence starts"),
         documents(file, contents.datasets.at(kDocumentStarts), sentences.size() - 1,
-                  "document starts") {}
+                  "document starts") {
+    if (!header.has_labels) return;
+    const auto stored = contents.datasets.find(kLabels);
+    labels.emplace(file, contents.datasets.at(kLabelStarts),
+                   stored == contents.datasets.end() ? 0 : stored->second.shape[0], "label starts",
+                   CachedStarts::Steps::kNotFalling);
+  }
 
   void read_tokens(std::int64_t first, std::int64_t count, std::vector<std::int32_t>& out);
-  void read_labels(const char* name, std::int64_t first, std::int64_t count, std::int32_t* out);
+  void read_labels(const char* name, std::int64_t first, std::int64_t count, std::int32_t lowest,
+                   std::int32_t* out);
+  void read_labels_of(std::int64_t document, ShardText& out);
 };
 
 void ShardReader::State::read_tokens(std::int64_t first, std::int64_t count,
@@ -197,15 +168,40 @@ void ShardReader::State::read_tokens(std::int64_t first, std::int64_t count,
 }
 
 void ShardReader::State::read_labels(const char* name, std::int64_t first, std::int64_t count,
-                                     std::int32_t* out) {
+                                     std::int32_t lowest, std::int32_t* out) {
   file.read_at(contents.datasets.at(name).offset + first * 4, out, count * 4);
   const auto strange =
-      std::find_if(out, out + count, [](std::int32_t label) { return label < -1; });
+      std::find_if(out, out + count, [&](std::int32_t label) { return label < lowest; });
   if (strange != out + count) {
     fail<DataError>(
-        "{}: label {} at position {} of {} is below -1; the file was altered: prepare the "
+        "{}: label {} at position {} of {} is below {}; the file was altered: prepare the "
         "corpus again",
-        file.path().string(), *strange, first + (strange - out), name);
+        file.path().string(), *strange, first + (strange - out), name, lowest);
+  }
+}
+
+void ShardReader::State::read_labels_of(std::int64_t document, ShardText& out) {
+  out.labels.clear();
+  out.value = 0;
+  if (labels) {
+    const std::int64_t first = labels->at(document);
+    const std::int64_t count = labels->at(document + 1) - first;
+    if (count < 0) {
+      fail<DataError>(
+          "{}: the labels of document {} end before they begin; the file was altered: prepare the "
+          "corpus again",
+          file.path().string(), document);
+    }
+    out.labels.resize(static_cast<std::size_t>(count));
+    if (count > 0) read_labels(kLabels, first, count, 0, out.labels.data());
+  }
+  if (!header.has_values) return;
+  file.read_at(contents.datasets.at(kValues).offset + document * 4, &out.value, 4);
+  if (!std::isfinite(out.value)) {
+    fail<DataError>(
+        "{}: the value of document {} is not finite; the file was altered: prepare the corpus "
+        "again",
+        file.path().string(), document);
   }
 }
 
@@ -266,7 +262,8 @@ std::int64_t ShardReader::num_tokens_of(std::int64_t first_sentence, std::int64_
 void ShardReader::read_sentences(std::int64_t first_sentence, std::int64_t count, ShardText& out) {
   const std::int64_t num = num_tokens_of(first_sentence, count);
   const std::int64_t first = state_->sentences.at(first_sentence);
-  out.label = -1;
+  out.labels.clear();
+  out.value = 0;
   out.sentence_starts.resize(static_cast<std::size_t>(count) + 1);
   for (std::int64_t s = 0; s <= count; ++s) {
     out.sentence_starts[static_cast<std::size_t>(s)] =
@@ -276,22 +273,27 @@ void ShardReader::read_sentences(std::int64_t first_sentence, std::int64_t count
   out.token_labels.clear();
   if (state_->header.has_token_labels) {
     out.token_labels.resize(static_cast<std::size_t>(num));
-    state_->read_labels(kTokenLabels, first, num, out.token_labels.data());
+    state_->read_labels(kTokenLabels, first, num, -1, out.token_labels.data());
   }
 }
 
 void ShardReader::read_document(std::int64_t document, ShardText& out) {
   const Range range = sentences_of(document);
   read_sentences(range.first, range.end - range.first, out);
-  out.label = document_label(document);
+  state_->read_labels_of(document, out);
 }
 
-std::int32_t ShardReader::document_label(std::int64_t document) {
-  POLYPHASE_PROMISE(document >= 0 && document < num_documents(), "document {} of {}", document,
+std::int64_t ShardReader::first_token_of(std::int64_t document) {
+  POLYPHASE_PROMISE(document >= 0 && document <= num_documents(), "document {} of {}", document,
                     num_documents());
-  std::int32_t label = -1;
-  if (state_->header.has_document_labels) state_->read_labels(kDocumentLabels, document, 1, &label);
-  return label;
+  return state_->sentences.at(state_->documents.at(document));
+}
+
+void ShardReader::read_tokens(std::int64_t first, std::int64_t count,
+                              std::vector<std::int32_t>& out) {
+  POLYPHASE_PROMISE(first >= 0 && count >= 0 && count <= num_tokens() - first,
+                    "tokens {} + {} of {}", first, count, num_tokens());
+  state_->read_tokens(first, count, out);
 }
 
 }  // namespace polyphase

@@ -111,6 +111,12 @@ void ShardWriter::State::check(const ShardText& document) const {
     fail<DataError>("{}: document {} has {} tokens but {} labels; give one a token (-1 for none)",
                     path.string(), number, document.tokens.size(), document.token_labels.size());
   }
+  const auto& labels = document.labels;
+  if ((!header.has_labels && !labels.empty()) ||
+      std::any_of(labels.begin(), labels.end(), [](std::int32_t label) { return label < 0; })) {
+    fail<DataError>("{}: document {} has labels below 0, or in a shard that keeps none",
+                    path.string(), number);
+  }
 }
 
 void ShardWriter::State::append_tokens(const std::vector<std::int32_t>& tokens) {
@@ -130,7 +136,9 @@ ShardSummary ShardWriter::State::summary() const {
   summary.num_sentences = spools.at(kSentenceStarts).count() - 1;
   summary.num_tokens = spools.at(kTokens).count();
   summary.max_document_tokens = max_document_tokens;
-  for (const auto& [name, spool] : spools) summary.digests[name] = spool.digest();
+  for (const auto& [name, spool] : spools) {
+    if (spool.count() > 0) summary.digests[name] = spool.digest();
+  }
   if (summary.num_documents == 0) {
     fail<DataError>("{}: a shard without documents; check that the source holds text",
                     path.string());
@@ -151,7 +159,8 @@ hdf5::NewFile ShardWriter::State::layout(const ShardSummary& summary) const {
                     {"num_sentences", summary.num_sentences},
                     {"num_tokens", summary.num_tokens}};
   for (const auto& [name, spool] : spools) {
-    layout.datasets.push_back({name, spool.type(), {spool.count()}});
+    // An empty dataset has no place in a file: no labels at all are told by label_starts alone.
+    if (spool.count() > 0) layout.datasets.push_back({name, spool.type(), {spool.count()}});
   }
   return layout;
 }
@@ -165,9 +174,14 @@ ShardWriter::ShardWriter(const std::filesystem::path& path, const ShardHeader& h
   state_->add(kTokens, token_type(header.vocab_size));
   state_->add(kSentenceStarts, hdf5::ElementType::kInt64);
   state_->add(kDocumentStarts, hdf5::ElementType::kInt64);
-  if (header.has_document_labels) state_->add(kDocumentLabels, hdf5::ElementType::kInt32);
-  if (header.has_token_labels) state_->add(kTokenLabels, hdf5::ElementType::kInt32);
   const std::int64_t zero = 0;
+  if (header.has_labels) {
+    state_->add(kLabelStarts, hdf5::ElementType::kInt64);
+    state_->add(kLabels, hdf5::ElementType::kInt32);
+    state_->spool(kLabelStarts).append(&zero, 1);
+  }
+  if (header.has_values) state_->add(kValues, hdf5::ElementType::kFloat32);
+  if (header.has_token_labels) state_->add(kTokenLabels, hdf5::ElementType::kInt32);
   state_->spool(kSentenceStarts).append(&zero, 1);
   state_->spool(kDocumentStarts).append(&zero, 1);
 }
@@ -186,7 +200,12 @@ void ShardWriter::append(const ShardText& document) {
   }
   const std::int64_t num_sentences = sentences.count() - 1;
   state_->spool(kDocumentStarts).append(&num_sentences, 1);
-  if (state_->header.has_document_labels) state_->spool(kDocumentLabels).append(&document.label, 1);
+  if (state_->header.has_labels) {
+    state_->spool(kLabels).append(document.labels.data(), document.labels.size());
+    const std::int64_t num_labels = state_->spool(kLabels).count();
+    state_->spool(kLabelStarts).append(&num_labels, 1);
+  }
+  if (state_->header.has_values) state_->spool(kValues).append(&document.value, 1);
   if (state_->header.has_token_labels) {
     state_->spool(kTokenLabels).append(document.token_labels.data(), document.token_labels.size());
   }
@@ -203,7 +222,9 @@ ShardSummary ShardWriter::finish() {
   std::error_code ignored;
   std::filesystem::remove(beside, ignored);  // what a killed process left
   hdf5::PreparedFile file(beside, state_->layout(summary));
-  for (auto& [name, spool] : state_->spools) spool.copy_to(file, name);
+  for (auto& [name, spool] : state_->spools) {
+    if (spool.count() > 0) spool.copy_to(file, name);
+  }
   file.finish();
   rename_durably(beside, state_->path);
   return summary;

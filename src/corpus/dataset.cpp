@@ -11,10 +11,16 @@ namespace polyphase {
 Dataset::Dataset(DatasetContents contents) : contents_(std::move(contents)) {
   first_documents_.push_back(0);
   first_sentences_.push_back(0);
+  first_tokens_.push_back(0);
+  first_rows_.push_back(0);
   for (const DatasetShard& shard : contents_.shards) {
     first_documents_.push_back(first_documents_.back() + shard.num_documents);
     first_sentences_.push_back(first_sentences_.back() + shard.num_sentences);
-    num_tokens_ += shard.num_tokens;
+    first_tokens_.push_back(first_tokens_.back() + shard.num_tokens);
+    first_rows_.push_back(first_rows_.back() + shard.num_tokens + shard.num_documents);
+    num_bytes_ += shard.num_bytes;
+    num_words_ += shard.num_words;
+    num_lines_ += shard.num_lines;
   }
   if (num_samples() < 1) {
     fail<DataError>(
@@ -53,6 +59,48 @@ void Dataset::read_document(std::int64_t document, ShardText& out) {
   const std::scoped_lock lock(mutex_);
   const std::size_t shard = shard_of(first_documents_, document, "document");
   reader(shard).read_document(document - first_documents_[shard], out);
+}
+
+void Dataset::read_window(std::int64_t first_row, std::int64_t count,
+                          std::vector<WindowPiece>& pieces) {
+  POLYPHASE_PROMISE(first_row >= 0 && count > 0 && count <= num_window_rows() - first_row,
+                    "rows {} + {} of {}, which has {}", first_row, count, name(),
+                    num_window_rows());
+  const std::scoped_lock lock(mutex_);
+  const std::int64_t end_row = first_row + count;
+  std::size_t used = 0;
+  for (std::int64_t row = first_row; row < end_row; ++used) {
+    if (used == pieces.size()) pieces.emplace_back();
+    WindowPiece& piece = pieces[used];
+    read_piece(row, end_row, piece);
+    const auto num_tokens = static_cast<std::int64_t>(piece.tokens.size());
+    row += num_tokens + (piece.begins_document ? 1 : 0) - (piece.has_next ? 1 : 0);
+  }
+  pieces.resize(used);
+}
+
+// Fills `piece` with what the document at `row` has before `end_row`.
+void Dataset::read_piece(std::int64_t row, std::int64_t end_row, WindowPiece& piece) {
+  const std::size_t shard = shard_of(first_rows_, row, "row");
+  ShardReader& from = reader(shard);
+  const std::int64_t shard_row = row - first_rows_[shard];
+  std::int64_t document = 0;
+  std::int64_t behind = from.num_documents();
+  while (behind - document > 1) {
+    const std::int64_t middle = document + (behind - document) / 2;
+    (from.first_token_of(middle) + middle <= shard_row ? document : behind) = middle;
+  }
+  const std::int64_t begin_token = from.first_token_of(document);
+  const std::int64_t num_tokens = from.first_token_of(document + 1) - begin_token;
+  const std::int64_t first = shard_row - begin_token - document;  // row within the document
+  const std::int64_t end = std::min(first + end_row - row, num_tokens + 1);
+  piece.document = document + first_documents_[shard];
+  piece.begins_document = first == 0;
+  piece.ends_document = end == num_tokens + 1;
+  piece.has_next = !piece.ends_document;
+  piece.first = std::max<std::int64_t>(first - 1, 0);
+  const std::int64_t end_token = std::min(end, num_tokens);
+  from.read_tokens(begin_token + piece.first, end_token - piece.first, piece.tokens);
 }
 
 std::size_t Dataset::shard_of(const std::vector<std::int64_t>& firsts, std::int64_t place,

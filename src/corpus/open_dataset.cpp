@@ -8,9 +8,7 @@ namespace polyphase {
 namespace {
 
 DatasetKind kind_of(const CorpusIndex& index) {
-  if (index.kind == "text") return DatasetKind::kText;
-  if (index.kind == "classification") return DatasetKind::kClassification;
-  if (index.kind == "tagging") return DatasetKind::kTagging;
+  if (const auto kind = kind_named(index.kind)) return *kind;
   fail<DataError>("corpus \"{}\" is of kind \"{}\", which this version does not know", index.name,
                   index.kind);
 }
@@ -35,7 +33,10 @@ std::shared_ptr<Dataset> open_dataset(const std::string& data_dir, const std::st
     contents.shards.push_back({.path = (folder / shard.file).string(),
                                .num_documents = shard.num_documents,
                                .num_sentences = shard.num_sentences,
-                               .num_tokens = shard.num_tokens});
+                               .num_tokens = shard.num_tokens,
+                               .num_bytes = shard.num_bytes,
+                               .num_words = shard.num_words,
+                               .num_lines = shard.num_lines});
   }
   return std::make_shared<Dataset>(std::move(contents));
 }

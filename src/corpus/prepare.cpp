@@ -40,28 +40,6 @@ void make_folder(const fs::path& path) {
   }
 }
 
-bool same_shard(const ShardSummary& a, const ShardSummary& b) {
-  return a.file == b.file && a.num_documents == b.num_documents &&
-         a.num_sentences == b.num_sentences && a.num_tokens == b.num_tokens &&
-         a.max_document_tokens == b.max_document_tokens && a.digests == b.digests;
-}
-
-bool same_index(const CorpusIndex& a, const CorpusIndex& b) {
-  if (a.name != b.name || a.kind != b.kind || a.vocab_size != b.vocab_size ||
-      a.tokenizer_digest != b.tokenizer_digest || a.source_digests != b.source_digests ||
-      a.label_names != b.label_names || a.splits.size() != b.splits.size()) {
-    return false;
-  }
-  for (const auto& [part, shards] : a.splits) {
-    const auto other = b.splits.find(part);
-    if (other == b.splits.end() || !std::equal(shards.begin(), shards.end(), other->second.begin(),
-                                               other->second.end(), same_shard)) {
-      return false;
-    }
-  }
-  return true;
-}
-
 // What an earlier run left, or nothing where it does not hold.
 std::optional<CorpusIndex> old_index(const fs::path& path) {
   std::error_code error;
@@ -207,7 +185,7 @@ CorpusIndex Preparation::State::index_of(std::size_t corpus, std::set<std::strin
                                          std::set<std::string>& kept_receipts) const {
   CorpusIndex index;
   index.name = recipe.corpora[corpus].name;
-  index.kind = prepare::name_of(recipe.corpora[corpus].kind);
+  index.kind = name_of(recipe.corpora[corpus].kind);
   index.vocab_size = tokenizer->vocab_size();
   index.tokenizer_digest = tokenizer->digest();
   index.label_names = plan.corpora[corpus].labels;
@@ -237,7 +215,7 @@ void Preparation::State::finish() {
     std::set<std::string> kept_shards, kept_receipts;
     const CorpusIndex index = index_of(c, kept_shards, kept_receipts);
     const std::optional<CorpusIndex> old = old_index(folder / "corpus.json");
-    if (!old || !same_index(*old, index)) write_corpus_index(folder / "corpus.json", index);
+    if (!old || *old != index) write_corpus_index(folder / "corpus.json", index);
     remove_others(folder, kept_shards);
     remove_others(folder / "parts", kept_receipts);
     for (const char* part : {"train", "valid", "test"}) {

@@ -95,18 +95,6 @@ void require_folder_name(const std::string& name) {
 
 }  // namespace
 
-const char* name_of(recipe::CorpusKind kind) {
-  switch (kind) {
-    case recipe::CorpusKind::kText:
-      return "text";
-    case recipe::CorpusKind::kClassification:
-      return "classification";
-    case recipe::CorpusKind::kTagging:
-      return "tagging";
-  }
-  return "";
-}
-
 std::string shard_stem(const std::string& part, std::int64_t number) {
   return fmt::format("{}-{:04}", part, number);
 }

@@ -44,8 +44,6 @@ std::vector<Unit> units_of(const Plan& plan, const recipe::Recipe& recipe,
 // rank comes to the same.
 std::vector<int> ranks_of(const std::vector<Unit>& units, int num_ranks);
 
-const char* name_of(recipe::CorpusKind kind);
-
 // train-0003 for part "train" and number 3.
 std::string shard_stem(const std::string& part, std::int64_t number);
 

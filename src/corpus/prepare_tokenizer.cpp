@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Raised when the same text and settings would give another tokenizer.
-constexpr int kTokenizerVersion = 1;
+constexpr int kTokenizerVersion = 2;
 constexpr std::uint64_t kTokenizerSample = 1;  // apart from other keyed subsets
 
 const char* tokenizer_kind(recipe::TokenizerKind kind) {
@@ -36,6 +36,10 @@ const char* tokenizer_kind(recipe::TokenizerKind kind) {
       return "char";
   }
   return "";
+}
+
+bool keeps_white_space(const recipe::Tokenizer& settings) {
+  return settings.whitespace == recipe::WhiteSpace::kKeep;
 }
 
 fs::path settings_path(const fs::path& data_dir) { return data_dir / "tokenizer.json"; }
@@ -114,10 +118,16 @@ std::string training_key(const recipe::Recipe& recipe, const Plan& plan,
     texts.push_back(
         {name_of(source.kind), plan.scans[s].digest, plan.corpora[source.corpus].valid_below});
   }
-  const nlohmann::json all = {kTokenizerVersion,   tokenizer_kind(settings.kind),
-                              settings.vocab_size, settings.lowercase,
-                              recipe.seed,         max_sentences,
-                              kMaxTokenizerBytes,  texts};
+  const nlohmann::json all = {kTokenizerVersion,
+                              tokenizer_kind(settings.kind),
+                              settings.vocab_size,
+                              settings.lowercase,
+                              keeps_white_space(settings),
+                              settings.byte_fallback,
+                              recipe.seed,
+                              max_sentences,
+                              kMaxTokenizerBytes,
+                              texts};
   return digest(all.dump());
 }
 
@@ -143,7 +153,9 @@ void store(const fs::path& data_dir, const text::Tokenizer& tokenizer, const std
       {"kind", settings.model.empty() ? tokenizer_kind(settings.kind) : "given"},
       {"vocab_size", tokenizer.vocab_size()},
       {"vocab_size_asked", settings.vocab_size},
-      {"lowercase", settings.lowercase}};
+      {"lowercase", settings.lowercase},
+      {"whitespace", tokenizer.keeps_white_space() ? "keep" : "collapse"},
+      {"byte_fallback", settings.byte_fallback}};
   write_file_atomically(settings_path(data_dir), json.dump(2) + "\n");
 }
 
@@ -206,6 +218,8 @@ text::Tokenizer make_tokenizer(const fs::path& data_dir, const recipe::Recipe& r
   options.kind = tokenizer_kind(recipe.tokenizer.kind);
   options.vocab_size = recipe.tokenizer.vocab_size;
   options.lowercase = recipe.tokenizer.lowercase;
+  options.byte_fallback = recipe.tokenizer.byte_fallback;
+  options.keep_white_space = keeps_white_space(recipe.tokenizer);
   text::Tokenizer made =
       text::Tokenizer::train(options, [&](std::string& sentence) { return sample.next(sentence); });
   for (const std::size_t s : sources) require_unchanged(plan.sources[s], plan.scans[s]);

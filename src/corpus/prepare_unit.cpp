@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "io/file.hpp"
+#include "io/shard_json.hpp"
 #include "text/readers.hpp"
 
 namespace polyphase::prepare {
@@ -75,7 +76,8 @@ void clear(ShardText& document) {
   document.tokens.clear();
   document.sentence_starts.assign(1, 0);
   document.token_labels.clear();
-  document.label = -1;
+  document.labels.clear();
+  document.value = 0;
 }
 
 void tokenize_text(const Task& task) {
@@ -109,7 +111,7 @@ void tokenize_labelled(const Task& task) {
       }
       append_sentence(ids, document);
     }
-    document.label = task.label_id(sample.label, reader.place());
+    document.labels = {task.label_id(sample.label, reader.place())};
     task.shards.append(task.source().part, document);
   }
 }
@@ -131,28 +133,6 @@ void tokenize_tagged(const Task& task) {
   }
 }
 
-nlohmann::json to_json(const std::string& part, const ShardSummary& shard, std::int64_t num_bytes) {
-  return {{"part", part},
-          {"file", shard.file},
-          {"num_bytes", num_bytes},
-          {"num_documents", shard.num_documents},
-          {"num_sentences", shard.num_sentences},
-          {"num_tokens", shard.num_tokens},
-          {"max_document_tokens", shard.max_document_tokens},
-          {"digests", shard.digests}};
-}
-
-ShardSummary shard_from_json(const nlohmann::json& json) {
-  ShardSummary shard;
-  json.at("file").get_to(shard.file);
-  json.at("num_documents").get_to(shard.num_documents);
-  json.at("num_sentences").get_to(shard.num_sentences);
-  json.at("num_tokens").get_to(shard.num_tokens);
-  json.at("max_document_tokens").get_to(shard.max_document_tokens);
-  json.at("digests").get_to(shard.digests);
-  return shard;
-}
-
 // -1 for a file that is not there.
 std::int64_t size_of(const fs::path& path) {
   std::error_code error;
@@ -164,7 +144,10 @@ void write_receipt(const fs::path& corpus_folder, const std::string& stem, const
                    const Receipt& receipt) {
   nlohmann::json shards = nlohmann::json::array();
   for (const auto& [part, shard] : receipt.shards) {
-    shards.push_back(to_json(part, shard, size_of(corpus_folder / shard.file)));
+    nlohmann::json entry = to_json(shard);
+    entry["part"] = part;
+    entry["file_bytes"] = size_of(corpus_folder / shard.file);
+    shards.push_back(std::move(entry));
   }
   const nlohmann::json json = {{"key", key}, {"shards", shards}};
   write_file_atomically(receipt_path(corpus_folder, stem), json.dump(2) + "\n");
@@ -187,7 +170,7 @@ std::optional<Receipt> read_receipt(const fs::path& corpus_folder, const std::st
     Receipt receipt;
     for (const auto& entry : json.at("shards")) {
       ShardSummary shard = shard_from_json(entry);
-      if (size_of(corpus_folder / shard.file) != entry.at("num_bytes")) return std::nullopt;
+      if (size_of(corpus_folder / shard.file) != entry.at("file_bytes")) return std::nullopt;
       receipt.shards.emplace_back(entry.at("part"), std::move(shard));
     }
     return receipt;
@@ -208,7 +191,7 @@ Receipt make_unit(const fs::path& corpus_folder, const Plan& plan, const Unit& u
   header.vocab_size = tokenizer.vocab_size();
   header.tokenizer_digest = tokenizer.digest();
   header.source_digest = plan.scans[unit.source].digest;
-  header.has_document_labels = source.kind == recipe::CorpusKind::kClassification;
+  header.has_labels = source.kind == recipe::CorpusKind::kClassification;
   header.has_token_labels = source.kind == recipe::CorpusKind::kTagging;
   ShardSet shards(corpus_folder, unit.number, header);
   const Task task{plan, unit, tokenizer, shards};

@@ -22,18 +22,6 @@ DatasetKind needed_kind(SampleKind kind) {
   broken_promise(__FILE__, __LINE__, "unknown kind of sample");
 }
 
-const char* name_of(DatasetKind kind) {
-  switch (kind) {
-    case DatasetKind::kText:
-      return "text";
-    case DatasetKind::kClassification:
-      return "classification";
-    case DatasetKind::kTagging:
-      return "tagging";
-  }
-  return "unknown";
-}
-
 std::uint64_t key_of(const SampleSettings& settings, Purpose purpose) {
   if (settings.evaluation) return random_key(settings.seed, purpose, {2});
   return random_key(settings.seed, purpose, {1, settings.phase});
@@ -166,7 +154,8 @@ void SampleMaker::make_classification(std::int64_t sample, Sample& result) {
     append(text_, border, second, 1, result);
     append(text::kSepId, 1, result);
   }
-  result.sequence_label = checked_label(sample, text_.label, 0);
+  result.sequence_label =
+      checked_label(sample, text_.labels.empty() ? -1 : text_.labels.front(), 0);
   result.truncated = first + second < end;
 }
 

@@ -9,18 +9,6 @@
 namespace polyphase::recipe {
 namespace {
 
-const char* kind_name(CorpusKind kind) {
-  switch (kind) {
-    case CorpusKind::kText:
-      return "text";
-    case CorpusKind::kClassification:
-      return "classification";
-    case CorpusKind::kTagging:
-      return "tagging";
-  }
-  return "";
-}
-
 CorpusKind kind_for(const Phase& phase) {
   if (!phase.task) return CorpusKind::kText;
   return phase.task->kind == TaskKind::kTagging ? CorpusKind::kTagging
@@ -34,8 +22,7 @@ class Checks {
 
   void check_all() {
     check_model();
-    check_tokenizer();
-    for (const Corpus& corpus : recipe_.corpora) check_corpus(corpus);
+    check_corpora(recipe_, places_, faults_);
     if (has("phases") && recipe_.phases.empty()) fault("phases", "expected at least one phase");
     for (std::size_t i = 0; i < recipe_.phases.size(); ++i) check_phase(i);
   }
@@ -58,17 +45,6 @@ class Checks {
     }
   }
 
-  void check_tokenizer() {
-    const std::vector<std::string>& names = recipe_.tokenizer.corpora;
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      require_corpus(fmt::format("tokenizer.corpora[{}]", i), "tokenizer.corpora", names[i]);
-    }
-    if (!recipe_.tokenizer.model.empty() && has("tokenizer.corpora")) {
-      fault("tokenizer.corpora",
-            "tokenizer.model is given, so nothing is trained; remove one of corpora and model");
-    }
-  }
-
   // The corpus, or null after a fault.
   const Corpus* require_corpus(const std::string& path, const std::string& key,
                                const std::string& name) {
@@ -78,22 +54,6 @@ class Checks {
     for (const Corpus& known : recipe_.corpora) names.push_back(known.name);
     fault(path, "{} names no corpus {}{}", key, quoted(name), suggestion(name, names, "corpora"));
     return nullptr;
-  }
-
-  void check_corpus(const Corpus& corpus) {
-    const std::string path = "corpora." + corpus.name;
-    if (has(path + ".files") && corpus.kind != CorpusKind::kText) {
-      fault(path + ".files", "files is for text; {} has train, valid and test",
-            kind_name(corpus.kind));
-    }
-    if (has(path + ".files") && has(path + ".train")) {
-      fault(path + ".train", "files and train mean the same for text; remove one");
-    }
-    if (corpus.train.empty() && corpus.files.empty() && !has(path + ".files") &&
-        has(path + ".kind")) {
-      fault(path, "{} lacks the key \"{}\": the files to train on", path,
-            corpus.kind == CorpusKind::kText ? "files" : "train");
-    }
   }
 
   void check_phase(std::size_t index) {
@@ -176,10 +136,9 @@ class Checks {
       if (has(path + ".objectives") == has(path + ".task")) continue;
       if (!has("corpora." + name + ".kind")) continue;
       fault(path + ".data." + name, "the corpus {} is of kind {}; {} needs one of kind {}",
-            quoted(name), kind_name(corpus->kind),
-            phase.task ? std::string("the task ") + kind_name(kind_for(phase))
-                       : std::string("pretraining"),
-            kind_name(kind_for(phase)));
+            quoted(name), name_of(corpus->kind),
+            phase.task ? "the task " + name_of(kind_for(phase)) : std::string("pretraining"),
+            name_of(kind_for(phase)));
     }
   }
 

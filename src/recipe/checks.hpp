@@ -14,6 +14,10 @@ namespace polyphase::recipe {
 // must divide.
 void check_recipe(const Recipe& recipe, const std::map<std::string, Place>& places, Faults& faults);
 
+// Its part on tokenizer and corpora.
+void check_corpora(const Recipe& recipe, const std::map<std::string, Place>& places,
+                   Faults& faults);
+
 // The place of the key, else of the nearest section around it that has one.
 Place nearest_place(const std::map<std::string, Place>& places, std::string path);
 

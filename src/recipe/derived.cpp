@@ -34,6 +34,10 @@ std::int64_t feed_forward_of(const Model& model) {
   return model.feed_forward > 0 ? model.feed_forward : 4 * model.width;
 }
 
+CorpusFormat format_of(const Corpus& corpus) {
+  return corpus.format.value_or(default_format(corpus.kind));
+}
+
 const Corpus* find_corpus(const Recipe& recipe, const std::string& name) {
   for (const Corpus& corpus : recipe.corpora) {
     if (corpus.name == name) return &corpus;

@@ -67,6 +67,9 @@ std::int64_t max_tokens_of(const Recipe& recipe, const Phase& phase);
 // Feed-forward width: the recipe's, else 4 × width.
 std::int64_t feed_forward_of(const Model& model);
 
+// The corpus' own format, else the default one of its kind.
+CorpusFormat format_of(const Corpus& corpus);
+
 // The wrong names give nullptr.
 const Corpus* find_corpus(const Recipe& recipe, const std::string& name);
 const Phase* find_phase(const Recipe& recipe, const std::string& name);

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/corpus_source.hpp"
+
 // A recipe as plain data: one struct a section, defaults beside the fields. Paths are as the person
 // wrote them, relative to the recipe's folder; resolve() in load.hpp makes them absolute.
 namespace polyphase::recipe {
@@ -18,28 +20,39 @@ struct Checkpoint {
 
 enum class TokenizerKind { kUnigram, kBpe, kWord, kChar };
 
+enum class WhiteSpace {
+  kCollapse,  // runs of white space are one blank, none at the ends; characters normalised (NFKC)
+  kKeep       // every character stays: what is encoded decodes to itself
+};
+
 struct Tokenizer {
   TokenizerKind kind = TokenizerKind::kUnigram;
   std::int64_t vocab_size = 8192;  // pieces, special ones among them
   // Names of the corpora it is trained on; empty: all text corpora, else all.
   std::vector<std::string> corpora;
   bool lowercase = false;
-  std::string model;  // an existing SentencePiece model instead of training one
+  WhiteSpace whitespace = WhiteSpace::kCollapse;
+  bool byte_fallback = false;  // unknown characters become pieces of one byte instead of <unk>
+  std::string model;           // an existing SentencePiece model instead of training one
 };
 
-enum class CorpusKind { kText, kClassification, kTagging };
+using polyphase::CorpusKind;
 
 struct Corpus {
   std::string name;
   CorpusKind kind = CorpusKind::kText;
-  // Text: blank line between documents, one sentence a line. `files` is the training part; valid
-  // and test may be given, else the last `valid_fraction` of the documents (chosen by a hash of the
-  // document) is the validation part.
+  std::optional<CorpusFormat> format;  // format_of() in load.hpp; else the kind's default
+  // `files` is the training part of a text corpus; valid and test may be given. Without valid
+  // files, the validation part is `valid_fraction` of the documents, chosen by a hash of the
+  // document; of a raw text, the last valid_fraction of the bytes of every file.
   std::vector<std::string> files;  // text; written as train, it is moved here
   std::vector<std::string> train, valid, test;
-  double valid_fraction = 0.01;  // of a text corpus without valid files; whole documents
-  // Classification: TSV, text<TAB>label or text<TAB>text<TAB>label. Tagging: CoNLL, token<TAB>tag a
-  // line, blank line between sentences; the label set is the training part's.
+  double valid_fraction = 0.01;                // of a text corpus without valid files
+  TextLayout layout = TextLayout::kSentences;  // text; raw needs tokenizer.whitespace keep
+  bool header = false;                         // tsv, csv: the first line names the columns
+  CorpusColumns columns;
+  BadLines bad_lines = BadLines::kRefuse;
+  // Classes and tags are those of the training part.
   std::int64_t max_train_samples = 0;  // 0: all; else a keyed choice of that many
 };
 

@@ -20,20 +20,47 @@ static void describe(Section& section, Tokenizer& tokenizer) {
   section.value("vocab_size", tokenizer.vocab_size, at_least(8));
   section.value("corpora", tokenizer.corpora);
   section.value("lowercase", tokenizer.lowercase);
+  section.choice("whitespace", tokenizer.whitespace,
+                 {{"collapse", WhiteSpace::kCollapse}, {"keep", WhiteSpace::kKeep}});
+  section.value("byte_fallback", tokenizer.byte_fallback);
   section.value("model", tokenizer.model);
 }
 
+static void describe(Section& section, CorpusColumns& columns) {
+  section.value("text", columns.text);
+  section.value("text_pair", columns.text_pair);
+  section.value("label", columns.label);
+  section.value("token", columns.token);
+  section.value("tag", columns.tag);
+  section.value("source", columns.source);
+  section.value("target", columns.target);
+}
+
 static void describe(Section& section, Corpus& corpus) {
-  section.require("kind", "text, classification or tagging");
-  section.choice("kind", corpus.kind,
-                 {{"text", CorpusKind::kText},
-                  {"classification", CorpusKind::kClassification},
-                  {"tagging", CorpusKind::kTagging}});
+  std::vector<std::pair<std::string, CorpusKind>> kinds;
+  std::vector<std::string> names;
+  for (const CorpusKindRow& row : corpus_kinds()) {
+    kinds.emplace_back(row.name, row.kind);
+    names.push_back(row.name);
+  }
+  section.require("kind", alternatives(names));
+  section.choice("kind", corpus.kind, kinds);
+  CorpusFormat format = corpus.format.value_or(default_format(corpus.kind));
+  section.choice("format", format, corpus_formats());
+  corpus.format = format;
   section.value("files", corpus.files);
   section.value("train", corpus.train);
   section.value("valid", corpus.valid);
   section.value("test", corpus.test);
   section.value("valid_fraction", corpus.valid_fraction, fraction_below_one());
+  section.choice("layout", corpus.layout,
+                 {{"sentences", TextLayout::kSentences}, {"raw", TextLayout::kRaw}});
+  section.value("header", corpus.header);
+  if (!section.writing() || corpus.columns != CorpusColumns{}) {
+    section.section("columns", corpus.columns);
+  }
+  section.choice("bad_lines", corpus.bad_lines,
+                 {{"refuse", BadLines::kRefuse}, {"skip", BadLines::kSkip}});
   section.value("max_train_samples", corpus.max_train_samples, at_least(0));
 }
 

@@ -60,6 +60,7 @@ struct Tokenizer::State {
   sentencepiece::SentencePieceProcessor processor;
   std::string model;
   std::string digest;
+  bool keeps_white_space = false;
 };
 
 Tokenizer::Tokenizer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -85,7 +86,10 @@ Tokenizer Tokenizer::from_bytes(const std::string& model, const std::string& nam
           kSpecialPieces[id]);
     }
   }
-  return Tokenizer(std::move(state));
+  Tokenizer tokenizer(std::move(state));
+  const std::string blanks = "  \n \n";
+  tokenizer.state_->keeps_white_space = tokenizer.decode(tokenizer.encode(blanks)) == blanks;
+  return tokenizer;
 }
 
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
@@ -95,12 +99,25 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
   return ids;
 }
 
+EncodedText Tokenizer::encode_with_places(std::string_view text) const {
+  EncodedText result;
+  const auto proto = state_->processor.EncodeAsImmutableProto(text);
+  for (const auto& piece : proto.pieces()) {
+    result.ids.push_back(static_cast<std::int32_t>(piece.id()));
+    result.bytes.push_back({piece.begin(), piece.end()});
+  }
+  return result;
+}
+
 EncodedWords Tokenizer::encode_words(const std::vector<std::string>& words) const {
   EncodedWords result;
   std::vector<std::int32_t> ids;
+  const bool mark_start = keeps_white_space();
   for (const std::string& word : words) {
+    // Where white space is kept, the library adds no mark of a word's start; a blank is the mark.
+    const bool marked = mark_start && !result.ids.empty();
     result.first_pieces.push_back(static_cast<std::int32_t>(result.ids.size()));
-    const auto status = state_->processor.Encode(word, &ids);
+    const auto status = state_->processor.Encode(marked ? " " + word : word, &ids);
     POLYPHASE_PROMISE(status.ok(), "encode: {}", status.message());
     // A word that normalisation leaves nothing of still needs a place for its tag.
     if (ids.empty()) ids.push_back(kUnkId);
@@ -118,6 +135,8 @@ std::string Tokenizer::decode(const std::vector<std::int32_t>& ids) const {
   POLYPHASE_PROMISE(status.ok(), "decode: {}", status.message());
   return text;
 }
+
+bool Tokenizer::keeps_white_space() const { return state_->keeps_white_space; }
 
 std::int64_t Tokenizer::vocab_size() const { return state_->processor.GetPieceSize(); }
 

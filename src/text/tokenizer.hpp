@@ -23,6 +23,11 @@ struct TokenizerOptions {
   std::int64_t vocab_size = 8192;  // pieces, special ones among them
   bool lowercase = false;          // nmt_nfkc_cf instead of nmt_nfkc
   bool byte_fallback = false;      // unknown characters become pieces of one byte instead of <unk>
+  // No normalisation, every blank counts, and line end and tab are pieces of their own: what is
+  // encoded decodes to itself but for characters that the training text lacks (with byte_fallback,
+  // all of them) and U+2581, which stands for a blank in pieces. Every character of the training
+  // text is a piece.
+  bool keep_white_space = false;
 };
 
 // Gives the next sentence; false when there are no more.
@@ -31,6 +36,16 @@ using SentenceSource = std::function<bool(std::string& sentence)>;
 struct EncodedWords {
   std::vector<std::int32_t> ids;
   std::vector<std::int32_t> first_pieces;  // of each word, an index into ids
+};
+
+// Piece ids of a text, and the bytes of it that each piece stands for: [begin, end), rising, maybe
+// empty (the mark of a word's start has no bytes).
+struct EncodedText {
+  struct Bytes {
+    std::int64_t begin = 0, end = 0;
+  };
+  std::vector<std::int32_t> ids;
+  std::vector<Bytes> bytes;  // one a piece
 };
 
 // Text to piece ids and back, by the SentencePiece library. A loaded tokenizer is only read:
@@ -54,11 +69,17 @@ class Tokenizer {
   // normalisation.
   std::vector<std::int32_t> encode(std::string_view text) const;
 
+  // The same pieces, each with its place in `text`.
+  EncodedText encode_with_places(std::string_view text) const;
+
   // Each word by itself, with the mark of a word's start; at least one piece a word.
   EncodedWords encode_words(const std::vector<std::string>& words) const;
 
   // The text of `ids`; special pieces vanish, unknown ones show as " ⁇ ".
   std::string decode(const std::vector<std::int32_t>& ids) const;
+
+  // Whether blanks and line ends survive encoding and decoding (TokenizerOptions).
+  bool keeps_white_space() const;
 
   std::int64_t vocab_size() const;
   std::string piece(std::int64_t id) const;  // id in [0, vocab_size)

@@ -18,8 +18,10 @@ namespace polyphase {
 // A document as a test writes it: its sentences, and labels where the corpus has some.
 struct TestDocument {
   std::vector<std::vector<std::int32_t>> sentences;
-  std::int32_t label = -1;
+  std::int32_t label = -1;  // one class; or else `labels`
   std::vector<std::int32_t> token_labels = {};
+  std::vector<std::int32_t> labels = {};
+  float value = 0;
 };
 
 // Tests that read real shards from a folder of their own.
@@ -43,7 +45,10 @@ class CorpusTest : public ::testing::Test {
                               .vocab_size = kVocabSize,
                               .tokenizer_digest = "t",
                               .source_digest = "s",
-                              .has_document_labels = kind == DatasetKind::kClassification,
+                              .has_labels = kind == DatasetKind::kClassification ||
+                                            kind == DatasetKind::kMultiLabel ||
+                                            kind == DatasetKind::kQuestionAnswering,
+                              .has_values = kind == DatasetKind::kRegression,
                               .has_token_labels = kind == DatasetKind::kTagging});
     ShardText text;
     for (const TestDocument& document : documents) {
@@ -53,7 +58,9 @@ class CorpusTest : public ::testing::Test {
         text.tokens.insert(text.tokens.end(), sentence.begin(), sentence.end());
         text.sentence_starts.push_back(static_cast<std::int64_t>(text.tokens.size()));
       }
-      text.label = document.label;
+      text.labels = document.labels;
+      if (document.label >= 0) text.labels.assign(1, document.label);
+      text.value = document.value;
       text.token_labels = document.token_labels;
       writer.append(text);
     }

@@ -17,6 +17,9 @@ TEST_F(OpenDatasetTest, PartOfAPreparedCorpusIsFoundByItsIndex) {
   summary.num_documents = shard.num_documents;
   summary.num_sentences = shard.num_sentences;
   summary.num_tokens = shard.num_tokens;
+  summary.num_bytes = 70;
+  summary.num_words = 12;
+  summary.num_lines = 2;
   CorpusIndex index;
   index.name = folder_.filename().string();
   index.kind = "classification";
@@ -34,7 +37,10 @@ TEST_F(OpenDatasetTest, PartOfAPreparedCorpusIsFoundByItsIndex) {
   ShardText text;
   dataset->read_document(0, text);
   EXPECT_EQ(text.tokens, (std::vector<std::int32_t>{10, 11, 12}));
-  EXPECT_EQ(text.label, 1);
+  EXPECT_EQ(text.labels, (std::vector<std::int32_t>{1}));
+  EXPECT_EQ(dataset->num_bytes(), 70);
+  EXPECT_EQ(dataset->num_words(), 12);
+  EXPECT_EQ(dataset->num_lines(), 2);
   EXPECT_THROW(open_dataset(data_dir, index.name, "test"), DataError);
   EXPECT_THROW(open_dataset(data_dir, index.name + "-absent", "train"), Error);
 }

@@ -33,7 +33,7 @@ std::vector<Document> documents_of(const std::string& data, const std::string& c
     for (std::int64_t d = 0; d < reader.num_documents(); ++d) {
       Document document;
       reader.read_document(d, document.text);
-      document.label = document.text.label;
+      document.label = document.text.labels.empty() ? -1 : document.text.labels[0];
       const auto& starts = document.text.sentence_starts;
       for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
         document.sentences.push_back(

@@ -59,7 +59,7 @@ void write_large_shard(const std::filesystem::path& path) {
   ShardHeader header;
   header.vocab_size = 100;
   ShardWriter writer(path, header);
-  const ShardText text{std::vector<std::int32_t>(100000, 7), {0, 100000}, {}, -1};
+  const ShardText text{std::vector<std::int32_t>(100000, 7), {0, 100000}, {}, {}, 0};
   for (int i = 0; i < 100; ++i) writer.append(text);
   writer.finish();
 }

@@ -108,7 +108,17 @@ TEST(HostileFile, OldReaderRefusesNewFormat) {
       },
       declared);
   const std::string message = refusal_of(folder / "s.h5");
-  EXPECT_TRUE(contains(message, "version 2, where this program reads version 1")) << message;
+  EXPECT_TRUE(contains(message, "version 3, where this program reads version 2")) << message;
+}
+
+TEST(HostileFile, AShardOfAnEarlierFormatIsRefusedWithARemedy) {
+  const ScratchFolder folder;
+  Declared declared;
+  declared.version = 1;
+  make_shard(folder / "s.h5", put_tokens, declared);
+  const std::string message = refusal_of(folder / "s.h5");
+  EXPECT_TRUE(contains(message, "version 1, where this program reads version 2")) << message;
+  EXPECT_TRUE(contains(message, "prepare the corpus again")) << message;
 }
 
 TEST(HostileFile, AnotherFormatIsNamed) {

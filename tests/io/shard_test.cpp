@@ -36,14 +36,17 @@ ShardText document(std::int64_t d, std::int64_t vocab_size, bool labelled) {
     }
     text.sentence_starts.push_back(static_cast<std::int64_t>(text.tokens.size()));
   }
-  if (labelled) text.label = static_cast<std::int32_t>(d % 45);
+  if (labelled) {
+    for (std::int32_t i = 0; i < d % 4; ++i) text.labels.push_back(10 * i);
+    text.value = static_cast<float>(d) / 8;
+  }
   return text;
 }
 
 ShardSummary write_shard(const std::filesystem::path& path, std::int64_t vocab_size, bool labelled,
                          std::int64_t num_documents) {
   ShardHeader header = header_for(vocab_size);
-  header.has_document_labels = labelled;
+  header.has_labels = header.has_values = labelled;
   header.has_token_labels = labelled;
   ShardWriter writer(path, header);
   for (std::int64_t d = 0; d < num_documents; ++d) writer.append(document(d, vocab_size, labelled));
@@ -54,7 +57,8 @@ void expect_equal(const ShardText& got, const ShardText& expected) {
   EXPECT_EQ(got.tokens, expected.tokens);
   EXPECT_EQ(got.sentence_starts, expected.sentence_starts);
   EXPECT_EQ(got.token_labels, expected.token_labels);
-  EXPECT_EQ(got.label, expected.label);
+  EXPECT_EQ(got.labels, expected.labels);
+  EXPECT_EQ(got.value, expected.value);
 }
 
 class ShardKinds : public ::testing::TestWithParam<std::tuple<std::int64_t, bool>> {};
@@ -149,18 +153,82 @@ TEST(Shard, AnUnfinishedWriterLeavesNothing) {
 TEST(Shard, DocumentsThatWouldMakeNoSenseAreRefused) {
   const ScratchFolder folder;
   ShardWriter writer(folder / "s.h5", header_for(100));
-  EXPECT_THROW(writer.append(ShardText{{1, 2}, {0}, {}, -1}), DataError);
-  EXPECT_THROW(writer.append(ShardText{{1, 2}, {0, 2, 2}, {}, -1}), DataError);
-  EXPECT_THROW(writer.append(ShardText{{1, 2}, {0, 1}, {}, -1}), DataError);
-  EXPECT_THROW(writer.append(ShardText{{1, 100}, {0, 2}, {}, -1}), DataError);
-  EXPECT_THROW(writer.append(ShardText{{1, -1}, {0, 2}, {}, -1}), DataError);
+  EXPECT_THROW(writer.append(ShardText{{1, 2}, {0}, {}, {}, 0}), DataError);
+  EXPECT_THROW(writer.append(ShardText{{1, 2}, {0, 2, 2}, {}, {}, 0}), DataError);
+  EXPECT_THROW(writer.append(ShardText{{1, 2}, {0, 1}, {}, {}, 0}), DataError);
+  EXPECT_THROW(writer.append(ShardText{{1, 100}, {0, 2}, {}, {}, 0}), DataError);
+  EXPECT_THROW(writer.append(ShardText{{1, -1}, {0, 2}, {}, {}, 0}), DataError);
   EXPECT_THROW(writer.finish(), DataError);  // nothing was added
+}
+
+TEST(Shard, LabelsThatWouldMakeNoSenseAreRefused) {
+  const ScratchFolder folder;
+  ShardHeader header = header_for(100);
+  ShardWriter without(folder / "a.h5", header);
+  EXPECT_THROW(without.append(ShardText{{1, 2}, {0, 2}, {}, {0}, 0}), DataError);
+  header.has_labels = true;
+  ShardWriter with(folder / "b.h5", header);
+  EXPECT_THROW(with.append(ShardText{{1, 2}, {0, 2}, {}, {-1}, 0}), DataError);
+}
+
+TEST(Shard, DocumentsWithoutAnyLabelComeBackWithoutOne) {
+  const ScratchFolder folder;
+  ShardHeader header = header_for(100);
+  header.has_labels = true;
+  ShardWriter writer(folder / "s.h5", header);
+  writer.append(ShardText{{1, 2}, {0, 2}, {}, {}, 0});
+  const ShardSummary summary = writer.finish();
+  EXPECT_EQ(verify_shard(folder.path(), summary), std::vector<std::string>());
+  ShardReader reader(folder / "s.h5");
+  EXPECT_TRUE(reader.header().has_labels);
+  ShardText text;
+  text.labels = {7};
+  reader.read_document(0, text);
+  EXPECT_TRUE(text.labels.empty());
+}
+
+TEST(Shard, TheStreamOfTokensIsReadAcrossDocuments) {
+  const ScratchFolder folder;
+  write_shard(folder / "s.h5", 100, false, 300);
+  ShardReader reader(folder / "s.h5");
+  std::vector<std::int32_t> expected, got;
+  for (std::int64_t d = 0; d < 300; ++d) {
+    ASSERT_EQ(reader.first_token_of(d), static_cast<std::int64_t>(expected.size()));
+    const ShardText text = document(d, 100, false);
+    expected.insert(expected.end(), text.tokens.begin(), text.tokens.end());
+  }
+  EXPECT_EQ(reader.first_token_of(300), reader.num_tokens());
+  reader.read_tokens(0, reader.num_tokens(), got);
+  EXPECT_EQ(got, expected);
+  reader.read_tokens(1000, 77, got);
+  EXPECT_EQ(got, std::vector<std::int32_t>(expected.begin() + 1000, expected.begin() + 1077));
+}
+
+TEST(Shard, ALabelBelowZeroAndAValueThatIsNoNumberAreRefused) {
+  const ScratchFolder folder;
+  ShardHeader header = header_for(100);
+  header.has_labels = header.has_values = true;
+  for (const bool break_label : {true, false}) {
+    ShardWriter writer(folder / "s.h5", header);
+    writer.append(ShardText{{1}, {0, 1}, {}, {0x41424344}, break_label ? 1.0F : 12.078431F});
+    writer.finish();
+    std::string bytes = bytes_of(folder / "s.h5");
+    // 12.078431 is 0x41414141: set the exponent's bits, or the label's sign.
+    const std::size_t at = bytes.find(break_label ? "DCBA" : "AAAA");
+    ASSERT_NE(at, std::string::npos);
+    bytes.replace(at, 4, break_label ? "DCB\xC1" : std::string("\0\0\x80\x7F", 4));
+    put_bytes(folder / "s.h5", bytes);
+    ShardReader reader(folder / "s.h5");
+    ShardText text;
+    const std::string message = message_of<DataError>([&] { reader.read_document(0, text); });
+    EXPECT_TRUE(contains(message, break_label ? "is below 0" : "is not finite")) << message;
+  }
 }
 
 TEST(Shard, AnAlteredTokenIsFoundByTheDigest) {
   const ScratchFolder folder;
   ShardWriter writer(folder / "s.h5", header_for(30000));
-  writer.append({{0x4241, 0x4443, 0x4645}, {0, 3}, {}, -1});
+  writer.append({{0x4241, 0x4443, 0x4645}, {0, 3}, {}, {}, 0});
   const ShardSummary summary = writer.finish();
   EXPECT_EQ(verify_shard(folder.path(), summary), std::vector<std::string>());
   flip_bit_at(folder / "s.h5", "ABCDEF");
@@ -172,7 +240,7 @@ TEST(Shard, AnAlteredTokenIsFoundByTheDigest) {
 TEST(Shard, ATokenOutsideTheVocabularyIsNamedWithItsPosition) {
   const ScratchFolder folder;
   ShardWriter writer(folder / "s.h5", header_for(0x5959));
-  writer.append({{7, 0x4241, 0x4443, 0x5958}, {0, 4}, {}, -1});
+  writer.append({{7, 0x4241, 0x4443, 0x5958}, {0, 4}, {}, {}, 0});
   writer.finish();
   flip_bit_at(folder / "s.h5", "XY");  // 0x5958 becomes 0x5959
   ShardReader reader(folder / "s.h5");
@@ -185,7 +253,7 @@ TEST(Shard, ATokenOutsideTheVocabularyIsNamedWithItsPosition) {
 TEST(Shard, StartsThatDescendAreRefused) {
   const ScratchFolder folder;
   ShardWriter writer(folder / "s.h5", header_for(100));
-  ShardText text{std::vector<std::int32_t>(40, 5), {0, 33, 40}, {}, -1};
+  ShardText text{std::vector<std::int32_t>(40, 5), {0, 33, 40}, {}, {}, 0};
   writer.append(text);
   writer.finish();
   std::string bytes = bytes_of(folder / "s.h5");
@@ -206,12 +274,16 @@ CorpusIndex index_of(const ShardSummary& summary) {
   index.source_digests = {{"glosses.txt", "89ab"}};
   index.label_names = {"noun.act", "größe"};
   index.splits["train"] = {summary};
+  index.skipped["train"] = {.count = 12, .first = {"glosses.txt:3: no label"}};
   return index;
 }
 
 TEST(CorpusIndex, ComesBackAsWritten) {
   const ScratchFolder folder;
-  const ShardSummary summary = write_shard(folder / "s.h5", 8192, false, 10);
+  ShardSummary summary = write_shard(folder / "s.h5", 8192, false, 10);
+  summary.num_bytes = 1234;
+  summary.num_words = 345;
+  summary.num_lines = 67;
   write_corpus_index(folder / "corpus.json", index_of(summary));
   const CorpusIndex index = read_corpus_index(folder / "corpus.json");
   EXPECT_EQ(index.name, "glosses");
@@ -226,6 +298,7 @@ TEST(CorpusIndex, ComesBackAsWritten) {
   EXPECT_EQ(shard.num_tokens, summary.num_tokens);
   EXPECT_EQ(shard.max_document_tokens, summary.max_document_tokens);
   EXPECT_EQ(shard.digests, summary.digests);
+  EXPECT_EQ(index, index_of(summary));
 }
 
 TEST(CorpusIndex, AnyChangeOfABlankIsSeen) {

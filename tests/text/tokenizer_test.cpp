@@ -137,6 +137,77 @@ TEST(Tokenizer, ByteFallbackLeavesNothingUnknown) {
   EXPECT_EQ(tokenizer.decode(ids), "\xE6\xBC\xA2");
 }
 
+class KeepingKind : public testing::TestWithParam<const char*> {
+ protected:
+  static TokenizerOptions keeping(std::int64_t vocab_size) {
+    TokenizerOptions options = options_of(GetParam(), vocab_size);
+    options.keep_white_space = true;
+    return options;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Kinds, KeepingKind, testing::Values("unigram", "bpe", "char"));
+
+TEST_P(KeepingKind, KeptWhiteSpaceComesBackByteForByte) {
+  Strings text = some_sentences();
+  text.push_back("\ttwo  blanks   and three, \xEF\xAC\x81 and cafe\xCC\x81 as written \r");
+  const Tokenizer tokenizer = train_on(text, keeping(120));
+  EXPECT_TRUE(tokenizer.keeps_white_space());
+  for (const std::string line : {"\n", "The old boat.\n", "  two  blanks \n", "a\n\n b\n", " ",
+                                 "\ta \t\r\n", "a. ", "\xEF\xAC\x81 cafe\xCC\x81 caf\xC3\xA9\n"}) {
+    const Ids ids = tokenizer.encode(line);
+    EXPECT_EQ(tokenizer.decode(ids), line);
+    EXPECT_EQ(std::count(ids.begin(), ids.end(), kUnkId), 0) << line;
+    const bool ends = line.back() == '\n';
+    EXPECT_EQ(tokenizer.piece(ids.back()) == "\n", ends) << line;
+  }
+  // The text of two lines is the text of one behind the other.
+  Ids joined = tokenizer.encode("The cat\n");
+  const Ids second = tokenizer.encode(" a boat\n");
+  joined.insert(joined.end(), second.begin(), second.end());
+  EXPECT_EQ(tokenizer.encode("The cat\n a boat\n"), joined);
+}
+
+TEST_P(KeepingKind, RareCharactersAreKeptToo) {
+  Strings text = some_sentences();
+  for (int i = 0; i < 40; ++i) text.insert(text.end(), text.begin(), text.begin() + 200);
+  text.push_back("one \xE6\xBC\xA2 only");
+  const Tokenizer tokenizer = train_on(text, keeping(120));
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("\xE6\xBC\xA2 boat\n")), "\xE6\xBC\xA2 boat\n");
+}
+
+TEST(Tokenizer, WordsOfAKeepingTokenizerBeginWithABlank) {
+  TokenizerOptions options = options_of("unigram", 60);
+  options.keep_white_space = true;
+  const Tokenizer tokenizer = train_on(some_sentences(), options);
+  const EncodedWords words = tokenizer.encode_words({"The", "old", "boat"});
+  EXPECT_EQ(tokenizer.decode(words.ids), "The old boat");
+  EXPECT_FALSE(train_on(some_sentences(), options_of("unigram", 60)).keeps_white_space());
+}
+
+TEST(Tokenizer, PlacesOfPiecesCoverTheText) {
+  const Tokenizer tokenizer = train_on(some_sentences(), options_of("unigram", 60));
+  const std::string text = " The  caf\xC3\xA9 \xEF\xAC\x81ve\tlanterns";  // a ligature fi
+  const EncodedText encoded = tokenizer.encode_with_places(text);
+  EXPECT_EQ(encoded.ids, tokenizer.encode(text));
+  ASSERT_EQ(encoded.bytes.size(), encoded.ids.size());
+  std::int64_t end = 0;
+  std::string covered;
+  for (const auto& [begin, piece_end] : encoded.bytes) {
+    EXPECT_GE(begin, end);
+    ASSERT_GE(piece_end, begin);
+    ASSERT_LE(piece_end, static_cast<std::int64_t>(text.size()));
+    covered +=
+        text.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(piece_end - begin));
+    end = piece_end;
+  }
+  // Only blanks may belong to no piece.
+  const auto without_blanks = [](std::string from) {
+    std::erase_if(from, [](char c) { return c == ' ' || c == '\t'; });
+    return from;
+  };
+  EXPECT_EQ(without_blanks(covered), without_blanks(text));
+}
+
 TEST(Tokenizer, SaysWhatCannotBeTrained) {
   EXPECT_MENTIONS(fault_of<DataError>([] {
                     train_on({"", "  "}, options_of("unigram", 60));
