@@ -7,17 +7,17 @@
 //   dV = (P∘M)ᵀ·dO,  dP = (dO·Vᵀ)∘M,  dS = P∘(dP - Δ)·scale with Δ = rowsum(dO∘O),  dQ = dS·K,  dK
 //   = dSᵀ·Q.
 // Δ is the row's Σ P∘dP (Dao et al., 2022, appendix B.2); the scale of the scores is folded into
-// dS.
+// dS, and taken out again of what relative positions get.
 namespace polyphase {
 namespace attention_host {
 namespace {
 
-// A thread's memory: T longest sequence, D width of a head, both padded. R rows of a block. In
+// A thread's memory: T the most keys, D width of a head, both padded. R rows of a block. In
 // float32 paired rows and rows are the same thing, and share memory.
 template <class Real>
 struct Buffers {
-  Buffers(Arena& arena, std::int64_t max_tokens, std::int64_t head_width) {
-    const std::int64_t t = padded(max_tokens), d = padded_width<Real>(head_width);
+  Buffers(Arena& arena, const Extents& extents) {
+    const std::int64_t t = padded(extents.num_keys), d = padded_width<Real>(extents.head_width);
     constexpr std::int64_t r = kBlockRows, e = kPerWord<Real>;
     const auto reals = [&](std::int64_t count) { return arena.take1<Real>(count).data(); };
     const auto words = [&](std::int64_t count) {
@@ -32,6 +32,7 @@ struct Buffers {
     masked_RT = floats(r * t), dscores_RT = floats(r * t), mask_T = floats(t);
     masked_pairs_RT = words(r * t), dscore_pairs_RT = words(r * t), dscore_rows_RT = reals(r * t);
     dqueries_RD = floats(r * d);
+    line = floats(extents.line_length), dline = floats(extents.line_length);
   }
   Real* rows_TD;                                 // keys or values while they are packed
   Word<Real>*keys_DT, *values_DT;                // transposed
@@ -44,6 +45,7 @@ struct Buffers {
   Word<Real>*masked_pairs_RT, *dscore_pairs_RT;  // P∘M and dS, paired along R
   Real* dscore_rows_RT;
   float* dqueries_RD;
+  float *line, *dline;  // relative positions of one head; sums of dS by offset
 };
 
 // Where the rows of x go on as a right operand, or a transposed left one, of a sum over rows.
@@ -61,29 +63,37 @@ const Word<Real>* paired(Word<Real>* pairs, const From* x, std::int64_t stride,
 template <class Real>
 struct Backward {
   Call<Real> call;
-  Tensor2<Real> dqkv_N3C;
+  HeadColumns<Real> dquery, dkey, dvalue;
+  Tensor2<float> dpositions_BUH;  // of each sequence, times the scale of the scores; or empty
   Tensor2<const Real> dout_NC, out_NC;
   Tensor2<const float> log_sum_NH;
 
   void pack(Buffers<Real>& b, const Pair& pair) const;
   void run(Buffers<Real>& b, const Pair& pair) const;
+  void run_block(Buffers<Real>& b, const Pair& pair, const Block& block) const;
   void make_scores(Buffers<Real>& b, const Pair& pair, const Block& block) const;
   void row(Buffers<Real>& b, const Pair& pair, const Block& block, std::int64_t r) const;
   void add_block(Buffers<Real>& b, const Pair& pair, const Block& block) const;
-  void store(const float* from, const Pair& pair, int part, std::int64_t first,
-             std::int64_t num_rows) const;
+  void store_positions(const float* dline, const Pair& pair, std::int64_t head) const;
+  void store(const HeadColumns<Real>& to, std::int64_t first_row, std::int64_t head,
+             const float* from, std::int64_t num_rows) const;
 };
 
 template <class Real>
 void Backward<Real>::pack(Buffers<Real>& b, const Pair& pair) const {
-  const std::int64_t width = call.shape.head_width, stride = call.row_stride();
-  const std::int64_t t = padded(pair.num_tokens), d = padded_width<Real>(width);
+  const std::int64_t width = call.shape.head_width, num_keys = pair.span.num_keys;
+  const std::int64_t t = padded(num_keys), d = padded_width<Real>(width);
   const std::int64_t d_words = d / kPerWord<Real>;
-  tile::pack_rows(b.rows_TD, d, head_rows(call, pair, 2), stride, pair.num_tokens, width);
+  const auto pack_head = [&](const HeadColumns<const Real>& x) {
+    tile::pack_rows(b.rows_TD, d, x.at(pair.span.first_key, pair.key_head, width), x.row_stride(),
+                    num_keys, width);
+  };
+  pack_head(call.input.value);
   tile::transpose_words(b.values_DT, t, b.rows_TD, d_words, t, d_words);
   // In float32 the rows of the keys stay in rows_TD: they are their own pairs.
-  tile::pack_rows(b.rows_TD, d, head_rows(call, pair, 1), stride, pair.num_tokens, width);
+  pack_head(call.input.key);
   tile::transpose_words(b.keys_DT, t, b.rows_TD, d_words, t, d_words);
+  paired<Real>(b.keys_TD, b.rows_TD, d, t, d);
   std::fill(b.dkeys_TD, b.dkeys_TD + t * d, 0.0F);
   std::fill(b.dvalues_TD, b.dvalues_TD + t * d, 0.0F);
   std::fill(b.mask_T, b.mask_T + t, 1.0F);
@@ -92,12 +102,13 @@ void Backward<Real>::pack(Buffers<Real>& b, const Pair& pair) const {
 // Scores of the block into masked_RT, dO·Vᵀ into dscores_RT.
 template <class Real>
 void Backward<Real>::make_scores(Buffers<Real>& b, const Pair& pair, const Block& block) const {
-  const std::int64_t width = call.shape.head_width, stride = call.row_stride();
-  const std::int64_t t = padded(pair.num_tokens), d = padded_width<Real>(width);
+  const std::int64_t width = call.shape.head_width;
+  const std::int64_t first_row = pair.span.first_query + block.first;
+  const std::int64_t t = padded(pair.span.num_keys), d = padded_width<Real>(width);
   const std::int64_t d_words = d / kPerWord<Real>;
-  tile::pack_rows(b.queries_RD, d, head_rows(call, pair, 0) + block.first * stride, stride,
-                  block.num_rows, width);
-  tile::pack_rows(b.dout_RD, d, &dout_NC(pair.first_row + block.first, pair.head * width),
+  tile::pack_rows(b.queries_RD, d, call.input.query.at(first_row, block.head, width),
+                  call.input.query.row_stride(), block.num_rows, width);
+  tile::pack_rows(b.dout_RD, d, &dout_NC(first_row, block.head * width),
                   static_cast<std::int64_t>(dout_NC.extent(1)), block.num_rows, width);
   tile::product<Real>(b.masked_RT, t, {words(b.queries_RD), d_words, 1}, b.keys_DT, t,
                       block.num_rows, block.num_keys, d_words);
@@ -109,34 +120,45 @@ void Backward<Real>::make_scores(Buffers<Real>& b, const Pair& pair, const Block
 template <class Real>
 void Backward<Real>::row(Buffers<Real>& b, const Pair& pair, const Block& block,
                          std::int64_t r) const {
-  const std::int64_t width = call.shape.head_width, t = padded(pair.num_tokens);
-  const std::int64_t n = pair.first_row + block.first + r;
-  const Real* const out = &out_NC(n, pair.head * width);
-  const Real* const dout = &dout_NC(n, pair.head * width);
+  const std::int64_t width = call.shape.head_width, t = padded(pair.span.num_keys);
+  const std::int64_t n = pair.span.first_query + block.first + r;
+  const Real* const out = &out_NC(n, block.head * width);
+  const Real* const dout = &dout_NC(n, block.head * width);
   float delta = 0.0F;
 #pragma omp simd reduction(+ : delta)
   for (std::int64_t c = 0; c < width; ++c) delta += to_float(out[c]) * to_float(dout[c]);
   draw_mask(b.mask_T, call, pair, block, r);
-  const std::int64_t visible = block.visible(r, call.shape.causal, pair.num_tokens);
-  const float scale = call.scale, log_sum = log_sum_NH(n, pair.head);
+  const std::int64_t visible = pair.span.visible(block.first + r);
+  const std::int64_t line_at = line_start(pair.span, block.first + r);
+  const float scale = call.shape.score_scale, log_sum = log_sum_NH(n, block.head);
   float* const masked = b.masked_RT + r * t;
   float* const dscores = b.dscores_RT + r * t;
   const float* const mask = b.mask_T;
+  float score_scale = scale;
+  if (call.buckets != nullptr) {
+    add_positions(masked, b.line + line_at, scale, visible);
+    score_scale = 1.0F;
+  }
   // What is not seen gets a probability of exp(-inf) = 0, so that the loop runs over whole vectors.
   std::fill(masked + visible, masked + block.num_keys, -std::numeric_limits<float>::infinity());
 #pragma omp simd
   for (std::int64_t j = 0; j < block.num_keys; ++j) {
-    const float p = fast_exp(masked[j] * scale - log_sum);
+    const float p = fast_exp(masked[j] * score_scale - log_sum);
     masked[j] = p * mask[j];
     dscores[j] = p * (dscores[j] * mask[j] - delta) * scale;
   }
+  if (dpositions_BUH.extent(0) == 0) return;
+  float* const dline = b.dline + line_at;
+#pragma omp simd
+  for (std::int64_t j = 0; j < visible; ++j) dline[j] += dscores[j];
 }
 
 // dV, dK and dQ of the block.
 template <class Real>
 void Backward<Real>::add_block(Buffers<Real>& b, const Pair& pair, const Block& block) const {
   constexpr std::int64_t e = kPerWord<Real>;
-  const std::int64_t t = padded(pair.num_tokens), d = padded_width<Real>(call.shape.head_width);
+  const std::int64_t t = padded(pair.span.num_keys);
+  const std::int64_t d = padded_width<Real>(call.shape.head_width);
   const std::int64_t keys = block.num_keys, r_words = (block.num_rows + e - 1) / e;
   const auto* const masked = paired<Real>(b.masked_pairs_RT, b.masked_RT, t, block.num_rows, keys);
   const auto* const dscores =
@@ -160,67 +182,96 @@ void Backward<Real>::add_block(Buffers<Real>& b, const Pair& pair, const Block& 
   const Word<Real>* const key_pairs = e == 1 ? words(b.rows_TD) : b.keys_TD;
   tile::product<Real>(b.dqueries_RD, d, {dscore_rows, t / e, 1}, key_pairs, d, block.num_rows, d,
                       keys / e);
-  store(b.dqueries_RD, pair, 0, block.first, block.num_rows);
+  store(dquery, pair.span.first_query + block.first, block.head, b.dqueries_RD, block.num_rows);
 }
 
 template <class Real>
-void Backward<Real>::store(const float* from, const Pair& pair, int part, std::int64_t first,
-                           std::int64_t num_rows) const {
+void Backward<Real>::store(const HeadColumns<Real>& to, std::int64_t first_row, std::int64_t head,
+                           const float* from, std::int64_t num_rows) const {
   const std::int64_t width = call.shape.head_width, d = padded_width<Real>(width);
-  const std::int64_t column = (part * call.shape.num_heads + pair.head) * width;
   for (std::int64_t r = 0; r < num_rows; ++r) {
-    Real* const to = &dqkv_N3C(pair.first_row + first + r, column);
+    Real* const row = to.at(first_row + r, head, width);
 #pragma omp simd
-    for (std::int64_t c = 0; c < width; ++c) to[c] = from_float<Real>(from[r * d + c]);
+    for (std::int64_t c = 0; c < width; ++c) row[c] = from_float<Real>(from[r * d + c]);
   }
+}
+
+template <class Real>
+void Backward<Real>::store_positions(const float* dline, const Pair& pair,
+                                     std::int64_t head) const {
+  const std::int64_t num_heads = call.shape.num_heads;
+  float* const column = &dpositions_BUH(pair.sequence, head);
+  const auto num_buckets = static_cast<std::int64_t>(dpositions_BUH.extent(1)) / num_heads;
+  for (std::int64_t u = 0; u < num_buckets; ++u) column[u * num_heads] = 0.0F;
+  const std::int32_t* const buckets = line_buckets(call, pair.span);
+  const std::int64_t count = line_length(pair.span.num_queries, pair.span.num_keys);
+  for (std::int64_t i = 0; i < count; ++i) column[buckets[i] * num_heads] += dline[i];
+}
+
+template <class Real>
+void Backward<Real>::run_block(Buffers<Real>& b, const Pair& pair, const Block& block) const {
+  const std::int64_t t = padded(pair.span.num_keys);
+  make_scores(b, pair, block);
+  for (std::int64_t r = 0; r < block.num_rows; ++r) row(b, pair, block, r);
+  // Rows that only fill up the last pair add nothing.
+  const std::int64_t num_filled = padded(block.num_rows) - block.num_rows;
+  std::fill_n(b.masked_RT + block.num_rows * t, num_filled * t, 0.0F);
+  std::fill_n(b.dscores_RT + block.num_rows * t, num_filled * t, 0.0F);
+  add_block(b, pair, block);
 }
 
 template <class Real>
 void Backward<Real>::run(Buffers<Real>& b, const Pair& pair) const {
-  if (pair.num_tokens == 0) return;
-  const std::int64_t t = padded(pair.num_tokens), d = padded_width<Real>(call.shape.head_width);
+  const SequenceSpan& span = pair.span;
+  const bool has_positions = dpositions_BUH.extent(0) > 0;
   pack(b, pair);
-  paired<Real>(b.keys_TD, b.rows_TD, d, t, d);
-  for (std::int64_t first = 0; first < pair.num_tokens; first += kBlockRows) {
-    const Block block = block_at(first, pair, call.shape.causal);
-    make_scores(b, pair, block);
-    for (std::int64_t r = 0; r < block.num_rows; ++r) row(b, pair, block, r);
-    // Rows that only fill up the last pair add nothing.
-    const std::int64_t num_filled = padded(block.num_rows) - block.num_rows;
-    std::fill_n(b.masked_RT + block.num_rows * t, num_filled * t, 0.0F);
-    std::fill_n(b.dscores_RT + block.num_rows * t, num_filled * t, 0.0F);
-    add_block(b, pair, block);
+  const std::int64_t first_head = pair.key_head * call.group();
+  for (std::int64_t head = first_head; head < first_head + call.group(); ++head) {
+    draw_line(b.line, call, span, head);
+    if (has_positions) std::fill_n(b.dline, line_length(span.num_queries, span.num_keys), 0.0F);
+    for_each_block(span, head, [&](const Block& block) { run_block(b, pair, block); });
+    if (has_positions) store_positions(b.dline, pair, head);
   }
-  store(b.dkeys_TD, pair, 1, 0, pair.num_tokens);
-  store(b.dvalues_TD, pair, 2, 0, pair.num_tokens);
+  store(dkey, span.first_key, pair.key_head, b.dkeys_TD, span.num_keys);
+  store(dvalue, span.first_key, pair.key_head, b.dvalues_TD, span.num_keys);
 }
 
 }  // namespace
 }  // namespace attention_host
 
 template <class Real>
-void attention_backward(const Exec& exec, Tensor2<Real> dqkv_N3C, Tensor2<const Real> dout_NC,
+void attention_backward(const Exec& exec, HeadColumns<Real> dquery, HeadColumns<Real> dkey,
+                        HeadColumns<Real> dvalue, Tensor2<float> dpositions_UH,
+                        Write positions_write, Tensor2<const Real> dout_NC,
                         Tensor2<const Real> out_NC, Tensor2<const float> log_sum_NH,
-                        Tensor2<const Real> qkv_N3C, const Sequences& sequences,
-                        const AttentionShape& shape, const Dropout& dropout) {
+                        const AttentionInput<Real>& input, const Dropout& dropout) {
   const KernelRegion region("attention_backward");
   using namespace attention_host;
-  const Backward<Real> backward{make_call(exec, qkv_N3C, sequences, shape, dropout), dqkv_N3C,
-                                dout_NC, out_NC, log_sum_NH};
-  for_each_pair<Buffers<Real>>(exec, "attention_backward", sequences, shape,
-                               [&](std::int64_t index, Buffers<Real>& buffers) {
-                                 backward.run(buffers, pair_of(backward.call, index));
-                               });
-  clear_padding(exec, dqkv_N3C, sequences);
+  check_attention(exec, input);
+  const ArenaScope scope(*exec.arena);
+  const Call<Real> call = make_call(exec, input, dropout);
+  const Tensor2<float> dpositions_BUH = take_position_gradients(exec, dpositions_UH, input);
+  const Backward<Real> backward{call,           dquery,  dkey,   dvalue,
+                                dpositions_BUH, dout_NC, out_NC, log_sum_NH};
+  for_each_pair<Buffers<Real>>(
+      exec, "attention_backward", call,
+      [&](const Pair& pair, Buffers<Real>& buffers) { backward.run(buffers, pair); });
+  const AttentionShape& shape = input.shape;
+  const std::int64_t key_width = shape.num_key_heads * shape.head_width;
+  clear_padding(exec, dquery, shape.num_heads * shape.head_width, input.queries);
+  clear_padding(exec, dkey, key_width, input.keys);
+  clear_padding(exec, dvalue, key_width, input.keys);
+  add_position_gradients(exec, dpositions_UH, positions_write, dpositions_BUH,
+                         1.0F / shape.score_scale);
 }
 
-template void attention_backward<float>(const Exec&, Tensor2<float>, Tensor2<const float>,
-                                        Tensor2<const float>, Tensor2<const float>,
-                                        Tensor2<const float>, const Sequences&,
-                                        const AttentionShape&, const Dropout&);
-template void attention_backward<bf16>(const Exec&, Tensor2<bf16>, Tensor2<const bf16>,
-                                       Tensor2<const bf16>, Tensor2<const float>,
-                                       Tensor2<const bf16>, const Sequences&, const AttentionShape&,
-                                       const Dropout&);
+#define POLYPHASE_ATTENTION_BACKWARD(Real)                                                         \
+  template void attention_backward<Real>(                                                          \
+      const Exec&, HeadColumns<Real>, HeadColumns<Real>, HeadColumns<Real>, Tensor2<float>, Write, \
+      Tensor2<const Real>, Tensor2<const Real>, Tensor2<const float>, const AttentionInput<Real>&, \
+      const Dropout&);
+POLYPHASE_ATTENTION_BACKWARD(float)
+POLYPHASE_ATTENTION_BACKWARD(bf16)
+#undef POLYPHASE_ATTENTION_BACKWARD
 
 }  // namespace polyphase

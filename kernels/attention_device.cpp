@@ -6,29 +6,29 @@ namespace polyphase {
 
 template <class Real>
 void attention_forward(const Exec& exec, Tensor2<Real> out_NC, Tensor2<float> log_sum_NH,
-                       Tensor2<const Real> qkv_N3C, const Sequences& sequences,
-                       const AttentionShape& shape, const Dropout& dropout) {
+                       const AttentionInput<Real>& input, const Dropout& dropout) {
   const KernelRegion region("attention_forward");
-  attention_forward_portable(exec, out_NC, log_sum_NH, qkv_N3C, sequences, shape, dropout);
+  attention_forward_portable<Real>(exec, out_NC, log_sum_NH, input, dropout);
 }
 
 template <class Real>
-void attention_backward(const Exec& exec, Tensor2<Real> dqkv_N3C, Tensor2<const Real> dout_NC,
+void attention_backward(const Exec& exec, HeadColumns<Real> dquery, HeadColumns<Real> dkey,
+                        HeadColumns<Real> dvalue, Tensor2<float> dpositions_UH,
+                        Write positions_write, Tensor2<const Real> dout_NC,
                         Tensor2<const Real> out_NC, Tensor2<const float> log_sum_NH,
-                        Tensor2<const Real> qkv_N3C, const Sequences& sequences,
-                        const AttentionShape& shape, const Dropout& dropout) {
+                        const AttentionInput<Real>& input, const Dropout& dropout) {
   const KernelRegion region("attention_backward");
-  attention_backward_portable(exec, dqkv_N3C, dout_NC, out_NC, log_sum_NH, qkv_N3C, sequences,
-                              shape, dropout);
+  attention_backward_portable<Real>(exec, dquery, dkey, dvalue, dpositions_UH, positions_write,
+                                    dout_NC, out_NC, log_sum_NH, input, dropout);
 }
 
-#define POLYPHASE_ATTENTION(Real)                                                                 \
-  template void attention_forward<Real>(const Exec&, Tensor2<Real>, Tensor2<float>,               \
-                                        Tensor2<const Real>, const Sequences&,                    \
-                                        const AttentionShape&, const Dropout&);                   \
-  template void attention_backward<Real>(                                                         \
-      const Exec&, Tensor2<Real>, Tensor2<const Real>, Tensor2<const Real>, Tensor2<const float>, \
-      Tensor2<const Real>, const Sequences&, const AttentionShape&, const Dropout&);
+#define POLYPHASE_ATTENTION(Real)                                                                  \
+  template void attention_forward<Real>(const Exec&, Tensor2<Real>, Tensor2<float>,                \
+                                        const AttentionInput<Real>&, const Dropout&);              \
+  template void attention_backward<Real>(                                                          \
+      const Exec&, HeadColumns<Real>, HeadColumns<Real>, HeadColumns<Real>, Tensor2<float>, Write, \
+      Tensor2<const Real>, Tensor2<const Real>, Tensor2<const float>, const AttentionInput<Real>&, \
+      const Dropout&);
 POLYPHASE_ATTENTION(float)
 POLYPHASE_ATTENTION(bf16)
 #undef POLYPHASE_ATTENTION

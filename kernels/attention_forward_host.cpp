@@ -7,11 +7,11 @@ namespace polyphase {
 namespace attention_host {
 namespace {
 
-// A thread's memory: T longest sequence, D width of a head, both padded.
+// A thread's memory: T the most keys, D width of a head, both padded.
 template <class Real>
 struct Buffers {
-  Buffers(Arena& arena, std::int64_t max_tokens, std::int64_t head_width) {
-    const std::int64_t t = padded(max_tokens), d = padded_width<Real>(head_width);
+  Buffers(Arena& arena, const Extents& extents) {
+    const std::int64_t t = padded(extents.num_keys), d = padded_width<Real>(extents.head_width);
     rows_TD = arena.take1<Real>(t * d).data();
     keys_DT = arena.take1<Word<Real>>(d / kPerWord<Real> * t).data();
     values_TD = arena.take1<Word<Real>>(t / kPerWord<Real> * d).data();
@@ -25,6 +25,7 @@ struct Buffers {
     out_D = arena.take1<float>(kBlockRows * d).data();
     inverse_sum = arena.take1<float>(kBlockRows).data();
     mask_T = arena.take1<float>(t).data();
+    line = arena.take1<float>(extents.line_length).data();
   }
   Real* rows_TD;          // keys or values while they are packed
   Word<Real>* keys_DT;    // transposed
@@ -35,18 +36,23 @@ struct Buffers {
   float* out_D;
   float* inverse_sum;
   float* mask_T;  // of one row
+  float* line;    // relative positions of one head
 };
 
 template <class Real>
 void pack_keys_and_values(Buffers<Real>& to, const Call<Real>& call, const Pair& pair) {
-  const std::int64_t stride = call.row_stride(), width = call.shape.head_width;
-  const std::int64_t t = padded(pair.num_tokens), d = padded_width<Real>(width);
-  tile::pack_rows(to.rows_TD, d, head_rows(call, pair, 1), stride, pair.num_tokens, width);
+  const std::int64_t width = call.shape.head_width, num_keys = pair.span.num_keys;
+  const std::int64_t t = padded(num_keys), d = padded_width<Real>(width);
+  const HeadColumns<const Real>&key = call.input.key, &value = call.input.value;
+  tile::pack_rows(to.rows_TD, d, key.at(pair.span.first_key, pair.key_head, width),
+                  key.row_stride(), num_keys, width);
   const std::int64_t num_words = d / kPerWord<Real>;
   tile::transpose_words(to.keys_DT, t, to.rows_TD, num_words, t, num_words);
   Real* const values = kPerWord<Real> == 1 ? reinterpret_cast<Real*>(to.values_TD) : to.rows_TD;
-  tile::pack_rows(values, d, head_rows(call, pair, 2), stride, pair.num_tokens, width);
+  tile::pack_rows(values, d, value.at(pair.span.first_key, pair.key_head, width),
+                  value.row_stride(), num_keys, width);
   if constexpr (kPerWord<Real> == 2) tile::pair_rows(to.values_TD, d, to.rows_TD, d, t, d);
+  std::fill(to.mask_T, to.mask_T + t, 1.0F);
 }
 
 // Turns scores into exp(scale · (score - max)), masks and rounds them; gives back the sum (before
@@ -77,29 +83,47 @@ RowSum softmax_row(Real* probabilities, float* scores, const float* mask, float 
   return {sum, offset + std::log(sum)};
 }
 
+// Row r of the block: its scores become probabilities, not yet divided by their sum.
+template <class Real>
+RowSum forward_row(const Call<Real>& call, const Pair& pair, const Block& block, Buffers<Real>& b,
+                   std::int64_t r) {
+  const std::int64_t t = padded(pair.span.num_keys);
+  const std::int64_t visible = pair.span.visible(block.first + r);
+  float* const scores = b.scores_T + r * t;
+  Real* const probabilities = b.probabilities_T + r * t;
+  if (visible == 0) {
+    std::fill_n(probabilities, block.num_keys, Real{});
+    return {std::numeric_limits<float>::infinity(), 0.0F};
+  }
+  float scale = call.shape.score_scale;
+  if (call.buckets != nullptr) {
+    add_positions(scores, b.line + line_start(pair.span, block.first + r), scale, visible);
+    scale = 1.0F;
+  }
+  draw_mask(b.mask_T, call, pair, block, r);
+  return softmax_row(probabilities, scores, b.mask_T, scale, visible, block.num_keys);
+}
+
 template <class Real>
 void forward_block(const Call<Real>& call, const Pair& pair, const Block& block, Buffers<Real>& b,
                    const Tensor2<Real>& out_NC, const Tensor2<float>& log_sum_NH) {
   const std::int64_t width = call.shape.head_width, d = padded_width<Real>(width);
-  const std::int64_t t = padded(pair.num_tokens);
-  const std::int64_t stride = call.row_stride();
-  tile::pack_rows(b.queries_D, d, head_rows(call, pair, 0) + block.first * stride, stride,
-                  block.num_rows, width);
+  const std::int64_t t = padded(pair.span.num_keys);
+  const std::int64_t first_row = pair.span.first_query + block.first;
+  tile::pack_rows(b.queries_D, d, call.input.query.at(first_row, block.head, width),
+                  call.input.query.row_stride(), block.num_rows, width);
   const std::int64_t d_words = d / kPerWord<Real>, t_words = t / kPerWord<Real>;
   tile::product<Real>(b.scores_T, t, {words(b.queries_D), d_words, 1}, b.keys_DT, t, block.num_rows,
                       block.num_keys, d_words);
   for (std::int64_t r = 0; r < block.num_rows; ++r) {
-    draw_mask(b.mask_T, call, pair, block, r);
-    const RowSum row =
-        softmax_row(b.probabilities_T + r * t, b.scores_T + r * t, b.mask_T, call.scale,
-                    block.visible(r, call.shape.causal, pair.num_tokens), block.num_keys);
+    const RowSum row = forward_row(call, pair, block, b, r);
     b.inverse_sum[r] = 1.0F / row.sum;
-    log_sum_NH(pair.first_row + block.first + r, pair.head) = row.log_sum;
+    log_sum_NH(first_row + r, block.head) = row.log_sum;
   }
   tile::product<Real>(b.out_D, d, {words(b.probabilities_T), t_words, 1}, b.values_TD, d,
                       block.num_rows, d, block.num_keys / kPerWord<Real>);
   for (std::int64_t r = 0; r < block.num_rows; ++r) {
-    Real* const out = &out_NC(pair.first_row + block.first + r, pair.head * width);
+    Real* const out = &out_NC(first_row + r, block.head * width);
 #pragma omp simd
     for (std::int64_t c = 0; c < width; ++c) {
       out[c] = from_float<Real>(b.out_D[r * d + c] * b.inverse_sum[r]);
@@ -112,31 +136,31 @@ void forward_block(const Call<Real>& call, const Pair& pair, const Block& block,
 
 template <class Real>
 void attention_forward(const Exec& exec, Tensor2<Real> out_NC, Tensor2<float> log_sum_NH,
-                       Tensor2<const Real> qkv_N3C, const Sequences& sequences,
-                       const AttentionShape& shape, const Dropout& dropout) {
+                       const AttentionInput<Real>& input, const Dropout& dropout) {
   const KernelRegion region("attention_forward");
   using namespace attention_host;
-  const Call<Real> call = make_call(exec, qkv_N3C, sequences, shape, dropout);
+  check_attention(exec, input);
+  const ArenaScope scope(*exec.arena);
+  const Call<Real> call = make_call(exec, input, dropout);
   for_each_pair<Buffers<Real>>(
-      exec, "attention_forward", sequences, shape, [&](std::int64_t index, Buffers<Real>& buffers) {
-        const Pair pair = pair_of(call, index);
-        if (pair.num_tokens == 0) return;
-        std::fill(buffers.mask_T, buffers.mask_T + padded(pair.num_tokens), 1.0F);
+      exec, "attention_forward", call, [&](const Pair& pair, Buffers<Real>& buffers) {
         pack_keys_and_values(buffers, call, pair);
-        for (std::int64_t first = 0; first < pair.num_tokens; first += kBlockRows) {
-          forward_block(call, pair, block_at(first, pair, shape.causal), buffers, out_NC,
-                        log_sum_NH);
+        const std::int64_t first_head = pair.key_head * call.group();
+        for (std::int64_t head = first_head; head < first_head + call.group(); ++head) {
+          draw_line(buffers.line, call, pair.span, head);
+          for_each_block(pair.span, head, [&](const Block& block) {
+            forward_block(call, pair, block, buffers, out_NC, log_sum_NH);
+          });
         }
       });
-  clear_padding(exec, out_NC, sequences);
-  clear_padding(exec, log_sum_NH, sequences);
+  clear_padding<Real>(exec, {out_NC}, input.shape.num_heads * input.shape.head_width,
+                      input.queries);
+  clear_padding<float>(exec, {log_sum_NH}, input.shape.num_heads, input.queries);
 }
 
 template void attention_forward<float>(const Exec&, Tensor2<float>, Tensor2<float>,
-                                       Tensor2<const float>, const Sequences&,
-                                       const AttentionShape&, const Dropout&);
+                                       const AttentionInput<float>&, const Dropout&);
 template void attention_forward<bf16>(const Exec&, Tensor2<bf16>, Tensor2<float>,
-                                      Tensor2<const bf16>, const Sequences&, const AttentionShape&,
-                                      const Dropout&);
+                                      const AttentionInput<bf16>&, const Dropout&);
 
 }  // namespace polyphase

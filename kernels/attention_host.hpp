@@ -2,15 +2,16 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 
-#include "kernels/attention.hpp"
+#include "kernels/attention_sequence.hpp"
 #include "kernels/math.hpp"
+#include "kernels/relative_positions.hpp"
 #include "kernels/tile_pack.hpp"
 
-// What the host's forward and backward attention share. A thread takes one (sequence, head) at a
-// time, packs its keys and values once, and goes through its queries in blocks; nothing depends on
-// other sequences, on where a sequence lies in the micro-batch, or on the number of threads.
+// What the host's forward and backward attention share. A thread takes one (sequence, key head) at
+// a time, packs its keys and values once, and goes through the queries of the heads that read them
+// in blocks; nothing depends on other sequences, on where a sequence lies in the micro-batch, or on
+// the number of threads.
 namespace polyphase::attention_host {
 
 using tile::Left;
@@ -35,52 +36,48 @@ const Word<Real>* words(const Real* x) {
   return reinterpret_cast<const Word<Real>*>(x);
 }
 
-// What all (sequence, head) pairs of a call have in common.
+// What all (sequence, key head) pairs of a call have in common.
 template <class Real>
 struct Call {
-  Tensor2<const Real> qkv_N3C;
-  const std::int32_t* starts;
-  AttentionShape shape;
-  Dropout dropout;
-  float scale = 1.0F / std::sqrt(static_cast<float>(shape.head_width));
+  const AttentionInput<Real>& input;
+  const Dropout& dropout;
+  const AttentionShape& shape = input.shape;
   std::uint32_t threshold = dropout_threshold(dropout.rate);
   float keep_scale = 1.0F / (1.0F - dropout.rate);
+  const std::int32_t* buckets = nullptr;  // of offsets from 1 - (longest keys); null: no positions
 
-  std::int64_t row_stride() const { return static_cast<std::int64_t>(qkv_N3C.extent(1)); }
+  std::int64_t group() const { return shape.num_heads / shape.num_key_heads; }
+  std::int64_t num_pairs() const { return input.keys.num_sequences() * shape.num_key_heads; }
 };
 
-// One sequence and head.
+// One sequence and key head.
 struct Pair {
-  std::int64_t first_row, num_tokens, head;
+  std::int64_t sequence, key_head;
+  SequenceSpan span;
 };
 
 template <class Real>
 Pair pair_of(const Call<Real>& call, std::int64_t index) {
-  const std::int64_t sequence = index / call.shape.num_heads;
-  const std::int64_t first = call.starts[sequence];
-  return {first, call.starts[sequence + 1] - first, index % call.shape.num_heads};
+  const std::int64_t b = index / call.shape.num_key_heads;
+  const Sequences &queries = call.input.queries, &keys = call.input.keys;
+  return {b, index % call.shape.num_key_heads,
+          sequence_span(queries.starts_host.data(), keys.starts_host.data(),
+                        keys.prefix_host.empty() ? nullptr : keys.prefix_host.data(),
+                        call.shape.causal, b)};
 }
 
-// part 0: queries, 1: keys, 2: values.
-template <class Real>
-const Real* head_rows(const Call<Real>& call, const Pair& pair, int part) {
-  const std::int64_t column = (part * call.shape.num_heads + pair.head) * call.shape.head_width;
-  return call.qkv_N3C.data() + pair.first_row * call.row_stride() + column;
-}
-
-// A block of queries and the keys that any of them sees.
+// A block of queries of one head, and the keys that any of them sees.
 struct Block {
-  std::int64_t first, num_rows, num_keys;  // num_keys is padded
-
-  // Keys that the query in row r of the block sees.
-  std::int64_t visible(std::int64_t r, bool causal, std::int64_t num_tokens) const {
-    return causal ? first + r + 1 : num_tokens;
-  }
+  std::int64_t head, first, num_rows, num_keys;  // num_keys is padded
 };
 
-inline Block block_at(std::int64_t first, const Pair& pair, bool causal) {
-  const std::int64_t num_rows = std::min(kBlockRows, pair.num_tokens - first);
-  return {first, num_rows, padded(causal ? first + num_rows : pair.num_tokens)};
+// Calls body(block) for all queries of one head.
+template <class Body>
+void for_each_block(const SequenceSpan& span, std::int64_t head, const Body& body) {
+  for (std::int64_t first = 0; first < span.num_queries; first += kBlockRows) {
+    const std::int64_t num_rows = std::min(kBlockRows, span.num_queries - first);
+    body(Block{head, first, num_rows, padded(span.visible(first + num_rows - 1))});
+  }
 }
 
 // What each probability of row r is multiplied by, for all keys of the block. Without dropout mask
@@ -89,18 +86,59 @@ template <class Real>
 void draw_mask(float* mask, const Call<Real>& call, const Pair& pair, const Block& block,
                std::int64_t r) {
   if (call.dropout.rate == 0.0F) return;
-  const auto head = static_cast<std::uint64_t>(call.shape.first_head + pair.head);
-  dropout_scale_row(call.dropout.key, call.dropout.row_ids_N(pair.first_row + block.first + r),
-                    head << 32, block.num_keys / 8, call.threshold, call.keep_scale, mask);
+  const auto head = static_cast<std::uint64_t>(call.shape.first_head + block.head);
+  dropout_scale_row(call.dropout.key,
+                    call.dropout.row_ids_N(pair.span.first_query + block.first + r), head << 32,
+                    block.num_keys / 8, call.threshold, call.keep_scale, mask);
 }
 
-// Calls body(index of the pair, workspace of the thread) for every pair. Buffers(Arena&, longest
-// sequence, head width) takes a thread's memory; the same code counts it.
-template <class Buffers, class Body>
-void for_each_pair(const Exec& exec, const char* name, const Sequences& sequences,
-                   const AttentionShape& shape, const Body& body) {
+// Relative positions of a sequence on a line: its offsets from 1 - K to Q - 1, so that a query's
+// keys lie side by side.
+inline std::int64_t line_length(std::int64_t num_queries, std::int64_t num_keys) {
+  return std::max<std::int64_t>(num_queries + num_keys - 1, 0);
+}
+inline std::int64_t line_start(const SequenceSpan& span, std::int64_t r) {
+  return span.num_queries - 1 - r;
+}
+
+template <class Real>
+const std::int32_t* line_buckets(const Call<Real>& call, const SequenceSpan& span) {
+  return call.buckets + (call.input.keys.max_tokens - span.num_keys);
+}
+
+// What is added to the scores of a head, by offset.
+template <class Real>
+void draw_line(float* line, const Call<Real>& call, const SequenceSpan& span, std::int64_t head) {
+  if (call.buckets == nullptr) return;
+  const std::int32_t* const buckets = line_buckets(call, span);
+  const std::int64_t count = line_length(span.num_queries, span.num_keys);
+  for (std::int64_t i = 0; i < count; ++i)
+    line[i] = call.input.positions.table_UH(buckets[i], head);
+}
+
+// Scales a query's scores and adds its relative positions.
+inline void add_positions(float* scores, const float* line, float scale, std::int64_t num_visible) {
+#pragma omp simd
+  for (std::int64_t j = 0; j < num_visible; ++j) scores[j] = scores[j] * scale + line[j];
+}
+
+// What a thread's memory must hold.
+struct Extents {
+  std::int64_t num_queries, num_keys, head_width;  // of the longest sequences
+  std::int64_t line_length;                        // 0 without relative positions
+};
+
+// Calls body(pair, workspace of the thread) for every pair. Buffers(Arena&, Extents) takes a
+// thread's memory; the same code counts it.
+template <class Buffers, class Real, class Body>
+void for_each_pair(const Exec& exec, const char* name, const Call<Real>& call, const Body& body) {
+  const AttentionInput<Real>& input = call.input;
+  const std::int64_t num_queries = input.queries.max_tokens, num_keys = input.keys.max_tokens;
+  const bool has_positions = input.positions.table_UH.extent(0) > 0;
+  const Extents extents{num_queries, num_keys, call.shape.head_width,
+                        has_positions ? line_length(num_queries, num_keys) : 0};
   Arena counting;
-  Buffers(counting, sequences.max_tokens, shape.head_width);
+  Buffers(counting, extents);
   const auto thread_bytes = static_cast<std::int64_t>(counting.peak_bytes());
   const Kokkos::Experimental::UniqueToken<Space> threads;
   const ArenaScope scope(*exec.arena);
@@ -108,42 +146,33 @@ void for_each_pair(const Exec& exec, const char* name, const Sequences& sequence
   if (exec.counting()) return;
   using Policy = Kokkos::RangePolicy<Space, Kokkos::Schedule<Kokkos::Dynamic>,
                                      Kokkos::IndexType<std::int64_t>>;
-  const std::int64_t num_pairs = sequences.num_sequences() * shape.num_heads;
-  Kokkos::parallel_for(name, Policy(exec.space, 0, num_pairs, Kokkos::ChunkSize(1)),
+  Kokkos::parallel_for(name, Policy(exec.space, 0, call.num_pairs(), Kokkos::ChunkSize(1)),
                        [&](std::int64_t index) {
                          const auto thread = threads.acquire();
                          Arena arena(memory.data() + thread * thread_bytes, thread_bytes);
-                         Buffers buffers(arena, sequences.max_tokens, shape.head_width);
-                         body(index, buffers);
+                         Buffers buffers(arena, extents);
+                         body(pair_of(call, index), buffers);
                          threads.release(thread);
                        });
 }
 
-// Rows behind the last sequence are padding.
+// Zeros in `width` columns of the rows behind the last sequence, which are padding.
 template <class T>
-void clear_padding(const Exec& exec, const Tensor2<T>& x, const Sequences& sequences) {
-  const std::int64_t first = sequences.starts_host.back();
-  const auto num_rows = static_cast<std::int64_t>(x.extent(0));
-  if (exec.counting() || first == num_rows) return;
-  const auto width = static_cast<std::int64_t>(x.extent(1));
-  std::memset(static_cast<void*>(x.data() + first * width), 0,
-              (num_rows - first) * width * sizeof(T));
+void clear_padding(const Exec& exec, const HeadColumns<T>& x, std::int64_t width,
+                   const Sequences& sequences) {
+  if (exec.counting()) return;
+  const auto num_rows = static_cast<std::int64_t>(x.rows.extent(0));
+  for (std::int64_t n = sequences.starts_host.back(); n < num_rows; ++n) {
+    std::fill_n(x.at(n, 0, 0), width, T{});
+  }
 }
 
+// Takes the buckets of relative positions from the arena.
 template <class Real>
-Call<Real> make_call(const Exec& exec, Tensor2<const Real> qkv_N3C, const Sequences& sequences,
-                     const AttentionShape& shape, const Dropout& dropout) {
-  POLYPHASE_PROMISE(exec.arena != nullptr, "attention needs an arena for its workspace");
-  POLYPHASE_PROMISE(
-      static_cast<std::int64_t>(qkv_N3C.extent(1)) == 3 * shape.num_heads * shape.head_width &&
-          sequences.starts_host.back() <= static_cast<std::int64_t>(qkv_N3C.extent(0)),
-      "attention with {} heads of width {} over {} rows does not fit a {}x{} tensor",
-      shape.num_heads, shape.head_width, sequences.starts_host.back(), qkv_N3C.extent(0),
-      qkv_N3C.extent(1));
-  return {.qkv_N3C = qkv_N3C,
-          .starts = sequences.starts_host.data(),
-          .shape = shape,
-          .dropout = dropout};
+Call<Real> make_call(const Exec& exec, const AttentionInput<Real>& input, const Dropout& dropout) {
+  Call<Real> call{.input = input, .dropout = dropout};
+  call.buckets = position_buckets(exec, input).data();
+  return call;
 }
 
 }  // namespace polyphase::attention_host

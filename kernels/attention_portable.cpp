@@ -4,20 +4,19 @@
 namespace polyphase {
 namespace attention_rows {
 
-// One row and head of the forward pass; scores has room for the longest sequence.
+// One row and head of the forward pass; scores has room for the most keys.
 template <class Real>
 KOKKOS_INLINE_FUNCTION void forward_row(const Team& team, const Call<Real>& call, Real* out,
                                         float* log_sum, float* scores, std::int64_t row,
                                         std::int64_t head) {
-  const Span span = span_of(call, row);
-  const std::int64_t num_keys =
-      span.num_tokens == 0 ? 0 : (call.causal ? row - span.first + 1 : span.num_tokens);
-  const Real* const query = call.at(row, 0, head);
+  const SequenceSpan span = call.span_of(row, call.query_starts);
+  const std::int64_t r = row - span.first_query, key_head = head / call.group();
+  const std::int64_t num_keys = span.num_queries == 0 ? 0 : span.visible(r);
   float max = 0.0F, sum = 0.0F;
   Kokkos::parallel_reduce(
       Kokkos::TeamThreadRange(team, num_keys),
       [&](std::int64_t j, float& largest) {
-        scores[j] = call.dot(query, call.at(span.first + j, 1, head)) * call.scale;
+        scores[j] = call.score(span, r, j, head, 0.0F);
         if (scores[j] > largest) largest = scores[j];
       },
       Kokkos::Max<float>(max));
@@ -34,7 +33,7 @@ KOKKOS_INLINE_FUNCTION void forward_row(const Team& team, const Call<Real>& call
   Kokkos::parallel_for(Kokkos::TeamThreadRange(team, call.head_width), [&](std::int64_t c) {
     float total = 0.0F;
     for (std::int64_t j = 0; j < num_keys; ++j) {
-      total += scores[j] * to_float(call.at(span.first + j, 2, head)[c]);
+      total += scores[j] * to_float(call.value.at(span.first_key + j, key_head)[c]);
     }
     out[c] = from_float<Real>(num_keys == 0 ? 0.0F : total / sum);
   });
@@ -63,130 +62,194 @@ struct Backward {
   Call<Real> call;
   const Real* dout;
   const float *log_sum, *delta;
-  Real* dqkv;
 
-  // Probability times mask, and dS, of query row n and key j of its sequence.
+  // Probability times mask, and dS, of query r and key j of a sequence.
   struct Pair {
     float masked, dscore;
   };
-  KOKKOS_INLINE_FUNCTION Pair pair(const Span& span, std::int64_t n, std::int64_t j,
+  KOKKOS_INLINE_FUNCTION Pair pair(const SequenceSpan& span, std::int64_t r, std::int64_t j,
                                    std::int64_t head) const {
-    const std::int64_t key_row = span.first + j;
-    if (call.causal && key_row > n) return {0.0F, 0.0F};
+    if (j >= span.visible(r)) return {0.0F, 0.0F};
+    const std::int64_t n = span.first_query + r;
     const std::int64_t i = n * call.num_heads + head;
-    const float score = call.dot(call.at(n, 0, head), call.at(key_row, 1, head)) * call.scale;
-    const float p = fast_exp(score - log_sum[i]), m = call.mask(n, j, head);
-    const float dp = call.dot(dout + i * call.head_width, call.at(key_row, 2, head)) * m;
+    const float p = fast_exp(call.score(span, r, j, head, log_sum[i])), m = call.mask(n, j, head);
+    const float dp = call.dot(dout + i * call.head_width,
+                              call.value.at(span.first_key + j, head / call.group())) *
+                     m;
     return {p * m, p * (dp - delta[i]) * call.scale};
   }
 };
 
-// dQ of one row and head: dS·K.
+// dQ of one row and head: dS·K. dscores has room for the most keys.
 template <class Real>
 KOKKOS_INLINE_FUNCTION void query_gradient(const Team& team, const Backward<Real>& pass,
-                                           float* dscores, std::int64_t row, std::int64_t head) {
+                                           const Heads<Real>& dquery, float* dscores,
+                                           std::int64_t row, std::int64_t head) {
   const Call<Real>& call = pass.call;
-  const Span span = span_of(call, row);
-  Kokkos::parallel_for(Kokkos::TeamThreadRange(team, span.num_tokens),
-                       [&](std::int64_t j) { dscores[j] = pass.pair(span, row, j, head).dscore; });
+  const SequenceSpan span = call.span_of(row, call.query_starts);
+  const std::int64_t r = row - span.first_query;
+  const std::int64_t num_keys = span.num_queries == 0 ? 0 : span.visible(r);
+  Kokkos::parallel_for(Kokkos::TeamThreadRange(team, num_keys),
+                       [&](std::int64_t j) { dscores[j] = pass.pair(span, r, j, head).dscore; });
   team.team_barrier();
-  Real* const dquery = pass.dqkv + call.offset(row, 0, head);
   Kokkos::parallel_for(Kokkos::TeamThreadRange(team, call.head_width), [&](std::int64_t c) {
     float total = 0.0F;
-    for (std::int64_t j = 0; j < span.num_tokens; ++j) {
-      total += dscores[j] * to_float(call.at(span.first + j, 1, head)[c]);
+    for (std::int64_t j = 0; j < num_keys; ++j) {
+      total += dscores[j] * to_float(call.key.at(span.first_key + j, head / call.group())[c]);
     }
-    dquery[c] = from_float<Real>(total);
+    dquery.at(row, head)[c] = from_float<Real>(total);
   });
-  team.team_barrier();
 }
 
-// dK and dV of one row and head, gathered over the queries of its sequence. scratch holds two
-// floats a query.
+// dK and dV of one row and key head, gathered over the queries of its sequence and the heads that
+// read it. scratch holds two floats for each of the most queries and each column.
 template <class Real>
 KOKKOS_INLINE_FUNCTION void key_gradient(const Team& team, const Backward<Real>& pass,
-                                         float* scratch, std::int64_t row, std::int64_t head) {
+                                         const Heads<Real>& dkey, const Heads<Real>& dvalue,
+                                         float* scratch, std::int64_t row, std::int64_t key_head) {
   const Call<Real>& call = pass.call;
-  const Span span = span_of(call, row);
-  Kokkos::parallel_for(Kokkos::TeamThreadRange(team, span.num_tokens), [&](std::int64_t i) {
-    const auto pair = pass.pair(span, span.first + i, row - span.first, head);
-    scratch[2 * i] = pair.masked;
-    scratch[2 * i + 1] = pair.dscore;
-  });
-  team.team_barrier();
-  Kokkos::parallel_for(Kokkos::TeamThreadRange(team, call.head_width), [&](std::int64_t c) {
-    float dkey = 0.0F, dvalue = 0.0F;
-    for (std::int64_t i = 0; i < span.num_tokens; ++i) {
-      const std::int64_t n = span.first + i;
-      dvalue +=
-          scratch[2 * i] * to_float(pass.dout[(n * call.num_heads + head) * call.head_width + c]);
-      dkey += scratch[2 * i + 1] * to_float(call.at(n, 0, head)[c]);
-    }
-    pass.dqkv[call.offset(row, 1, head) + c] = from_float<Real>(dkey);
-    pass.dqkv[call.offset(row, 2, head) + c] = from_float<Real>(dvalue);
-  });
+  const SequenceSpan span = call.span_of(row, call.key_starts);
+  float* const sums = scratch + 2 * span.num_queries;
+  const std::int64_t first_head = key_head * call.group(), width = call.head_width;
+  for (std::int64_t head = first_head; head < first_head + call.group(); ++head) {
+    Kokkos::parallel_for(Kokkos::TeamThreadRange(team, span.num_queries), [&](std::int64_t r) {
+      const auto pair = pass.pair(span, r, row - span.first_key, head);
+      scratch[2 * r] = pair.masked;
+      scratch[2 * r + 1] = pair.dscore;
+    });
+    team.team_barrier();
+    Kokkos::parallel_for(Kokkos::TeamThreadRange(team, width), [&](std::int64_t c) {
+      float dk = head == first_head ? 0.0F : sums[2 * c];
+      float dv = head == first_head ? 0.0F : sums[2 * c + 1];
+      for (std::int64_t r = 0; r < span.num_queries; ++r) {
+        const std::int64_t n = span.first_query + r;
+        dv += scratch[2 * r] * to_float(pass.dout[(n * call.num_heads + head) * width + c]);
+        dk += scratch[2 * r + 1] * to_float(call.query.at(n, head)[c]);
+      }
+      sums[2 * c] = dk, sums[2 * c + 1] = dv;
+      dkey.at(row, key_head)[c] = from_float<Real>(dk);
+      dvalue.at(row, key_head)[c] = from_float<Real>(dv);
+    });
+    team.team_barrier();
+  }
+}
+
+// The sum of dS over one sequence's pairs of one head whose offset falls into one bucket. A thread
+// takes an offset at a time.
+template <class Real>
+KOKKOS_INLINE_FUNCTION void position_gradient(const Team& team, const Backward<Real>& pass,
+                                              float* to, std::int64_t sequence, std::int64_t head,
+                                              std::int64_t bucket) {
+  const Call<Real>& call = pass.call;
+  const SequenceSpan span = call.span(sequence);
+  const std::int64_t first_position = span.num_keys - span.num_queries;  // of the queries
+  const std::int64_t num_rows = span.num_keys + span.num_queries;
+  float sum = 0.0F;
+  Kokkos::parallel_reduce(
+      Kokkos::TeamThreadRange(team, num_rows > 0 ? num_rows - 1 : 0),
+      [&](std::int64_t i, float& partial) {
+        const std::int64_t offset = i + 1 - span.num_keys;
+        if (call.buckets[offset + call.max_keys - 1] != bucket) return;
+        for (std::int64_t r = 0; r < span.num_queries; ++r) {
+          const std::int64_t j = first_position + r + offset;
+          if (j >= 0 && j < span.num_keys) partial += pass.pair(span, r, j, head).dscore;
+        }
+      },
+      sum);
+  Kokkos::single(Kokkos::PerTeam(team), [&]() { *to = sum; });
+}
+
+// Launches body(team, row, head, scratch of num_floats) for every row and head.
+template <class Body>
+void for_each_row(const Exec& exec, const char* name, std::int64_t num_rows, std::int64_t num_heads,
+                  std::int64_t num_floats, const Body& body) {
+  if (num_rows * num_heads == 0) return;
+  const int level = scratch_level(num_floats);
+  Kokkos::parallel_for(
+      name, policy(exec, num_rows * num_heads, num_floats), KOKKOS_LAMBDA(const Team& team) {
+        auto* const scratch =
+            static_cast<float*>(team.team_scratch(level).get_shmem(num_floats * sizeof(float)));
+        body(team, team.league_rank() / num_heads, team.league_rank() % num_heads, scratch);
+      });
+}
+
+template <class Real>
+void run_backward(const Exec& exec, const Backward<Real>& pass, const HeadColumns<Real>& dquery,
+                  const HeadColumns<Real>& dkey, const HeadColumns<Real>& dvalue,
+                  const AttentionInput<Real>& input) {
+  const Heads<Real> dq = heads_of(dquery, input.shape), dk = heads_of(dkey, input.shape),
+                    dv = heads_of(dvalue, input.shape);
+  for_each_row(
+      exec, "attention_query_gradient", static_cast<std::int64_t>(dquery.rows.extent(0)),
+      input.shape.num_heads, input.keys.max_tokens,
+      KOKKOS_LAMBDA(const Team& team, std::int64_t row, std::int64_t head, float* scratch) {
+        query_gradient(team, pass, dq, scratch, row, head);
+      });
+  for_each_row(
+      exec, "attention_key_gradient", static_cast<std::int64_t>(dkey.rows.extent(0)),
+      input.shape.num_key_heads, 2 * (input.queries.max_tokens + input.shape.head_width),
+      KOKKOS_LAMBDA(const Team& team, std::int64_t row, std::int64_t head, float* scratch) {
+        key_gradient(team, pass, dk, dv, scratch, row, head);
+      });
 }
 
 }  // namespace attention_rows
 
 template <class Real>
 void attention_forward_portable(const Exec& exec, Tensor2<Real> out_NC, Tensor2<float> log_sum_NH,
-                                Tensor2<const Real> qkv_N3C, const Sequences& sequences,
-                                const AttentionShape& shape, const Dropout& dropout) {
+                                const AttentionInput<Real>& input, const Dropout& dropout) {
   using namespace attention_rows;
-  const auto num_teams = static_cast<std::int64_t>(log_sum_NH.size());
-  if (exec.counting() || num_teams == 0) return;
-  const Call<Real> call = make_call(qkv_N3C, sequences, shape, dropout);
+  check_attention(exec, input);
+  const ArenaScope scope(*exec.arena);
+  const Call<Real> call = make_call(exec, input, dropout);
+  if (exec.counting()) return;
   Real* const out = out_NC.data();
   float* const log_sum = log_sum_NH.data();
-  const std::int64_t num_scores = sequences.max_tokens;
-  const int level = scratch_level(num_scores);
-  Kokkos::parallel_for(
-      "attention_forward", policy(exec, num_teams, num_scores), KOKKOS_LAMBDA(const Team& team) {
-        const std::int64_t i = team.league_rank();
-        auto* const scores =
-            static_cast<float*>(team.team_scratch(level).get_shmem(num_scores * sizeof(float)));
-        forward_row(team, call, out + i * call.head_width, log_sum + i, scores, i / call.num_heads,
-                    i % call.num_heads);
+  for_each_row(
+      exec, "attention_forward", static_cast<std::int64_t>(log_sum_NH.extent(0)), call.num_heads,
+      call.max_keys,
+      KOKKOS_LAMBDA(const Team& team, std::int64_t row, std::int64_t head, float* scores) {
+        const std::int64_t i = row * call.num_heads + head;
+        forward_row(team, call, out + i * call.head_width, log_sum + i, scores, row, head);
       });
 }
 
 template <class Real>
-void attention_backward_portable(const Exec& exec, Tensor2<Real> dqkv_N3C,
-                                 Tensor2<const Real> dout_NC, Tensor2<const Real> out_NC,
-                                 Tensor2<const float> log_sum_NH, Tensor2<const Real> qkv_N3C,
-                                 const Sequences& sequences, const AttentionShape& shape,
-                                 const Dropout& dropout) {
+void attention_backward_portable(const Exec& exec, HeadColumns<Real> dquery, HeadColumns<Real> dkey,
+                                 HeadColumns<Real> dvalue, Tensor2<float> dpositions_UH,
+                                 Write positions_write, Tensor2<const Real> dout_NC,
+                                 Tensor2<const Real> out_NC, Tensor2<const float> log_sum_NH,
+                                 const AttentionInput<Real>& input, const Dropout& dropout) {
   using namespace attention_rows;
-  POLYPHASE_PROMISE(exec.arena != nullptr, "attention needs an arena for its workspace");
+  check_attention(exec, input);
   const ArenaScope scope(*exec.arena);
   const auto delta_NH = exec.arena->take2<float>(log_sum_NH.extent(0), log_sum_NH.extent(1));
-  const auto num_teams = static_cast<std::int64_t>(log_sum_NH.size());
-  if (exec.counting() || num_teams == 0) return;
-  const Call<Real> call = make_call(qkv_N3C, sequences, shape, dropout);
+  const Call<Real> call = make_call(exec, input, dropout);
+  const Tensor2<float> dpositions_BUH = take_position_gradients(exec, dpositions_UH, input);
+  if (exec.counting()) return;
   make_deltas(exec, call, delta_NH, dout_NC, out_NC);
-  const Backward<Real> pass{call, dout_NC.data(), log_sum_NH.data(), delta_NH.data(),
-                            dqkv_N3C.data()};
-  const std::int64_t num_scores = 2 * sequences.max_tokens;
-  const int level = scratch_level(num_scores);
-  Kokkos::parallel_for(
-      "attention_backward", policy(exec, num_teams, num_scores), KOKKOS_LAMBDA(const Team& team) {
-        const std::int64_t row = team.league_rank() / pass.call.num_heads;
-        const std::int64_t head = team.league_rank() % pass.call.num_heads;
-        auto* const scratch =
-            static_cast<float*>(team.team_scratch(level).get_shmem(num_scores * sizeof(float)));
-        query_gradient(team, pass, scratch, row, head);
-        key_gradient(team, pass, scratch, row, head);
+  const Backward<Real> pass{call, dout_NC.data(), log_sum_NH.data(), delta_NH.data()};
+  run_backward(exec, pass, dquery, dkey, dvalue, input);
+  const auto num_buckets = static_cast<std::int64_t>(dpositions_UH.extent(0));
+  float* const partial = dpositions_BUH.data();
+  for_each_row(
+      exec, "attention_position_gradient",
+      static_cast<std::int64_t>(dpositions_BUH.size()) / call.num_heads, call.num_heads, 0,
+      KOKKOS_LAMBDA(const Team& team, std::int64_t row, std::int64_t head, float*) {
+        position_gradient(team, pass, partial + row * call.num_heads + head, row / num_buckets,
+                          head, row % num_buckets);
       });
+  add_position_gradients(exec, dpositions_UH, positions_write, dpositions_BUH,
+                         1.0F / input.shape.score_scale);
 }
 
-#define POLYPHASE_PORTABLE_ATTENTION(Real)                                                        \
-  template void attention_forward_portable<Real>(const Exec&, Tensor2<Real>, Tensor2<float>,      \
-                                                 Tensor2<const Real>, const Sequences&,           \
-                                                 const AttentionShape&, const Dropout&);          \
-  template void attention_backward_portable<Real>(                                                \
-      const Exec&, Tensor2<Real>, Tensor2<const Real>, Tensor2<const Real>, Tensor2<const float>, \
-      Tensor2<const Real>, const Sequences&, const AttentionShape&, const Dropout&);
+#define POLYPHASE_PORTABLE_ATTENTION(Real)                                                         \
+  template void attention_forward_portable<Real>(const Exec&, Tensor2<Real>, Tensor2<float>,       \
+                                                 const AttentionInput<Real>&, const Dropout&);     \
+  template void attention_backward_portable<Real>(                                                 \
+      const Exec&, HeadColumns<Real>, HeadColumns<Real>, HeadColumns<Real>, Tensor2<float>, Write, \
+      Tensor2<const Real>, Tensor2<const Real>, Tensor2<const float>, const AttentionInput<Real>&, \
+      const Dropout&);
 POLYPHASE_PORTABLE_ATTENTION(float)
 POLYPHASE_PORTABLE_ATTENTION(bf16)
 #undef POLYPHASE_PORTABLE_ATTENTION

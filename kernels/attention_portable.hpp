@@ -11,14 +11,13 @@ namespace polyphase {
 // so that no sum depends on the order in which teams run.
 template <class Real>
 void attention_forward_portable(const Exec& exec, Tensor2<Real> out_NC, Tensor2<float> log_sum_NH,
-                                Tensor2<const Real> qkv_N3C, const Sequences& sequences,
-                                const AttentionShape& shape, const Dropout& dropout);
+                                const AttentionInput<Real>& input, const Dropout& dropout);
 
 template <class Real>
-void attention_backward_portable(const Exec& exec, Tensor2<Real> dqkv_N3C,
-                                 Tensor2<const Real> dout_NC, Tensor2<const Real> out_NC,
-                                 Tensor2<const float> log_sum_NH, Tensor2<const Real> qkv_N3C,
-                                 const Sequences& sequences, const AttentionShape& shape,
-                                 const Dropout& dropout);
+void attention_backward_portable(const Exec& exec, HeadColumns<Real> dquery, HeadColumns<Real> dkey,
+                                 HeadColumns<Real> dvalue, Tensor2<float> dpositions_UH,
+                                 Write positions_write, Tensor2<const Real> dout_NC,
+                                 Tensor2<const Real> out_NC, Tensor2<const float> log_sum_NH,
+                                 const AttentionInput<Real>& input, const Dropout& dropout);
 
 }  // namespace polyphase

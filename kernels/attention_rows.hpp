@@ -4,7 +4,9 @@
 #include <limits>
 
 #include "kernels/attention_portable.hpp"
+#include "kernels/attention_sequence.hpp"
 #include "kernels/math.hpp"
+#include "kernels/relative_positions.hpp"
 
 // What the portable forward and backward attention share: a team of threads on one (row, head).
 namespace polyphase::attention_rows {
@@ -31,71 +33,105 @@ inline Policy policy(const Exec& exec, std::int64_t num_teams, std::int64_t num_
                                 Kokkos::PerTeam(scratch_bytes(num_scores)));
 }
 
+// HeadColumns as kernels see them.
+template <class Real>
+struct Heads {
+  Real* data;
+  std::int64_t row_stride, head_width;
+
+  KOKKOS_INLINE_FUNCTION Real* at(std::int64_t row, std::int64_t head) const {
+    return data + row * row_stride + head * head_width;
+  }
+};
+template <class Real>
+Heads<Real> heads_of(const HeadColumns<Real>& x, const AttentionShape& shape) {
+  return {x.at(0, 0, shape.head_width), x.row_stride(), shape.head_width};
+}
+
 // What all rows of a call have in common; copied into kernels.
 template <class Real>
 struct Call {
-  const Real* qkv;
-  const std::int32_t* starts;
-  std::int64_t num_sequences, num_heads, head_width, first_head;
+  Heads<const Real> query, key, value;
+  const std::int32_t *query_starts, *key_starts, *prefix;
+  std::int64_t num_sequences, num_heads, num_key_heads, head_width, first_head;
   bool causal;
-  float scale, rate, keep_scale;
+  float scale;
+  const float* table_UH;
+  const std::int32_t* buckets;  // of offsets from 1 - max_keys; null: no positions
+  std::int64_t max_keys;
+  float rate, keep_scale;
   std::uint32_t threshold;
-  std::uint64_t key;
+  std::uint64_t dropout_key;
   const std::uint64_t* row_ids;
 
-  // part 0: queries, 1: keys, 2: values.
-  KOKKOS_INLINE_FUNCTION std::int64_t offset(std::int64_t row, int part, std::int64_t head) const {
-    return (row * 3 + part) * num_heads * head_width + head * head_width;
-  }
-  KOKKOS_INLINE_FUNCTION const Real* at(std::int64_t row, int part, std::int64_t head) const {
-    return qkv + offset(row, part, head);
-  }
+  KOKKOS_INLINE_FUNCTION std::int64_t group() const { return num_heads / num_key_heads; }
   KOKKOS_INLINE_FUNCTION float dot(const Real* a, const Real* b) const {
     float sum = 0.0F;
     for (std::int64_t c = 0; c < head_width; ++c) sum += to_float(a[c]) * to_float(b[c]);
     return sum;
+  }
+  // The sequence that a row of queries (or, with key_starts, of keys) belongs to; an empty one for
+  // padding rows.
+  KOKKOS_INLINE_FUNCTION SequenceSpan span_of(std::int64_t row, const std::int32_t* starts) const {
+    if (row >= starts[num_sequences]) return {row, 0, row, 0, 0};
+    std::int64_t low = 0, high = num_sequences;  // starts[low] <= row < starts[high]
+    while (high - low > 1) {
+      const std::int64_t middle = (low + high) / 2;
+      (starts[middle] <= row ? low : high) = middle;
+    }
+    return span(low);
+  }
+  KOKKOS_INLINE_FUNCTION SequenceSpan span(std::int64_t b) const {
+    return sequence_span(query_starts, key_starts, prefix, causal, b);
+  }
+  KOKKOS_INLINE_FUNCTION std::int32_t bucket(const SequenceSpan& s, std::int64_t r,
+                                             std::int64_t j) const {
+    return buckets[j - (s.num_keys - s.num_queries + r) + max_keys - 1];
+  }
+  // The score of query r and key j of a sequence for a query head, less `shift`.
+  KOKKOS_INLINE_FUNCTION float score(const SequenceSpan& s, std::int64_t r, std::int64_t j,
+                                     std::int64_t head, float shift) const {
+    const float product =
+        dot(query.at(s.first_query + r, head), key.at(s.first_key + j, head / group()));
+    if (buckets != nullptr) shift -= table_UH[bucket(s, r, j) * num_heads + head];
+    return product * scale - shift;
   }
   // What the probability of key j (counted in its sequence) is multiplied by for the query in
   // `row`.
   KOKKOS_INLINE_FUNCTION float mask(std::int64_t row, std::int64_t j, std::int64_t head) const {
     if (rate == 0.0F) return 1.0F;
     float factors[8];
-    dropout_scale8(key, row_ids[row], static_cast<std::uint64_t>(first_head + head) << 32 | j / 8,
-                   threshold, keep_scale, factors);
+    dropout_scale8(dropout_key, row_ids[row],
+                   static_cast<std::uint64_t>(first_head + head) << 32 | j / 8, threshold,
+                   keep_scale, factors);
     return factors[j % 8];
   }
 };
 
-// The sequence that a row belongs to; an empty one for padding rows.
-struct Span {
-  std::int64_t first, num_tokens;
-};
+// Takes the buckets of relative positions from the arena.
 template <class Real>
-KOKKOS_INLINE_FUNCTION Span span_of(const Call<Real>& call, std::int64_t row) {
-  if (row >= call.starts[call.num_sequences]) return {row, 0};
-  std::int64_t low = 0, high = call.num_sequences;  // starts[low] <= row < starts[high]
-  while (high - low > 1) {
-    const std::int64_t middle = (low + high) / 2;
-    (call.starts[middle] <= row ? low : high) = middle;
-  }
-  return {call.starts[low], call.starts[low + 1] - call.starts[low]};
-}
-
-template <class Real>
-Call<Real> make_call(const Tensor2<const Real>& qkv_N3C, const Sequences& sequences,
-                     const AttentionShape& shape, const Dropout& dropout) {
-  return {.qkv = qkv_N3C.data(),
-          .starts = sequences.starts.data(),
-          .num_sequences = sequences.num_sequences(),
+Call<Real> make_call(const Exec& exec, const AttentionInput<Real>& input, const Dropout& dropout) {
+  const AttentionShape& shape = input.shape;
+  return {.query = heads_of(input.query, shape),
+          .key = heads_of(input.key, shape),
+          .value = heads_of(input.value, shape),
+          .query_starts = input.queries.starts.data(),
+          .key_starts = input.keys.starts.data(),
+          .prefix = input.keys.prefix.data(),
+          .num_sequences = input.queries.num_sequences(),
           .num_heads = shape.num_heads,
+          .num_key_heads = shape.num_key_heads,
           .head_width = shape.head_width,
           .first_head = shape.first_head,
           .causal = shape.causal,
-          .scale = 1.0F / std::sqrt(static_cast<float>(shape.head_width)),
+          .scale = shape.score_scale,
+          .table_UH = input.positions.table_UH.data(),
+          .buckets = position_buckets(exec, input).data(),
+          .max_keys = input.keys.max_tokens,
           .rate = dropout.rate,
           .keep_scale = 1.0F / (1.0F - dropout.rate),
           .threshold = dropout_threshold(dropout.rate),
-          .key = dropout.key,
+          .dropout_key = dropout.key,
           .row_ids = dropout.row_ids_N.data()};
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/sublayer.hpp"
 
+#include <cmath>
+
 #include "kernels/elementwise.hpp"
 #include "recipe/load.hpp"
 
@@ -15,8 +17,21 @@ SelfAttention<Real>::SelfAttention(ParameterSet& parameters, const Communicator&
               {.in = model.width, .out = model.width, .split = LinearSplit::kInput}) {
   const Split heads = split_evenly(model.num_heads, tensor.rank(), tensor.size());
   shape_ = {.num_heads = heads.size,
+            .num_key_heads = heads.size,
             .head_width = model.width / model.num_heads,
-            .first_head = heads.begin};
+            .first_head = heads.begin,
+            .score_scale = 1.0F / std::sqrt(static_cast<float>(model.width / model.num_heads))};
+}
+
+template <class Real>
+AttentionInput<Real> SelfAttention<Real>::input(const Pass& pass) const {
+  const std::int64_t width = shape_.num_heads * shape_.head_width;
+  return {.query = {qkv_N3C_, 0},
+          .key = {qkv_N3C_, width},
+          .value = {qkv_N3C_, 2 * width},
+          .queries = pass.sequences,
+          .keys = pass.sequences,
+          .shape = shape_};
 }
 
 template <class Real>
@@ -28,7 +43,7 @@ void SelfAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
   heads_NC_ = arena.take2<Real>(pass.num_rows, output_.local_in());
   log_sum_NH_ = arena.take2<float>(pass.num_rows, shape_.num_heads);
   query_key_value_.template forward<Real, Real>(pass, qkv_N3C_, y_NC);
-  attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_, qkv_N3C_, pass.sequences, shape_,
+  attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_, input(pass),
                           pass.dropout_at(place, pass.dropout.attention));
   output_.template forward<Real, float>(pass, update_NC, heads_NC_);
 }
@@ -42,8 +57,10 @@ void SelfAttention<Real>::backward(const Pass& pass, Tensor2<float> dy_NC,
   const auto dqkv_N3C = arena.take2<Real>(pass.num_rows, query_key_value_.local_out());
   output_.template backward_weight<Real>(pass, dupdate_NC, heads_NC_);
   output_.template backward_input<Real, Real>(pass, dheads_NC, dupdate_NC);
-  attention_backward<Real>(pass.exec, dqkv_N3C, dheads_NC, heads_NC_, log_sum_NH_, qkv_N3C_,
-                           pass.sequences, shape_, pass.dropout_at(place_, pass.dropout.attention));
+  const std::int64_t width = shape_.num_heads * shape_.head_width;
+  attention_backward<Real>(pass.exec, {dqkv_N3C, 0}, {dqkv_N3C, width}, {dqkv_N3C, 2 * width}, {},
+                           Write::kOverwrite, dheads_NC, heads_NC_, log_sum_NH_, input(pass),
+                           pass.dropout_at(place_, pass.dropout.attention));
   column_sum<Real>(pass.exec, query_key_value_.bias_gradient(), query_key_value_.bias_write(),
                    dqkv_N3C);
   query_key_value_.template backward_weight<Real>(pass, dqkv_N3C, y_NC);

@@ -29,6 +29,8 @@ class SelfAttention {
   const Linear& output() const { return output_; }
 
  private:
+  AttentionInput<Real> input(const Pass& pass) const;
+
   Linear query_key_value_, output_;
   AttentionShape shape_;
   Tensor2<Real> qkv_N3C_, heads_NC_;

@@ -111,8 +111,10 @@ void weight_gradient(benchmark::State& state) {
 struct AttentionCase {
   explicit AttentionCase(const benchmark::State& state)
       : num_rows(state.range(1)), num_tokens(state.range(0)) {
-    shape.num_heads = state.range(2);
-    shape.head_width = 64;
+    shape = {.num_heads = state.range(2),
+             .num_key_heads = state.range(2),
+             .head_width = 64,
+             .score_scale = 0.125F};
     for (std::int64_t row = 0; row <= num_rows; row += num_tokens) {
       starts.push_back(static_cast<std::int32_t>(row));
     }
@@ -152,13 +154,19 @@ void attention(benchmark::State& state, bool backward) {
   const auto out = bench.tensor<Real>(c.num_rows, width),
              dout = bench.tensor<Real>(c.num_rows, width);
   const auto log_sum = bench.tensor<float>(c.num_rows, c.shape.num_heads);
-  attention_forward<Real>(bench.exec(), out, log_sum, qkv, c.sequences, c.shape, c.dropout);
+  const AttentionInput<Real> input{.query = {qkv, 0},
+                                   .key = {qkv, width},
+                                   .value = {qkv, 2 * width},
+                                   .queries = c.sequences,
+                                   .keys = c.sequences,
+                                   .shape = c.shape};
+  attention_forward<Real>(bench.exec(), out, log_sum, input, c.dropout);
   for (auto _ : state) {
     if (backward) {
-      attention_backward<Real>(bench.exec(), dqkv, dout, out, log_sum, qkv, c.sequences, c.shape,
-                               c.dropout);
+      attention_backward<Real>(bench.exec(), {dqkv, 0}, {dqkv, width}, {dqkv, 2 * width}, {},
+                               Write::kOverwrite, dout, out, log_sum, input, c.dropout);
     } else {
-      attention_forward<Real>(bench.exec(), out, log_sum, qkv, c.sequences, c.shape, c.dropout);
+      attention_forward<Real>(bench.exec(), out, log_sum, input, c.dropout);
     }
     bench.exec().space.fence();
   }

@@ -3,6 +3,7 @@
 // threads.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <random>
 #include <vector>
 
@@ -50,15 +51,18 @@ void print_digests(const Exec& exec, const std::string& name, const Case& c) {
   Sequences sequences{c.starts, Tensor1<const std::int32_t>(c.starts.data(), c.starts.size()), n};
   const Dropout dropout{9, c.rate, Tensor1<const std::uint64_t>(ids.data(), n)};
   const auto run = [&](const std::string& which, auto forward, auto backward) {
-    forward(exec, matrix(out, n), matrix(log_sum, n), matrix(qkv, n), sequences, c.shape, dropout);
-    backward(exec, matrix(dqkv, n), matrix(dout, n), matrix(out, n), matrix(log_sum, n),
-             matrix(qkv, n), sequences, c.shape, dropout);
+    const Tensor2<Real> x = matrix(qkv, n), dx = matrix(dqkv, n);
+    const AttentionInput<Real> input{{x, 0},    {x, width}, {x, 2 * width},
+                                     sequences, sequences,  c.shape};
+    forward(exec, matrix(out, n), matrix(log_sum, n), input, dropout);
+    backward(exec, {dx, 0}, {dx, width}, {dx, 2 * width}, {}, Write::kOverwrite, matrix(dout, n),
+             matrix(out, n), matrix(log_sum, n), input, dropout);
     print(name + which + " out", out);
     print(name + which + " log_sum", log_sum);
     print(name + which + " dqkv", dqkv);
   };
-  run(" fast", attention_forward<Real>, attention_backward<Real>);
-  run(" portable", attention_forward_portable<Real>, attention_backward_portable<Real>);
+  run(" fast", &attention_forward<Real>, &attention_backward<Real>);
+  run(" portable", &attention_forward_portable<Real>, &attention_backward_portable<Real>);
 }
 
 void print_all() {
@@ -68,8 +72,19 @@ void print_all() {
   Arena arena(aligned, memory.size() - 64);
   const Exec exec{Space(), &arena};
   const Case cases[] = {
-      {{0, 15, 29, 31, 46, 60}, {.num_heads = 3, .head_width = 32}, 0.0F},
-      {{0, 130, 141}, {.num_heads = 2, .head_width = 20, .causal = true}, 0.1F},
+      {{0, 15, 29, 31, 46, 60},
+       {.num_heads = 3,
+        .num_key_heads = 3,
+        .head_width = 32,
+        .score_scale = 1.0F / std::sqrt(32.0F)},
+       0.0F},
+      {{0, 130, 141},
+       {.num_heads = 2,
+        .num_key_heads = 2,
+        .head_width = 20,
+        .score_scale = 1.0F / std::sqrt(20.0F),
+        .causal = true},
+       0.1F},
   };
   for (const Case& c : cases) {
     const std::string name = fmt::format("head width {}", c.shape.head_width);
