@@ -117,7 +117,7 @@ Call<Real> make_call(const Exec& exec, const AttentionInput<Real>& input, const 
           .value = heads_of(input.value, shape),
           .query_starts = input.queries.starts.data(),
           .key_starts = input.keys.starts.data(),
-          .prefix = input.keys.prefix.data(),
+          .prefix = input.keys.prefix.extent(0) == 0 ? nullptr : input.keys.prefix.data(),
           .num_sequences = input.queries.num_sequences(),
           .num_heads = shape.num_heads,
           .num_key_heads = shape.num_key_heads,

@@ -43,6 +43,12 @@ void check_attention(const Exec& exec, const AttentionInput<Real>& input) {
   POLYPHASE_PROMISE(input.queries.num_sequences() == input.keys.num_sequences(),
                     "attention of {} sequences of queries to {} of keys",
                     input.queries.num_sequences(), input.keys.num_sequences());
+  POLYPHASE_PROMISE(input.keys.prefix.extent(0) == input.keys.prefix_host.size() &&
+                        (input.keys.prefix_host.empty() ||
+                         input.keys.prefix_host.size() + 1 == input.keys.starts_host.size()),
+                    "{} prefixes on the host and {} in the execution space for {} sequences",
+                    input.keys.prefix_host.size(), input.keys.prefix.extent(0),
+                    input.keys.num_sequences());
   const auto check = [&](const HeadColumns<const Real>& x, std::int64_t num_heads,
                          const Sequences& sequences) {
     POLYPHASE_PROMISE(
