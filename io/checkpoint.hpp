@@ -56,15 +56,36 @@ PartReport part_report_from_text(const std::string& text);
 // "step-000500"; the folder to write into has ".tmp" behind.
 std::string checkpoint_name(std::int64_t step);
 
+// What HDF5 laid out for the checkpoint before. Given to the next one, of the same tensors on the
+// same ranks, it spares HDF5 all of its work, which costs more than the writing where models are
+// small: the files are the same but for the values. Another layout takes its place by itself. Used
+// by one thread at a time.
+class CheckpointTemplates {
+ public:
+  CheckpointTemplates();
+  ~CheckpointTemplates();
+  struct State;
+  State& state() { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
 // Writes writer-NNNN.h5 into `tmp_folder` (made when missing; the writer's file of an attempt that
 // was killed is replaced) and syncs it. Throws SystemError with path, bytes needed and bytes free
 // when the disk is full; older checkpoints are never touched.
+PartReport write_checkpoint_part(const std::filesystem::path& tmp_folder, int writer,
+                                 std::span<const TensorPart> parts, CheckpointTemplates& templates);
 PartReport write_checkpoint_part(const std::filesystem::path& tmp_folder, int writer,
                                  std::span<const TensorPart> parts);
 
 // Checks that every tensor is covered exactly once (std::logic_error otherwise), adds model.h5 and
 // manifest.json, syncs all and renames the folder. An incomplete folder that stands at
 // `final_folder` is replaced.
+void commit_checkpoint(const std::filesystem::path& tmp_folder,
+                       const std::filesystem::path& final_folder,
+                       const std::vector<PartReport>& reports, const nlohmann::json& state,
+                       CheckpointTemplates& templates);
 void commit_checkpoint(const std::filesystem::path& tmp_folder,
                        const std::filesystem::path& final_folder,
                        const std::vector<PartReport>& reports, const nlohmann::json& state);

@@ -78,18 +78,20 @@ std::vector<CheckpointEntry> find_checkpoints(const std::filesystem::path& folde
 void remove_old_checkpoints(const std::filesystem::path& folder, int keep) {
   POLYPHASE_PROMISE(keep >= 1, "{}: {} checkpoints to keep", folder.string(), keep);
   const std::vector<CheckpointEntry> complete = find_checkpoints(folder);
-  const std::size_t num_kept = std::min(complete.size(), static_cast<std::size_t>(keep));
-  const auto is_kept = [&](const std::filesystem::path& entry) {
-    return std::any_of(complete.end() - static_cast<std::ptrdiff_t>(num_kept), complete.end(),
-                       [&](const CheckpointEntry& kept) { return kept.folder == entry; });
+  const auto num_kept =
+      static_cast<std::ptrdiff_t>(std::min(complete.size(), static_cast<std::size_t>(keep)));
+  // Whether `entry` is a complete one, `first` or newer.
+  const auto holds = [&](auto first, const std::filesystem::path& entry) {
+    return std::any_of(first, complete.end(),
+                       [&](const CheckpointEntry& known) { return known.folder == entry; });
   };
   for (const std::filesystem::path& entry : folders_in(folder)) {
     const std::string name = entry.filename().string();
     const bool ours = step_of(name, "") || step_of(name, ".tmp") || step_of(name, ".old");
-    if (!ours || is_kept(entry)) continue;
+    if (!ours || holds(complete.end() - num_kept, entry)) continue;
     // A manifest that is damaged, or newer than this program, is for a person to judge.
-    const bool unclear =
-        step_of(name, "") && std::filesystem::exists(entry / kManifestFile) && !is_complete(entry);
+    const bool unclear = step_of(name, "") && std::filesystem::exists(entry / kManifestFile) &&
+                         !holds(complete.begin(), entry);
     if (unclear) {
       log_warning("{}: kept, though its manifest cannot be read; remove it by hand",
                   entry.string());

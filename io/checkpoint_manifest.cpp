@@ -98,15 +98,17 @@ std::map<std::string, hdf5::VirtualDataset> virtual_view(const Manifest& manifes
 }
 
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest) {
-  nlohmann::json tensors = nlohmann::json::object();
+  nlohmann::json content = {{"state", manifest.state}, {"files", manifest.files}};
+  // Filled in place: lists in braces would copy all of it, level by level.
+  nlohmann::json& tensors = content["tensors"] = nlohmann::json::object();
   for (const auto& [name, tensor] : manifest.tensors) {
-    nlohmann::json parts = nlohmann::json::array();
+    nlohmann::json& stored = tensors[name];
+    stored["shape"] = tensor.shape;
+    nlohmann::json& parts = stored["parts"] = nlohmann::json::array();
     for (const StoredPart& part : tensor.parts) parts.push_back(to_json(part));
-    tensors[name] = {{"shape", tensor.shape}, {"parts", parts}};
   }
-  const nlohmann::json content = {
-      {"state", manifest.state}, {"files", manifest.files}, {"tensors", tensors}};
-  write_file_atomically(folder / kManifestFile, seal(content, kFormat, kCheckpointFormatVersion));
+  write_file_atomically(folder / kManifestFile,
+                        seal(std::move(content), kFormat, kCheckpointFormatVersion));
 }
 
 Manifest read_manifest(const std::filesystem::path& folder) {

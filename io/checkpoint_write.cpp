@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "base/digest.hpp"
@@ -7,8 +8,19 @@
 #include "io/checkpoint_manifest.hpp"
 #include "io/file.hpp"
 #include "io/hdf5_create.hpp"
+#include "io/hdf5_template.hpp"
 
 namespace polyphase {
+
+struct CheckpointTemplates::State {
+  std::optional<hdf5::FileTemplate> part;
+  std::map<std::string, hdf5::VirtualDataset> view;
+  std::string model_file;  // the bytes of model.h5 that shows `view`; empty: none yet
+};
+
+CheckpointTemplates::CheckpointTemplates() : state_(std::make_unique<State>()) {}
+CheckpointTemplates::~CheckpointTemplates() = default;
+
 namespace {
 
 void check_part(const TensorPart& part) {
@@ -67,6 +79,41 @@ void put_in_place(const std::filesystem::path& from, const std::filesystem::path
   std::filesystem::remove_all(old);
 }
 
+// Creates and syncs a writer's file; returns its size.
+std::int64_t write_part_file(const std::filesystem::path& path, const hdf5::NewFile& layout,
+                             std::span<const void* const> data,
+                             std::optional<hdf5::FileTemplate>& known) {
+  if (known && known->layout() == layout) return known->write(path, data);
+  known.reset();
+  hdf5::PreparedFile file(path, layout);
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    const hdf5::NewDataset& dataset = layout.datasets[i];
+    file.write(dataset.name, 0, hdf5::checked_product(dataset.shape), data[i]);
+  }
+  const std::int64_t num_bytes = file.finish();
+  known.emplace(path, layout);
+  return num_bytes;
+}
+
+// Creates and syncs model.h5; returns its size.
+std::int64_t write_model_file(const std::filesystem::path& path,
+                              std::map<std::string, hdf5::VirtualDataset> view,
+                              CheckpointTemplates::State& known) {
+  if (known.model_file.empty() || known.view != view) {
+    hdf5::NewFile attributes;
+    attributes.texts["format"] = "polyphase checkpoint view";
+    attributes.numbers["version"] = kCheckpointFormatVersion;
+    known.model_file = hdf5::virtual_file(path, view, attributes);
+    known.view = std::move(view);
+  }
+  const auto num_bytes = static_cast<std::int64_t>(known.model_file.size());
+  CheckedFile file = CheckedFile::create(path);
+  file.write(known.model_file.data(), num_bytes);
+  file.sync();
+  file.close();
+  return num_bytes;
+}
+
 }  // namespace
 
 std::string to_text(const PartReport& report) {
@@ -79,11 +126,10 @@ std::string to_text(const PartReport& report) {
                         {"local_shape", dataset.local_shape},
                         {"digest", dataset.digest}});
   }
-  return nlohmann::json({{"writer", report.writer},
-                         {"file", report.file},
-                         {"num_bytes", report.num_bytes},
-                         {"datasets", datasets}})
-      .dump();
+  nlohmann::json json = {
+      {"writer", report.writer}, {"file", report.file}, {"num_bytes", report.num_bytes}};
+  json["datasets"] = std::move(datasets);
+  return json.dump();
 }
 
 PartReport part_report_from_text(const std::string& text) {
@@ -112,6 +158,13 @@ PartReport part_report_from_text(const std::string& text) {
 
 PartReport write_checkpoint_part(const std::filesystem::path& tmp_folder, int writer,
                                  std::span<const TensorPart> parts) {
+  CheckpointTemplates none;
+  return write_checkpoint_part(tmp_folder, writer, parts, none);
+}
+
+PartReport write_checkpoint_part(const std::filesystem::path& tmp_folder, int writer,
+                                 std::span<const TensorPart> parts,
+                                 CheckpointTemplates& templates) {
   PartReport report;
   report.writer = writer;
   report.file = fmt::format("writer-{:04d}.h5", writer);
@@ -119,7 +172,7 @@ PartReport write_checkpoint_part(const std::filesystem::path& tmp_folder, int wr
   layout.numbers["version"] = kCheckpointFormatVersion;
   layout.numbers["writer"] = writer;
   layout.texts["format"] = "polyphase checkpoint part";
-  std::vector<const float*> data;
+  std::vector<const void*> data;
   for (const TensorPart& part : parts) {
     check_part(part);
     const std::int64_t count = hdf5::checked_product(part.local_shape);
@@ -140,12 +193,7 @@ PartReport write_checkpoint_part(const std::filesystem::path& tmp_folder, int wr
   const std::filesystem::path path = tmp_folder / report.file;
   std::filesystem::remove(path, error);
   if (report.datasets.empty()) return report;
-  hdf5::PreparedFile file(path, layout);
-  for (std::size_t i = 0; i < data.size(); ++i) {
-    const hdf5::NewDataset& dataset = layout.datasets[i];
-    file.write(dataset.name, 0, hdf5::checked_product(dataset.shape), data[i]);
-  }
-  report.num_bytes = file.finish();
+  report.num_bytes = write_part_file(path, layout, data, templates.state().part);
   sync_folder(tmp_folder);
   return report;
 }
@@ -153,6 +201,14 @@ PartReport write_checkpoint_part(const std::filesystem::path& tmp_folder, int wr
 void commit_checkpoint(const std::filesystem::path& tmp_folder,
                        const std::filesystem::path& final_folder,
                        const std::vector<PartReport>& reports, const nlohmann::json& state) {
+  CheckpointTemplates none;
+  commit_checkpoint(tmp_folder, final_folder, reports, state, none);
+}
+
+void commit_checkpoint(const std::filesystem::path& tmp_folder,
+                       const std::filesystem::path& final_folder,
+                       const std::vector<PartReport>& reports, const nlohmann::json& state,
+                       CheckpointTemplates& templates) {
   Manifest manifest = manifest_of(reports, state);
   std::set<std::string> known;
   for (const auto& [file, num_bytes] : manifest.files) {
@@ -166,11 +222,8 @@ void commit_checkpoint(const std::filesystem::path& tmp_folder,
     }
   }
   remove_foreign_files(tmp_folder, known);
-  hdf5::NewFile attributes;
-  attributes.texts["format"] = "polyphase checkpoint view";
-  attributes.numbers["version"] = kCheckpointFormatVersion;
   manifest.files[kModelFile] =
-      hdf5::write_virtual_file(tmp_folder / kModelFile, virtual_view(manifest), attributes);
+      write_model_file(tmp_folder / kModelFile, virtual_view(manifest), templates.state());
   sync_folder(tmp_folder);
   write_manifest(tmp_folder, manifest);
   put_in_place(tmp_folder, final_folder);

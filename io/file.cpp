@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <vector>
 
 #include "base/error.hpp"
 
@@ -100,6 +102,29 @@ void CheckedFile::write(const void* data, std::int64_t num_bytes) {
     if (done < 0) fail_write(path_, num_bytes, errno);
     from += done;
     num_bytes -= done;
+  }
+}
+
+void CheckedFile::write_all(std::span<const std::span<const std::byte>> pieces) {
+  constexpr std::size_t kPiecesPerCall = 1024;  // Linux takes no more
+  std::vector<iovec> rest;
+  std::int64_t num_bytes = 0;
+  for (const std::span<const std::byte> piece : pieces) {
+    // writev(2) wants what it only reads without const.
+    if (!piece.empty()) rest.push_back({const_cast<std::byte*>(piece.data()), piece.size()});
+    num_bytes += static_cast<std::int64_t>(piece.size());
+  }
+  for (std::size_t first = 0; first < rest.size();) {
+    const std::size_t count = std::min(rest.size() - first, kPiecesPerCall);
+    const ssize_t done = ::writev(descriptor_, rest.data() + first, static_cast<int>(count));
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) fail_write(path_, num_bytes, errno);
+    num_bytes -= done;
+    auto left = static_cast<std::size_t>(done);
+    while (first < rest.size() && left >= rest[first].iov_len) left -= rest[first++].iov_len;
+    if (left == 0) continue;
+    rest[first].iov_base = static_cast<std::byte*>(rest[first].iov_base) + left;
+    rest[first].iov_len -= left;
   }
 }
 

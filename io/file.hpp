@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -54,6 +55,8 @@ class CheckedFile {
   // Reads exactly `num_bytes` at `offset`; DataError when the file ends before.
   void read_at(std::int64_t offset, void* out, std::int64_t num_bytes) const;
   void write(const void* data, std::int64_t num_bytes);
+  // Writes the pieces one behind the other, in as few calls as the system allows.
+  void write_all(std::span<const std::span<const std::byte>> pieces);
   // Appends in a single write(2); what was written of a line that did not fit is taken back.
   void write_once(std::string_view text);
   // Reserves blocks, so that a full disk shows now and not in mid-write. File systems without this

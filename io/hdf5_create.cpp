@@ -209,9 +209,9 @@ std::int64_t PreparedFile::finish() {
   return num_bytes;
 }
 
-std::int64_t write_virtual_file(const std::filesystem::path& path,
-                                const std::map<std::string, VirtualDataset>& datasets,
-                                const NewFile& attributes) {
+std::string virtual_file(const std::filesystem::path& path,
+                         const std::map<std::string, VirtualDataset>& datasets,
+                         const NewFile& attributes) {
   const Session session;
   File in_memory = create_in_memory(path);
   const Properties links = with_groups(path);
@@ -235,12 +235,7 @@ std::int64_t write_virtual_file(const std::filesystem::path& path,
     made.close(path);
   }
   add_attributes(in_memory, attributes, path);
-  const std::string image = image_of(std::move(in_memory), path);
-  CheckedFile file = CheckedFile::create(path);
-  file.write(image.data(), static_cast<std::int64_t>(image.size()));
-  file.sync();
-  file.close();
-  return static_cast<std::int64_t>(image.size());
+  return image_of(std::move(in_memory), path);
 }
 
 }  // namespace polyphase::hdf5

@@ -21,12 +21,14 @@ struct NewDataset {
   std::string name;
   ElementType type = ElementType::kFloat32;
   std::vector<std::int64_t> shape;
+  bool operator==(const NewDataset&) const = default;
 };
 
 struct NewFile {
   std::vector<NewDataset> datasets;
   std::map<std::string, std::string> texts;
   std::map<std::string, std::int64_t> numbers;
+  bool operator==(const NewFile&) const = default;
 };
 
 // A file in the making. After any throw it accepts nothing more, and its destructor removes the
@@ -50,10 +52,10 @@ class PreparedFile {
   std::unique_ptr<State> state_;
 };
 
-// Creates and syncs a file of virtual datasets; source files are named relative to its folder.
-// Returns its size.
-std::int64_t write_virtual_file(const std::filesystem::path& path,
-                                const std::map<std::string, VirtualDataset>& datasets,
-                                const NewFile& attributes);
+// Returns the bytes of a file of virtual datasets; source files are named relative to its folder.
+// `path` is where it will lie, for messages.
+std::string virtual_file(const std::filesystem::path& path,
+                         const std::map<std::string, VirtualDataset>& datasets,
+                         const NewFile& attributes);
 
 }  // namespace polyphase::hdf5

@@ -18,13 +18,12 @@ constexpr std::size_t kSealBytes = kBeforeDigest.size() + kDigestDigits + kAfter
 
 }  // namespace
 
-std::string seal(const nlohmann::json& content, const std::string& format, std::int64_t version) {
-  nlohmann::json whole = content;
-  whole["format"] = format;
-  whole["version"] = version;
+std::string seal(nlohmann::json content, const std::string& format, std::int64_t version) {
+  content["format"] = format;
+  content["version"] = version;
   std::string text;
   try {
-    text = whole.dump(1);
+    text = content.dump(1);
   } catch (const nlohmann::json::exception& error) {
     fail<DataError>("{}: {}; write names and texts in UTF-8", format, error.what());
   }

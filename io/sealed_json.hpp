@@ -10,7 +10,7 @@ namespace polyphase {
 
 // Private to io: a JSON object whose last member, "digest", is the XXH3-128 of every byte before
 // it, so that any change of the file, even of a blank, shows.
-std::string seal(const nlohmann::json& content, const std::string& format, std::int64_t version);
+std::string seal(nlohmann::json content, const std::string& format, std::int64_t version);
 
 // Reads a sealed file and returns its content. Throws DataError when the digest does not hold, the
 // format has another name, or its version is not `version`.

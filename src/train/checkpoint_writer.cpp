@@ -106,7 +106,8 @@ struct CheckpointWriter::State {
   nlohmann::json state;
   Snapshot snapshot;
   std::string report;  // of this rank's part
-  Task task;           // last: joined before what it works on goes
+  CheckpointTemplates templates;
+  Task task;  // last: joined before what it works on goes
 
   // Joins this stage's task on every rank and starts the next stage.
   void advance() {
@@ -118,7 +119,7 @@ struct CheckpointWriter::State {
       task.start([this, reports] {
         std::vector<PartReport> written;
         for (const std::string& text : reports) written.push_back(part_report_from_text(text));
-        commit_checkpoint(tmp_folder, final_folder, written, state);
+        commit_checkpoint(tmp_folder, final_folder, written, state, templates);
         remove_old_checkpoints(folder, keep);
       });
     } else {
@@ -143,7 +144,8 @@ void CheckpointWriter::begin(std::int64_t step, const nlohmann::json& state,
   s.snapshot.take(parameters, optimizer, s.grid);
   s.stage = State::Stage::kWriting;
   s.task.start([&s] {
-    s.report = to_text(write_checkpoint_part(s.tmp_folder, s.world.rank(), s.snapshot.parts));
+    s.report =
+        to_text(write_checkpoint_part(s.tmp_folder, s.world.rank(), s.snapshot.parts, s.templates));
   });
 }
 

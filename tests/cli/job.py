@@ -64,6 +64,19 @@ class Outcome:
         return f"exit status {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
 
+def children_of(pid, name=None):
+    """Process numbers of the children that live, of those that run the program `name` if given."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            for child in (task / "children").read_text().split():
+                if name in (None, Path(f"/proc/{child}/comm").read_text().strip()):
+                    found.append(int(child))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return sorted(found)
+
+
 class Job:
     """One started job; with `ranks` None the program runs without mpirun."""
 
@@ -81,17 +94,16 @@ class Job:
         self.process = subprocess.Popen(command, stdout=self.out, stderr=self.err, cwd=cwd,
                                         stdin=subprocess.DEVNULL, env=environment)
 
+    def mpirun(self):
+        """Process number of mpirun, which scripts/mpi runs as its child; None when there is none."""
+        return next(iter(children_of(self.process.pid, "mpirun")), None)
+
     def ranks(self):
         """Process numbers of the ranks, those that live."""
         if not self.under_mpirun:
             return [self.process.pid]
-        found = []
-        for task in Path(f"/proc/{self.process.pid}/task").glob("*"):
-            try:
-                found += [int(pid) for pid in (task / "children").read_text().split()]
-            except (FileNotFoundError, ProcessLookupError):
-                pass
-        return sorted(found)
+        mpirun = self.mpirun()
+        return [] if mpirun is None else children_of(mpirun)
 
     def signal_ranks(self, number):
         for pid in self.ranks():
@@ -124,8 +136,8 @@ class Job:
         return False
 
     def kill(self):
-        """The whole job at once: launcher and ranks."""
-        pids = [*self.ranks(), self.process.pid]
+        """The whole job at once: launchers and ranks."""
+        pids = [*self.ranks(), self.mpirun() or self.process.pid, self.process.pid]
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)

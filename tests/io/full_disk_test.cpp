@@ -14,6 +14,7 @@
 #include "base/error.hpp"
 #include "checkpoint_fixture.hpp"
 #include "io/hdf5_create.hpp"
+#include "io/hdf5_template.hpp"
 #include "io/metrics.hpp"
 #include "io/shard.hpp"
 #include "scratch_folder.hpp"
@@ -113,6 +114,20 @@ TEST_F(FullDisk, ACheckpointOnADiskWithoutAByteIsRefused) {
             kRefusedWell);
 }
 
+TEST_F(FullDisk, ACheckpointLikeTheOneBeforeItIsRefusedWithoutRoom) {
+  const std::vector<float> data(500000, 1.0F);
+  const TensorPart part{"w", {500000}, -1, 0, {500000}, data.data()};
+  EXPECT_EQ(status_of_child([&] {
+              CheckpointTemplates known;
+              write_checkpoint_part(*this / "step-000002.tmp", 0, {&part, 1}, known);
+              fill(1000000);
+              write_checkpoint_part(*this / "step-000003.tmp", 0, {&part, 1}, known);
+            }),
+            kRefusedWell);
+  EXPECT_TRUE(std::filesystem::exists(*this / "step-000002.tmp/writer-0000.h5"));
+  EXPECT_FALSE(std::filesystem::exists(*this / "step-000003.tmp/writer-0000.h5"));
+}
+
 TEST_F(FullDisk, AShardWithoutRoomIsRefused) {
   EXPECT_EQ(status_of_child([&] { write_large_shard(*this / "s.h5"); }), kRefusedWell);
   EXPECT_FALSE(std::filesystem::exists(*this / "s.h5"));
@@ -172,6 +187,27 @@ TEST(FileSizeLimit, ACloseThatFailsInsideHdf5IsSeenWithoutACrash) {
   };
   EXPECT_EQ(status_of_child([&] { EXPECT_THROW(act(), SystemError); }), 0);
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(FileSizeLimit, AFileFromATemplateThatHitsItIsRefused) {
+  const ScratchFolder folder;
+  const std::vector<float> data(100000, 1.0F);
+  const void* const values[] = {data.data()};
+  const hdf5::NewFile layout{{{"a/w", hdf5::ElementType::kFloat32, {100000}}}, {}, {}};
+  for (const rlim_t limit : {rlim_t{0}, rlim_t{100}, rlim_t{200000}}) {
+    EXPECT_EQ(status_of_child([&] {
+                hdf5::PreparedFile file(folder / "w.h5", layout);
+                file.write("a/w", 0, 100000, data.data());
+                file.finish();
+                const hdf5::FileTemplate known(folder / "w.h5", layout);
+                std::filesystem::remove(folder / "w.h5");
+                limit_file_size(limit);
+                known.write(folder / "w.h5", values);
+              }),
+              kRefusedWell)
+        << limit;
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  }
 }
 
 TEST(FileSizeLimit, AShardThatHitsItIsRefusedWithoutACrash) {
