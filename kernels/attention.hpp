@@ -20,6 +20,11 @@ struct Sequences {
   std::vector<std::int32_t> prefix_host = {};
   Tensor1<const std::int32_t> prefix = {};  // the same in the execution space's memory
 
+  // As keys of a forward pass: sequence b is the first lengths[b] rows from starts[b] only, as in a
+  // key/value cache with room to grow. B values, or empty: all rows.
+  std::vector<std::int32_t> lengths_host = {};
+  Tensor1<const std::int32_t> lengths = {};  // the same in the execution space's memory
+
   std::int64_t num_sequences() const { return static_cast<std::int64_t>(starts_host.size()) - 1; }
 };
 

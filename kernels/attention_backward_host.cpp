@@ -247,7 +247,7 @@ void attention_backward(const Exec& exec, HeadColumns<Real> dquery, HeadColumns<
                         const AttentionInput<Real>& input, const Dropout& dropout) {
   const KernelRegion region("attention_backward");
   using namespace attention_host;
-  check_attention(exec, input);
+  check_attention(exec, input, true);
   const ArenaScope scope(*exec.arena);
   const Call<Real> call = make_call(exec, input, dropout);
   const Tensor2<float> dpositions_BUH = take_position_gradients(exec, dpositions_UH, input);

@@ -62,6 +62,7 @@ Pair pair_of(const Call<Real>& call, std::int64_t index) {
   const Sequences &queries = call.input.queries, &keys = call.input.keys;
   return {b, index % call.shape.num_key_heads,
           sequence_span(queries.starts_host.data(), keys.starts_host.data(),
+                        keys.lengths_host.empty() ? nullptr : keys.lengths_host.data(),
                         keys.prefix_host.empty() ? nullptr : keys.prefix_host.data(),
                         call.shape.causal, b)};
 }

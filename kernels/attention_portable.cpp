@@ -221,7 +221,7 @@ void attention_backward_portable(const Exec& exec, HeadColumns<Real> dquery, Hea
                                  Tensor2<const Real> out_NC, Tensor2<const float> log_sum_NH,
                                  const AttentionInput<Real>& input, const Dropout& dropout) {
   using namespace attention_rows;
-  check_attention(exec, input);
+  check_attention(exec, input, true);
   const ArenaScope scope(*exec.arena);
   const auto delta_NH = exec.arena->take2<float>(log_sum_NH.extent(0), log_sum_NH.extent(1));
   const Call<Real> call = make_call(exec, input, dropout);

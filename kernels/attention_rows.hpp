@@ -52,7 +52,7 @@ Heads<Real> heads_of(const HeadColumns<Real>& x, const AttentionShape& shape) {
 template <class Real>
 struct Call {
   Heads<const Real> query, key, value;
-  const std::int32_t *query_starts, *key_starts, *prefix;
+  const std::int32_t *query_starts, *key_starts, *key_lengths, *prefix;
   std::int64_t num_sequences, num_heads, num_key_heads, head_width, first_head;
   bool causal;
   float scale;
@@ -82,7 +82,7 @@ struct Call {
     return span(low);
   }
   KOKKOS_INLINE_FUNCTION SequenceSpan span(std::int64_t b) const {
-    return sequence_span(query_starts, key_starts, prefix, causal, b);
+    return sequence_span(query_starts, key_starts, key_lengths, prefix, causal, b);
   }
   KOKKOS_INLINE_FUNCTION std::int32_t bucket(const SequenceSpan& s, std::int64_t r,
                                              std::int64_t j) const {
@@ -117,6 +117,7 @@ Call<Real> make_call(const Exec& exec, const AttentionInput<Real>& input, const 
           .value = heads_of(input.value, shape),
           .query_starts = input.queries.starts.data(),
           .key_starts = input.keys.starts.data(),
+          .key_lengths = input.keys.lengths.extent(0) == 0 ? nullptr : input.keys.lengths.data(),
           .prefix = input.keys.prefix.extent(0) == 0 ? nullptr : input.keys.prefix.data(),
           .num_sequences = input.queries.num_sequences(),
           .num_heads = shape.num_heads,

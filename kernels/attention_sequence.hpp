@@ -19,12 +19,14 @@ struct SequenceSpan {
   }
 };
 
-// Sequence b of a call, on the host or on a device; prefix may be null.
+// Sequence b of a call, on the host or on a device; key_lengths and prefix may be null.
 KOKKOS_INLINE_FUNCTION SequenceSpan sequence_span(const std::int32_t* query_starts,
                                                   const std::int32_t* key_starts,
+                                                  const std::int32_t* key_lengths,
                                                   const std::int32_t* prefix, bool causal,
                                                   std::int64_t b) {
-  const std::int64_t num_keys = key_starts[b + 1] - key_starts[b];
+  const std::int64_t num_keys =
+      key_lengths == nullptr ? key_starts[b + 1] - key_starts[b] : key_lengths[b];
   const std::int64_t num_prefix = prefix == nullptr ? 0 : prefix[b];
   return {query_starts[b], query_starts[b + 1] - query_starts[b], key_starts[b], num_keys,
           causal ? num_prefix : num_keys};
@@ -32,7 +34,10 @@ KOKKOS_INLINE_FUNCTION SequenceSpan sequence_span(const std::int32_t* query_star
 
 // Breaks off unless the tensors of a call fit one another.
 template <class Real>
-void check_attention(const Exec& exec, const AttentionInput<Real>& input) {
+void check_attention(const Exec& exec, const AttentionInput<Real>& input, bool backward = false) {
+  POLYPHASE_PROMISE(!backward || input.keys.lengths_host.empty(),
+                    "attention has no backward pass for keys with room between {} sequences",
+                    input.keys.num_sequences());
   const AttentionShape& shape = input.shape;
   POLYPHASE_PROMISE(exec.arena != nullptr, "attention needs an arena for its workspace");
   POLYPHASE_PROMISE(shape.num_key_heads > 0 && shape.num_heads % shape.num_key_heads == 0,
@@ -43,12 +48,15 @@ void check_attention(const Exec& exec, const AttentionInput<Real>& input) {
   POLYPHASE_PROMISE(input.queries.num_sequences() == input.keys.num_sequences(),
                     "attention of {} sequences of queries to {} of keys",
                     input.queries.num_sequences(), input.keys.num_sequences());
-  POLYPHASE_PROMISE(input.keys.prefix.extent(0) == input.keys.prefix_host.size() &&
-                        (input.keys.prefix_host.empty() ||
-                         input.keys.prefix_host.size() + 1 == input.keys.starts_host.size()),
-                    "{} prefixes on the host and {} in the execution space for {} sequences",
-                    input.keys.prefix_host.size(), input.keys.prefix.extent(0),
-                    input.keys.num_sequences());
+  const auto check_list = [&](const char* name, const std::vector<std::int32_t>& on_host,
+                              const Tensor1<const std::int32_t>& in_space) {
+    POLYPHASE_PROMISE(in_space.extent(0) == on_host.size() &&
+                          (on_host.empty() || on_host.size() + 1 == input.keys.starts_host.size()),
+                      "{} {} on the host and {} in the execution space for {} sequences",
+                      on_host.size(), name, in_space.extent(0), input.keys.num_sequences());
+  };
+  check_list("prefixes", input.keys.prefix_host, input.keys.prefix);
+  check_list("lengths", input.keys.lengths_host, input.keys.lengths);
   const auto check = [&](const HeadColumns<const Real>& x, std::int64_t num_heads,
                          const Sequences& sequences) {
     POLYPHASE_PROMISE(
