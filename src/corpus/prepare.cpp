@@ -51,6 +51,38 @@ std::optional<CorpusIndex> old_index(const fs::path& path) {
   }
 }
 
+void add_to(SkippedLines& sum, const SkippedLines& more) {
+  sum.count += more.count;
+  for (const std::string& fault : more.first) {
+    if (sum.first.size() < text::BadLineList::kMaxKept) sum.first.push_back(fault);
+  }
+}
+
+void warn_of_skipped(const CorpusIndex& index) {
+  for (const auto& [part, skipped] : index.skipped) {
+    log_warning(
+        "corpus {} ({}): {} bad line{} left out{}\n{}", index.name, part, skipped.count,
+        skipped.count == 1 ? "" : "s",
+        skipped.count > static_cast<std::int64_t>(skipped.first.size()) ? ", the first" : "",
+        fmt::join(skipped.first, "\n"));
+  }
+}
+
+PreparedPart sum_of(const CorpusIndex& index, const std::string& part) {
+  PreparedPart made{index.name, part};
+  for (const ShardSummary& shard : index.splits.at(part)) {
+    made.num_documents += shard.num_documents;
+    made.num_sentences += shard.num_sentences;
+    made.num_tokens += shard.num_tokens;
+    made.num_bytes += shard.num_bytes;
+    made.num_words += shard.num_words;
+    ++made.num_shards;
+  }
+  const auto skipped = index.skipped.find(part);
+  if (skipped != index.skipped.end()) made.num_skipped = skipped->second.count;
+  return made;
+}
+
 // Removes files of our own naming in `folder` that are not in `kept`.
 void remove_others(const fs::path& folder, const std::set<std::string>& kept) {
   std::error_code error;
@@ -86,7 +118,7 @@ struct Preparation::State {
   }
   fs::path folder_of(const Unit& unit) const { return data_dir() / corpus_of(unit); }
   std::string stem_of(const Unit& unit) const {
-    return prepare::shard_stem(plan.sources[unit.source].part, unit.number);
+    return prepare::shard_stem(unit.part, unit.number);
   }
   std::optional<Receipt> receipt_of(const Unit& unit) const {
     return prepare::read_receipt(folder_of(unit), stem_of(unit), unit.key);
@@ -133,6 +165,7 @@ void Preparation::State::make_tokenizer() {
       prepare::make_tokenizer(data_dir(), recipe, plan, options.max_tokenizer_sentences, trained));
   summary.tokenizer_was_current = !trained;
   if (trained) summary.tokenizer_seconds = seconds_since(start);
+  prepare::require_white_space(recipe, *tokenizer);
   units = prepare::units_of(plan, recipe, tokenizer->digest());
   withdraw_stale_indices();
 }
@@ -141,7 +174,7 @@ void Preparation::State::warn_of_loose_tags() const {
   for (std::size_t s = 0; s < plan.sources.size(); ++s) {
     if (plan.scans[s].num_loose_inside == 0) continue;
     log_warning("{}: {} I- tags continue no tag of their type; they are taken as they are",
-                plan.sources[s].path, plan.scans[s].num_loose_inside);
+                plan.sources[s].path(), plan.scans[s].num_loose_inside);
   }
 }
 
@@ -186,6 +219,10 @@ CorpusIndex Preparation::State::index_of(std::size_t corpus, std::set<std::strin
   CorpusIndex index;
   index.name = recipe.corpora[corpus].name;
   index.kind = name_of(recipe.corpora[corpus].kind);
+  if (recipe.corpora[corpus].kind == CorpusKind::kText) {
+    const bool raw = recipe.corpora[corpus].layout == TextLayout::kRaw;
+    index.layout = raw ? "raw" : "sentences";
+  }
   index.vocab_size = tokenizer->vocab_size();
   index.tokenizer_digest = tokenizer->digest();
   index.label_names = plan.corpora[corpus].labels;
@@ -197,12 +234,15 @@ CorpusIndex Preparation::State::index_of(std::size_t corpus, std::set<std::strin
       fail<SystemError>("{}: {} was not made; is the data folder the same on every rank?",
                         folder_of(unit).string(), stem_of(unit));
     }
-    index.source_digests[source.path] = plan.scans[unit.source].digest;
+    for (std::size_t f = 0; f < source.paths.size(); ++f) {
+      index.source_digests[source.paths[f]] = plan.scans[unit.source].files[f].digest;
+    }
     kept_receipts.insert(stem_of(unit) + ".json");
     for (const auto& [part, shard] : receipt->shards) {
       kept_shards.insert(shard.file);
       index.splits[part].push_back(shard);
     }
+    if (receipt->skipped.count > 0) add_to(index.skipped[unit.part], receipt->skipped);
   }
   return index;
 }
@@ -216,19 +256,11 @@ void Preparation::State::finish() {
     const CorpusIndex index = index_of(c, kept_shards, kept_receipts);
     const std::optional<CorpusIndex> old = old_index(folder / "corpus.json");
     if (!old || *old != index) write_corpus_index(folder / "corpus.json", index);
+    warn_of_skipped(index);
     remove_others(folder, kept_shards);
     remove_others(folder / "parts", kept_receipts);
     for (const char* part : {"train", "valid", "test"}) {
-      const auto shards = index.splits.find(part);
-      if (shards == index.splits.end()) continue;
-      PreparedPart made{index.name, part};
-      for (const ShardSummary& shard : shards->second) {
-        made.num_documents += shard.num_documents;
-        made.num_sentences += shard.num_sentences;
-        made.num_tokens += shard.num_tokens;
-        ++made.num_shards;
-      }
-      summary.parts.push_back(made);
+      if (index.splits.contains(part)) summary.parts.push_back(sum_of(index, part));
     }
   }
   std::error_code ignored;

@@ -22,6 +22,8 @@ struct PrepareOptions {
 struct PreparedPart {
   std::string corpus, part;
   std::int64_t num_documents = 0, num_sentences = 0, num_tokens = 0, num_shards = 0;
+  std::int64_t num_bytes = 0, num_words = 0;  // of the text
+  std::int64_t num_skipped = 0;               // bad lines left out
 };
 
 struct PrepareSummary {

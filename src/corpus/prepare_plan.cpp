@@ -17,7 +17,7 @@ namespace polyphase::prepare {
 namespace {
 
 // Raised when the same sources and settings would give other shards.
-constexpr int kPreparationVersion = 1;
+constexpr int kPreparationVersion = 2;
 
 std::vector<std::string> training_labels(const Plan& plan, std::size_t corpus) {
   std::set<std::string> labels;
@@ -32,7 +32,7 @@ void require_known_labels(const Plan& plan, std::size_t corpus) {
   const std::vector<std::string>& known = plan.corpora[corpus].labels;
   for (std::size_t s = 0; s < plan.sources.size(); ++s) {
     const SourceFile& source = plan.sources[s];
-    if (source.corpus != corpus) continue;
+    if (source.corpus != corpus || source.bad_lines == BadLines::kSkip) continue;
     const std::string* unknown = nullptr;  // the one that comes first in the file
     std::int64_t first_line = 0;
     for (const auto& [label, line] : plan.scans[s].labels) {
@@ -44,7 +44,7 @@ void require_known_labels(const Plan& plan, std::size_t corpus) {
     }
     if (unknown == nullptr) continue;
     const std::string near = nearest(*unknown, known);
-    fail<DataError>("{}:{}: label \"{}\" is not among the {} of the training part{}", source.path,
+    fail<DataError>("{}:{}: label \"{}\" is not among the {} of the training part{}", source.path(),
                     first_line, *unknown, known.size(),
                     near.empty() ? "; correct it or add training samples"
                                  : fmt::format("; did you mean \"{}\"?", near));
@@ -57,7 +57,8 @@ std::uint64_t validation_bound(const Plan& plan, const recipe::Corpus& corpus, s
     fail<RecipeError>("corpora.{}.valid_fraction: {} is not in [0, 1)", corpus.name,
                       corpus.valid_fraction);
   }
-  if (!corpus.valid.empty() || corpus.valid_fraction == 0) return 0;
+  const bool raw = corpus.layout == TextLayout::kRaw;  // split by bytes (SourceFile::valid_tail)
+  if (raw || !corpus.valid.empty() || corpus.valid_fraction == 0) return 0;
   std::uint64_t min_hash = ~std::uint64_t{0}, max_hash = 0;
   for (std::size_t s = 0; s < plan.sources.size(); ++s) {
     if (plan.sources[s].corpus != index || plan.sources[s].part != "train") continue;
@@ -79,10 +80,22 @@ std::string unit_key(const Plan& plan, const recipe::Corpus& corpus, const Unit&
   const SourceFile& source = plan.sources[unit.source];
   const FileScan& scan = plan.scans[unit.source];
   const CorpusPlan& made = plan.corpora[source.corpus];
-  const nlohmann::json all = {kPreparationVersion,  kShardFormatVersion, corpus.name,
-                              name_of(source.kind), source.part,         unit.number,
-                              scan.digest,          scan.num_columns,    unit.lines.begin,
-                              unit.lines.end,       tokenizer_digest,    made.labels,
+  nlohmann::json texts = nlohmann::json::array();
+  for (std::size_t f = 0; f < unit.lines.size(); ++f) {
+    texts.push_back({scan.files[f].digest, unit.lines[f].begin, unit.lines[f].end});
+  }
+  const nlohmann::json all = {kPreparationVersion,
+                              kShardFormatVersion,
+                              corpus.name,
+                              settings_key(source),
+                              unit.part,
+                              unit.number,
+                              texts,
+                              scan.shape.num_columns,
+                              scan.shape.num_texts,
+                              scan.shape.header,
+                              tokenizer_digest,
+                              made.labels,
                               made.valid_below};
   return digest(all.dump());
 }
@@ -107,7 +120,7 @@ Plan make_plan(const recipe::Recipe& recipe, std::vector<SourceFile> sources,
     require_folder_name(recipe.corpora[c].name);
     if (recipe.corpora[c].kind == recipe::CorpusKind::kText) {
       plan.corpora[c].valid_below = validation_bound(plan, recipe.corpora[c], c);
-    } else {
+    } else if (has_label_names(recipe.corpora[c].kind)) {
       plan.corpora[c].labels = training_labels(plan, c);
       require_known_labels(plan, c);
     }
@@ -124,8 +137,9 @@ std::vector<Unit> units_of(const Plan& plan, const recipe::Recipe& recipe,
     for (std::size_t number = 0; number < plan.scans[s].cuts.size(); ++number) {
       Unit unit;
       unit.source = s;
-      unit.number = next_number[{source.corpus, source.part}]++;
-      unit.lines = part_of(source, plan.scans[s], number);
+      unit.part = plan.scans[s].cuts[number].part;
+      unit.number = next_number[{source.corpus, unit.part}]++;
+      unit.lines = parts_of(source, plan.scans[s], number);
       unit.key = unit_key(plan, recipe.corpora[source.corpus], unit, tokenizer_digest);
       units.push_back(std::move(unit));
     }
@@ -134,7 +148,11 @@ std::vector<Unit> units_of(const Plan& plan, const recipe::Recipe& recipe,
 }
 
 std::vector<int> ranks_of(const std::vector<Unit>& units, int num_ranks) {
-  const auto num_bytes = [&](std::size_t u) { return units[u].lines.end - units[u].lines.begin; };
+  const auto num_bytes = [&](std::size_t u) {
+    std::int64_t sum = 0;
+    for (const text::FilePart& part : units[u].lines) sum += part.end - part.begin;
+    return sum;
+  };
   std::vector<std::size_t> order(units.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),

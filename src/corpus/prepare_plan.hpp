@@ -23,18 +23,20 @@ struct Plan {
   std::vector<CorpusPlan> corpora;  // one a corpus of the recipe
 };
 
-// Throws DataError, with file:line, for a validation or test label that the training part lacks,
-// and for a text that is too short to be split; RecipeError for a valid_fraction outside [0, 1).
+// Throws DataError, with file:line, for a validation or test label that the training part lacks
+// (unless bad lines are to be skipped), and for a text that is too short to be split; RecipeError
+// for a valid_fraction outside [0, 1).
 Plan make_plan(const recipe::Recipe& recipe, std::vector<SourceFile> sources,
                std::vector<FileScan> scans);
 
 // The unit of work: a stretch of one source file that becomes one shard of its part (of text, also
 // one of the validation part). Units and their numbers do not depend on the number of ranks.
 struct Unit {
-  std::size_t source = 0;   // index into Plan::sources
-  std::int64_t number = 0;  // of the shard, within corpus and part
-  text::FilePart lines;
-  std::string key;  // digest of all that the shard's bytes follow from
+  std::size_t source = 0;             // index into Plan::sources
+  std::string part;                   // of the corpus
+  std::int64_t number = 0;            // of the shard, within corpus and part
+  std::vector<text::FilePart> lines;  // of every file of the source
+  std::string key;                    // digest of all that the shard's bytes follow from
 };
 
 std::vector<Unit> units_of(const Plan& plan, const recipe::Recipe& recipe,

@@ -4,10 +4,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <cmath>
+#include <fstream>
+#include <optional>
 
 #include "base/error.hpp"
-#include "text/readers.hpp"
+#include "recipe/load.hpp"
 
 namespace polyphase::prepare {
 namespace {
@@ -15,78 +17,139 @@ namespace {
 constexpr std::size_t kMaxLabels = 65536;
 
 // Size and time of the last change.
-void stat_into(const std::string& path, FileScan& scan) {
+FileScan::File stat_of(const std::string& path) {
+  FileScan::File file;
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return;  // the reader has said why, or will
-  scan.num_bytes = status.st_size;
-  scan.modified_ns =
+  if (::stat(path.c_str(), &status) != 0) return file;  // the reader has said why, or will
+  file.num_bytes = status.st_size;
+  file.modified_ns =
       static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
+  return file;
 }
 
-// Notes a document bound where reading stands, when it is far enough for the next part.
-template <class Reader>
-void cut_at_bound(const Reader& reader, std::int64_t part_bytes, FileScan& scan) {
-  const std::int64_t offset = reader.end_offset();
-  if (offset - scan.cuts.back().offset < part_bytes || offset >= scan.num_bytes) return;
-  scan.cuts.push_back({offset, reader.end_line() + 1});
+// Where the validation tail of a raw text begins: the first byte of a character, with text on
+// either side.
+std::int64_t tail_begin(const SourceFile& source, std::int64_t num_bytes) {
+  auto begin = static_cast<std::int64_t>(
+      std::floor((1.0 - source.valid_tail) * static_cast<double>(num_bytes)));
+  std::ifstream file(source.path(), std::ios::binary);
+  for (; begin > 0; --begin) {
+    file.seekg(begin);
+    if ((file.get() & 0xC0) != 0x80) break;
+  }
+  if (begin <= 0 || begin >= num_bytes) {
+    fail<DataError>(
+        "{}: {} bytes are too few to be split into training and validation; give valid files, or "
+        "set valid_fraction to 0",
+        source.path(), num_bytes);
+  }
+  return begin;
 }
 
-void note_label(const std::string& label, std::int64_t line, const std::string& path,
-                FileScan& scan) {
-  scan.labels.try_emplace(label, line);
-  if (scan.labels.size() > kMaxLabels) {
-    fail<DataError>("{}:{}: more than {} different labels; the last column must be the label", path,
-                    line, kMaxLabels);
+void note_labels(const SourceFile& source, const text::SourceSample& sample, FileScan& scan) {
+  for (std::size_t i = 0; i < sample.labels.size(); ++i) {
+    const std::int64_t line = sample.word_lines.empty() ? sample.line : sample.word_lines[i];
+    scan.labels.try_emplace(sample.labels[i], line);
+    if (scan.labels.size() > kMaxLabels) {
+      fail<DataError>("{}:{}: more than {} different labels; is this the column of the label?",
+                      source.path(), line, kMaxLabels);
+    }
   }
 }
 
-void scan_text(const SourceFile& source, std::int64_t part_bytes, StreamingDigest& digest,
-               FileScan& scan) {
-  text::DocumentReader reader({source.path}, &digest);
-  std::vector<std::string> sentences;
-  while (reader.next(sentences)) {
-    ++scan.num_documents;
-    scan.num_sentences += static_cast<std::int64_t>(sentences.size());
-    const std::uint64_t hash = document_hash(sentences);
+void note(const SourceFile& source, const text::SourceSample& sample, FileScan& scan) {
+  ++scan.num_documents;
+  scan.num_sentences += source.settings.kind == CorpusKind::kTagging
+                            ? 1
+                            : static_cast<std::int64_t>(sample.texts.size());
+  if (source.settings.kind == CorpusKind::kText && !source.is_raw()) {
+    const std::uint64_t hash = document_hash(sample.texts);
     scan.min_hash = std::min(scan.min_hash, hash);
     scan.max_hash = std::max(scan.max_hash, hash);
-    if (reader.at_boundary()) cut_at_bound(reader, part_bytes, scan);
   }
+  if (has_label_names(source.settings.kind)) note_labels(source, sample, scan);
 }
 
-void scan_labelled(const SourceFile& source, std::int64_t part_bytes, StreamingDigest& digest,
-                   FileScan& scan) {
-  text::LabelledTextReader reader({source.path}, 0, &digest);
-  text::LabelledText sample;
-  while (reader.next(sample)) {
-    ++scan.num_documents;
-    scan.num_sentences += static_cast<std::int64_t>(sample.texts.size());
-    note_label(sample.label, reader.line_number(), source.path, scan);
-    cut_at_bound(reader, part_bytes, scan);
-  }
-  scan.num_columns = reader.num_columns();
+// Notes a document bound where reading stands, when it is far enough for the next stretch.
+void cut_at_bound(const text::SourceReader& reader, std::int64_t part_bytes, std::int64_t end,
+                  FileScan& scan) {
+  const FileScan::Cut& last = scan.cuts.back();
+  const std::int64_t offset = reader.end_offset(0);
+  if (!reader.at_boundary() || offset - last.offsets[0] < part_bytes || offset >= end) return;
+  FileScan::Cut cut{{}, reader.end_line() + 1, last.part};
+  for (std::size_t f = 0; f < last.offsets.size(); ++f) cut.offsets.push_back(reader.end_offset(f));
+  scan.cuts.push_back(std::move(cut));
 }
 
-void scan_tagged(const SourceFile& source, std::int64_t part_bytes, StreamingDigest& digest,
-                 FileScan& scan) {
-  text::TaggedSentenceReader reader({source.path}, 0, &digest);
-  text::TaggedSentence sentence;
-  while (reader.next(sentence)) {
-    ++scan.num_documents;
-    ++scan.num_sentences;
-    for (std::size_t i = 0; i < sentence.tags.size(); ++i) {
-      note_label(sentence.tags[i], reader.line_number() + static_cast<std::int64_t>(i), source.path,
-                 scan);
+// Reads from the last cut to byte `end` of the first file.
+class StretchScan {
+ public:
+  StretchScan(const SourceFile& source, std::int64_t part_bytes, FileScan& scan)
+      : source_(source), part_bytes_(part_bytes), scan_(scan), digests_(source.paths.size()) {}
+
+  void read_to(std::int64_t end) {
+    text::SourceInput input;
+    for (std::size_t f = 0; f < source_.paths.size(); ++f) {
+      const std::int64_t end_of_file = f == 0 ? end : scan_.files[f].num_bytes;
+      input.parts.push_back(
+          {source_.paths[f], scan_.cuts.back().offsets[f], end_of_file, scan_.cuts.back().line});
+      input.digests.push_back(&digests_[f]);
     }
-    cut_at_bound(reader, part_bytes, scan);
+    input.shape = scan_.shape;
+    input.bad_lines = &bad_;
+    const auto reader = text::open_source(source_.settings, std::move(input));
+    text::SourceSample sample;
+    while (reader->next(sample)) {
+      note(source_, sample, scan_);
+      cut_at_bound(*reader, part_bytes_, end, scan_);
+    }
+    scan_.shape = reader->shape();
+    scan_.num_loose_inside = reader->num_loose_inside();
+    end_line_ = reader->end_line();
   }
-  scan.num_columns = reader.num_columns();
-  scan.num_loose_inside = reader.num_loose_inside();
-}
 
-void append_sources(std::size_t corpus, recipe::CorpusKind kind, const std::string& part,
+  // Another part of the corpus begins at byte `offset` of the one file, where reading stands.
+  void begin_part(std::int64_t offset, const std::string& part) {
+    std::ifstream file(source_.path(), std::ios::binary);
+    file.seekg(offset - 1);
+    const bool within_line = file.get() != '\n';
+    scan_.cuts.push_back({{offset}, end_line_ + (within_line ? 0 : 1), part});
+  }
+
+  void finish() {
+    for (std::size_t f = 0; f < digests_.size(); ++f) scan_.files[f].digest = digests_[f].value();
+    const bool refuse = source_.bad_lines == BadLines::kRefuse;
+    if (bad_.count() == 0 || (!refuse && scan_.num_documents > 0)) return;
+    fail<DataError>("{}\n{}: {} bad line{}{}; correct {}{}", fmt::join(bad_.first(), "\n"),
+                    source_.path(), bad_.count(), bad_.count() == 1 ? "" : "s",
+                    refuse ? "" : " and no good one", bad_.count() == 1 ? "it" : "them",
+                    refuse ? ", or leave such lines out with bad_lines: skip" : "");
+  }
+
+ private:
+  const SourceFile& source_;
+  std::int64_t part_bytes_;
+  FileScan& scan_;
+  std::vector<StreamingDigest> digests_;
+  text::BadLineList bad_;
+  std::int64_t end_line_ = 0;
+};
+
+void append_sources(const recipe::Corpus& corpus, SourceFile source, const std::string& part,
                     const std::vector<std::string>& paths, std::vector<SourceFile>& sources) {
-  for (const std::string& path : paths) sources.push_back({corpus, kind, part, path});
+  source.part = part;
+  const bool splits = source.is_raw() && part == "train" && corpus.valid.empty();
+  source.valid_tail = splits ? corpus.valid_fraction : 0;
+  const std::size_t step = source.settings.format == CorpusFormat::kParallel ? 2 : 1;
+  if (paths.size() % step != 0) {
+    fail<RecipeError>("corpora.{}.{}: {} files; parallel text comes in pairs, source then target",
+                      corpus.name, part, paths.size());
+  }
+  for (std::size_t i = 0; i < paths.size(); i += step) {
+    source.paths.assign(paths.begin() + static_cast<std::ptrdiff_t>(i),
+                        paths.begin() + static_cast<std::ptrdiff_t>(i + step));
+    sources.push_back(source);
+  }
 }
 
 }  // namespace
@@ -98,48 +161,78 @@ std::vector<SourceFile> source_files(const recipe::Recipe& recipe) {
     if (corpus.files.empty() && corpus.train.empty()) {
       fail<RecipeError>("corpora.{}: no training files; give files or train", corpus.name);
     }
-    append_sources(i, corpus.kind, "train", corpus.files, sources);
-    append_sources(i, corpus.kind, "train", corpus.train, sources);
-    append_sources(i, corpus.kind, "valid", corpus.valid, sources);
-    append_sources(i, corpus.kind, "test", corpus.test, sources);
+    SourceFile source;
+    source.corpus = i;
+    source.settings = {corpus.kind, recipe::format_of(corpus), corpus.layout, corpus.header,
+                       corpus.columns};
+    source.bad_lines = corpus.bad_lines;
+    append_sources(corpus, source, "train", corpus.files, sources);
+    append_sources(corpus, source, "train", corpus.train, sources);
+    append_sources(corpus, source, "valid", corpus.valid, sources);
+    append_sources(corpus, source, "test", corpus.test, sources);
   }
   return sources;
 }
 
+std::int64_t FileScan::num_bytes() const {
+  std::int64_t total = 0;
+  for (const File& file : files) total += file.num_bytes;
+  return total;
+}
+
+bool has_label_names(CorpusKind kind) {
+  return kind == CorpusKind::kClassification || kind == CorpusKind::kMultiLabel ||
+         kind == CorpusKind::kTagging;
+}
+
 FileScan scan_file(const SourceFile& source, std::int64_t part_bytes) {
   FileScan scan;
-  stat_into(source.path, scan);
-  scan.cuts = {{0, 1}};
-  StreamingDigest digest;
-  switch (source.kind) {
-    case recipe::CorpusKind::kText:
-      scan_text(source, part_bytes, digest, scan);
-      break;
-    case recipe::CorpusKind::kClassification:
-      scan_labelled(source, part_bytes, digest, scan);
-      break;
-    case recipe::CorpusKind::kTagging:
-      scan_tagged(source, part_bytes, digest, scan);
-      break;
+  for (const std::string& path : source.paths) scan.files.push_back(stat_of(path));
+  scan.cuts = {{std::vector<std::int64_t>(source.paths.size(), 0), 1, source.part}};
+  StretchScan stretch(source, part_bytes, scan);
+  const std::int64_t end = scan.files[0].num_bytes;
+  if (source.valid_tail > 0 && end > 0) {
+    const std::int64_t tail = tail_begin(source, end);
+    stretch.read_to(tail);
+    stretch.begin_part(tail, "valid");
   }
+  stretch.read_to(end);
+  stretch.finish();
   if (scan.num_documents == 0) {
-    fail<DataError>("{}: holds blank lines or comments only; a corpus needs text", source.path);
+    fail<DataError>("{}: holds blank lines or comments only; a corpus needs text", source.path());
   }
-  scan.digest = digest.value();
   return scan;
 }
 
-text::FilePart part_of(const SourceFile& source, const FileScan& scan, std::size_t number) {
+std::vector<text::FilePart> parts_of(const SourceFile& source, const FileScan& scan,
+                                     std::size_t number) {
   const bool last = number + 1 == scan.cuts.size();
-  return {source.path, scan.cuts[number].offset,
-          last ? scan.num_bytes : scan.cuts[number + 1].offset, scan.cuts[number].line};
+  std::vector<text::FilePart> parts;
+  for (std::size_t f = 0; f < source.paths.size(); ++f) {
+    parts.push_back({source.paths[f], scan.cuts[number].offsets[f],
+                     last ? scan.files[f].num_bytes : scan.cuts[number + 1].offsets[f],
+                     scan.cuts[number].line});
+  }
+  return parts;
+}
+
+std::vector<text::FilePart> own_parts_of(const SourceFile& source, const FileScan& scan) {
+  std::vector<text::FilePart> parts = parts_of(source, scan, 0);
+  for (std::size_t number = 1; number < scan.cuts.size(); ++number) {
+    if (scan.cuts[number].part != source.part) break;
+    const std::vector<text::FilePart> next = parts_of(source, scan, number);
+    for (std::size_t f = 0; f < parts.size(); ++f) parts[f].end = next[f].end;
+  }
+  return parts;
 }
 
 void require_unchanged(const SourceFile& source, const FileScan& scan) {
-  FileScan now;
-  stat_into(source.path, now);
-  if (now.num_bytes != scan.num_bytes || now.modified_ns != scan.modified_ns) {
-    fail<DataError>("{}: changed while its corpus was prepared; prepare it again", source.path);
+  for (std::size_t f = 0; f < source.paths.size(); ++f) {
+    const FileScan::File now = stat_of(source.paths[f]);
+    if (now.num_bytes != scan.files[f].num_bytes || now.modified_ns != scan.files[f].modified_ns) {
+      fail<DataError>("{}: changed while its corpus was prepared; prepare it again",
+                      source.paths[f]);
+    }
   }
 }
 
@@ -150,44 +243,6 @@ std::uint64_t document_hash(const std::vector<std::string>& sentences) {
     digest.update("\n", 1);
   }
   return std::stoull(digest.value().substr(0, 16), nullptr, 16);
-}
-
-std::string scan_to_json(const FileScan& scan) {
-  nlohmann::json cuts = nlohmann::json::array();
-  for (const auto& cut : scan.cuts) cuts.push_back({cut.offset, cut.line});
-  const nlohmann::json json = {{"digest", scan.digest},
-                               {"num_bytes", scan.num_bytes},
-                               {"modified_ns", scan.modified_ns},
-                               {"num_documents", scan.num_documents},
-                               {"num_sentences", scan.num_sentences},
-                               {"num_columns", scan.num_columns},
-                               {"num_loose_inside", scan.num_loose_inside},
-                               {"min_hash", scan.min_hash},
-                               {"max_hash", scan.max_hash},
-                               {"cuts", cuts},
-                               {"labels", scan.labels}};
-  return json.dump();
-}
-
-FileScan scan_from_json(const std::string& json_text, const std::string& name) {
-  try {
-    const auto json = nlohmann::json::parse(json_text);
-    FileScan scan;
-    json.at("digest").get_to(scan.digest);
-    json.at("num_bytes").get_to(scan.num_bytes);
-    json.at("modified_ns").get_to(scan.modified_ns);
-    json.at("num_documents").get_to(scan.num_documents);
-    json.at("num_sentences").get_to(scan.num_sentences);
-    json.at("num_columns").get_to(scan.num_columns);
-    json.at("num_loose_inside").get_to(scan.num_loose_inside);
-    json.at("min_hash").get_to(scan.min_hash);
-    json.at("max_hash").get_to(scan.max_hash);
-    for (const auto& cut : json.at("cuts")) scan.cuts.push_back({cut.at(0), cut.at(1)});
-    json.at("labels").get_to(scan.labels);
-    return scan;
-  } catch (const nlohmann::json::exception& error) {
-    fail<DataError>("{}: not a scan of a source file ({}); prepare again", name, error.what());
-  }
 }
 
 }  // namespace polyphase::prepare

@@ -13,7 +13,7 @@
 #include "base/philox.hpp"
 #include "io/file.hpp"
 #include "recipe/load.hpp"
-#include "text/readers.hpp"
+#include "text/source.hpp"
 
 namespace polyphase::prepare {
 namespace {
@@ -69,7 +69,7 @@ class SentenceSample {
     double num_sentences = 0, num_bytes = 0;
     for (const std::size_t s : sources_) {
       num_sentences += static_cast<double>(plan.scans[s].num_sentences);
-      num_bytes += static_cast<double>(plan.scans[s].num_bytes);
+      num_bytes += static_cast<double>(plan.scans[s].num_bytes());
     }
     fraction_ = std::min({1.0, static_cast<double>(max_sentences) / std::max(1.0, num_sentences),
                           static_cast<double>(kMaxTokenizerBytes) / std::max(1.0, num_bytes)});
@@ -115,8 +115,12 @@ std::string training_key(const recipe::Recipe& recipe, const Plan& plan,
   nlohmann::json texts = nlohmann::json::array();
   for (const std::size_t s : sources) {
     const SourceFile& source = plan.sources[s];
-    texts.push_back(
-        {name_of(source.kind), plan.scans[s].digest, plan.corpora[source.corpus].valid_below});
+    nlohmann::json parts = nlohmann::json::array();
+    const std::vector<text::FilePart> own = own_parts_of(source, plan.scans[s]);
+    for (std::size_t f = 0; f < own.size(); ++f) {
+      parts.push_back({plan.scans[s].files[f].digest, own[f].end});
+    }
+    texts.push_back({settings_key(source), parts, plan.corpora[source.corpus].valid_below});
   }
   const nlohmann::json all = {kTokenizerVersion,
                               tokenizer_kind(settings.kind),
@@ -166,38 +170,41 @@ fs::path tokenizer_path(const fs::path& data_dir) { return data_dir / "tokenizer
 std::function<bool(std::vector<std::string>&)> training_documents(const Plan& plan,
                                                                   std::size_t number) {
   const SourceFile& source = plan.sources[number];
-  const text::FilePart whole{source.path};
-  switch (source.kind) {
-    case recipe::CorpusKind::kText: {
-      const std::uint64_t valid_below = plan.corpora[source.corpus].valid_below;
-      const auto reader = std::make_shared<text::DocumentReader>(whole);
-      return [=](std::vector<std::string>& sentences) {
-        while (reader->next(sentences)) {
-          if (document_hash(sentences) >= valid_below) return true;
-        }
-        return false;
-      };
+  const std::uint64_t valid_below = plan.corpora[source.corpus].valid_below;
+  const bool raw = source.is_raw();
+  const CorpusKind kind = source.settings.kind;
+  struct Reading {
+    text::BadLineList ignored;  // the scan has told, or they are to be skipped
+    std::unique_ptr<text::SourceReader> reader;
+    text::SourceSample sample;
+    std::string context;  // of the question before
+  };
+  const auto reading = std::make_shared<Reading>();
+  text::SourceInput input{
+      own_parts_of(source, plan.scans[number]), plan.scans[number].shape, {}, &reading->ignored};
+  reading->reader = text::open_source(source.settings, std::move(input));
+  return [=](std::vector<std::string>& sentences) {
+    text::SourceSample& sample = reading->sample;
+    do {
+      if (!reading->reader->next(sample)) return false;
+    } while (kind == CorpusKind::kText && !raw && document_hash(sample.texts) < valid_below);
+    sentences = std::move(sample.texts);
+    if (kind == CorpusKind::kTagging) {
+      sentences.assign(1, fmt::format("{}", fmt::join(sentences, " ")));
+    } else if (kind == CorpusKind::kQuestionAnswering) {
+      // Several questions share a context, which counts once.
+      if (sentences[1] == reading->context) {
+        sentences.pop_back();
+      } else {
+        reading->context = sentences[1];
+      }
+    } else if (raw) {
+      for (std::string& line : sentences) {
+        if (line.ends_with('\n')) line.pop_back();
+      }
     }
-    case recipe::CorpusKind::kClassification: {
-      const auto reader = std::make_shared<text::LabelledTextReader>(whole);
-      return [=](std::vector<std::string>& sentences) {
-        text::LabelledText sample;
-        if (!reader->next(sample)) return false;
-        sentences = std::move(sample.texts);
-        return true;
-      };
-    }
-    case recipe::CorpusKind::kTagging: {
-      const auto reader = std::make_shared<text::TaggedSentenceReader>(whole);
-      return [=](std::vector<std::string>& sentences) {
-        text::TaggedSentence sentence;
-        if (!reader->next(sentence)) return false;
-        sentences.assign(1, fmt::format("{}", fmt::join(sentence.tokens, " ")));
-        return true;
-      };
-    }
-  }
-  return {};
+    return true;
+  };
 }
 
 text::Tokenizer make_tokenizer(const fs::path& data_dir, const recipe::Recipe& recipe,
@@ -225,6 +232,17 @@ text::Tokenizer make_tokenizer(const fs::path& data_dir, const recipe::Recipe& r
   for (const std::size_t s : sources) require_unchanged(plan.sources[s], plan.scans[s]);
   store(data_dir, made, key, recipe.tokenizer);
   return made;
+}
+
+void require_white_space(const recipe::Recipe& recipe, const text::Tokenizer& tokenizer) {
+  if (tokenizer.keeps_white_space()) return;
+  for (const recipe::Corpus& corpus : recipe.corpora) {
+    if (corpus.layout != TextLayout::kRaw) continue;
+    fail<RecipeError>(
+        "corpora.{}.layout is raw, every byte of the text, but the tokenizer does not keep white "
+        "space; choose another model, train one with whitespace: keep, or write layout: sentences",
+        corpus.name);
+  }
 }
 
 text::Tokenizer load_tokenizer(const fs::path& data_dir) {

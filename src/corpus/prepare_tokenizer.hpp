@@ -27,8 +27,12 @@ text::Tokenizer make_tokenizer(const std::filesystem::path& data_dir, const reci
 // Loads a finished one; throws DataError when model and tokenizer.json do not belong together.
 text::Tokenizer load_tokenizer(const std::filesystem::path& data_dir);
 
+// Throws RecipeError when a corpus is a raw text and the (given) tokenizer does not keep white
+// space.
+void require_white_space(const recipe::Recipe& recipe, const text::Tokenizer& tokenizer);
+
 // Sentences of one training source in order: lines, texts, or tokens joined by blanks; no
-// validation documents.
+// validation documents, and of a raw text no line ends.
 std::function<bool(std::vector<std::string>&)> training_documents(const Plan& plan,
                                                                   std::size_t source);
 

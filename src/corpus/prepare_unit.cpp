@@ -8,9 +8,10 @@
 #include <system_error>
 
 #include "base/error.hpp"
+#include "corpus/encode_sample.hpp"
 #include "io/file.hpp"
 #include "io/shard_json.hpp"
-#include "text/readers.hpp"
+#include "text/source.hpp"
 
 namespace polyphase::prepare {
 namespace {
@@ -23,114 +24,84 @@ class ShardSet {
   ShardSet(fs::path folder, std::int64_t number, ShardHeader header)
       : folder_(std::move(folder)), number_(number), header_(std::move(header)) {}
 
-  void append(const std::string& part, const ShardText& document) {
-    std::unique_ptr<ShardWriter>& writer = writers_[part];
-    if (!writer) {
+  void append(const std::string& part, const ShardText& document, const TextCounts& counts) {
+    Shard& shard = shards_[part];
+    if (!shard.writer) {
       header_.split = part;
-      writer =
+      shard.writer =
           std::make_unique<ShardWriter>(folder_ / (shard_stem(part, number_) + ".h5"), header_);
     }
-    writer->append(document);
+    shard.writer->append(document);
+    shard.counts.num_bytes += counts.num_bytes;
+    shard.counts.num_words += counts.num_words;
+    shard.counts.num_lines += counts.num_lines;
   }
 
   Receipt finish() {
     Receipt receipt;
-    for (auto& [part, writer] : writers_) receipt.shards.emplace_back(part, writer->finish());
+    for (auto& [part, shard] : shards_) {
+      ShardSummary summary = shard.writer->finish();
+      summary.num_bytes = shard.counts.num_bytes;
+      summary.num_words = shard.counts.num_words;
+      summary.num_lines = shard.counts.num_lines;
+      receipt.shards.emplace_back(part, std::move(summary));
+    }
     return receipt;
   }
 
  private:
+  struct Shard {
+    std::unique_ptr<ShardWriter> writer;
+    TextCounts counts;
+  };
   fs::path folder_;
   std::int64_t number_;
   ShardHeader header_;
-  std::map<std::string, std::unique_ptr<ShardWriter>> writers_;
+  std::map<std::string, Shard> shards_;
 };
 
-struct Task {
-  const Plan& plan;
-  const Unit& unit;
-  const text::Tokenizer& tokenizer;
-  ShardSet& shards;
-
-  const SourceFile& source() const { return plan.sources[unit.source]; }
-  const CorpusPlan& corpus() const { return plan.corpora[source().corpus]; }
-  int num_columns() const { return plan.scans[unit.source].num_columns; }
-
-  std::int32_t label_id(const std::string& label, const std::string& place) const {
-    const auto& labels = corpus().labels;
-    const auto found = std::lower_bound(labels.begin(), labels.end(), label);
-    if (found == labels.end() || *found != label) {
-      fail<DataError>("{}: label \"{}\" came up since the file was scanned; prepare it again",
-                      place, label);
-    }
-    return static_cast<std::int32_t>(found - labels.begin());
-  }
-};
-
-void append_sentence(const std::vector<std::int32_t>& ids, ShardText& document) {
-  document.tokens.insert(document.tokens.end(), ids.begin(), ids.end());
-  document.sentence_starts.push_back(static_cast<std::int64_t>(document.tokens.size()));
+ShardHeader header_of(const SourceFile& source, const FileScan& scan,
+                      const std::string& corpus_name, const text::Tokenizer& tokenizer) {
+  const CorpusKind kind = source.settings.kind;
+  ShardHeader header;
+  header.corpus = corpus_name;
+  header.vocab_size = tokenizer.vocab_size();
+  header.tokenizer_digest = tokenizer.digest();
+  header.source_digest = scan.files[0].digest;
+  header.has_labels = kind == CorpusKind::kClassification || kind == CorpusKind::kMultiLabel ||
+                      kind == CorpusKind::kQuestionAnswering;
+  header.has_values = kind == CorpusKind::kRegression;
+  header.has_token_labels = kind == CorpusKind::kTagging;
+  return header;
 }
 
-void clear(ShardText& document) {
-  document.tokens.clear();
-  document.sentence_starts.assign(1, 0);
-  document.token_labels.clear();
-  document.labels.clear();
-  document.value = 0;
-}
-
-void tokenize_text(const Task& task) {
-  text::DocumentReader reader(task.unit.lines);
-  std::vector<std::string> sentences;
+// Sends every sample of the unit to its shard; returns what was left out.
+SkippedLines encode_all(const Plan& plan, const Unit& unit, const text::Tokenizer& tokenizer,
+                        ShardSet& shards) {
+  const SourceFile& source = plan.sources[unit.source];
+  const CorpusPlan& corpus = plan.corpora[source.corpus];
+  const bool skip = source.bad_lines == BadLines::kSkip;
+  const bool splits = source.settings.kind == CorpusKind::kText && unit.part == "train";
+  text::BadLineList bad;
+  const auto reader = text::open_source(
+      source.settings, {unit.lines, plan.scans[unit.source].shape, {}, skip ? &bad : nullptr});
+  const SampleEncoder encoder(source.settings, tokenizer, corpus.labels);
+  text::SourceSample sample;
   ShardText document;
-  while (reader.next(sentences)) {
-    clear(document);
-    for (const std::string& sentence : sentences) {
-      const auto ids = task.tokenizer.encode(sentence);
-      if (!ids.empty()) append_sentence(ids, document);
+  TextCounts counts;
+  while (reader->next(sample)) {
+    try {
+      if (!encoder.encode(sample, *reader, document, counts)) continue;
+    } catch (const text::BadLine& fault) {
+      if (!skip) throw;
+      bad.add(fault.what());
+      continue;
     }
-    if (document.tokens.empty()) continue;
-    const std::string& own = task.source().part;
-    const bool validates = own == "train" && document_hash(sentences) < task.corpus().valid_below;
-    task.shards.append(validates ? "valid" : own, document);
+    const bool validates =
+        splits && corpus.valid_below > 0 && document_hash(sample.texts) < corpus.valid_below;
+    shards.append(validates ? "valid" : unit.part, document, counts);
   }
-}
-
-void tokenize_labelled(const Task& task) {
-  text::LabelledTextReader reader(task.unit.lines, task.num_columns());
-  text::LabelledText sample;
-  ShardText document;
-  while (reader.next(sample)) {
-    clear(document);
-    for (const std::string& sentence : sample.texts) {
-      const auto ids = task.tokenizer.encode(sentence);
-      if (ids.empty()) {
-        fail<DataError>("{}: nothing is left of \"{}\" after normalisation; remove the line",
-                        reader.place(), sentence);
-      }
-      append_sentence(ids, document);
-    }
-    document.labels = {task.label_id(sample.label, reader.place())};
-    task.shards.append(task.source().part, document);
-  }
-}
-
-void tokenize_tagged(const Task& task) {
-  text::TaggedSentenceReader reader(task.unit.lines, task.num_columns());
-  text::TaggedSentence sentence;
-  ShardText document;
-  while (reader.next(sentence)) {
-    clear(document);
-    const text::EncodedWords words = task.tokenizer.encode_words(sentence.tokens);
-    append_sentence(words.ids, document);
-    document.token_labels.assign(words.ids.size(), -1);
-    for (std::size_t i = 0; i < sentence.tags.size(); ++i) {
-      document.token_labels[static_cast<std::size_t>(words.first_pieces[i])] =
-          task.label_id(sentence.tags[i], reader.place(static_cast<std::int64_t>(i)));
-    }
-    task.shards.append(task.source().part, document);
-  }
+  return {bad.count(), bad.first()};
 }
 
 // -1 for a file that is not there.
@@ -149,7 +120,8 @@ void write_receipt(const fs::path& corpus_folder, const std::string& stem, const
     entry["file_bytes"] = size_of(corpus_folder / shard.file);
     shards.push_back(std::move(entry));
   }
-  const nlohmann::json json = {{"key", key}, {"shards", shards}};
+  const nlohmann::json json = {
+      {"key", key}, {"shards", shards}, {"skipped", to_json(receipt.skipped)}};
   write_file_atomically(receipt_path(corpus_folder, stem), json.dump(2) + "\n");
 }
 
@@ -173,6 +145,7 @@ std::optional<Receipt> read_receipt(const fs::path& corpus_folder, const std::st
       if (size_of(corpus_folder / shard.file) != entry.at("file_bytes")) return std::nullopt;
       receipt.shards.emplace_back(entry.at("part"), std::move(shard));
     }
+    receipt.skipped = skipped_from_json(json.at("skipped"));
     return receipt;
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
@@ -182,32 +155,16 @@ std::optional<Receipt> read_receipt(const fs::path& corpus_folder, const std::st
 Receipt make_unit(const fs::path& corpus_folder, const Plan& plan, const Unit& unit,
                   const std::string& corpus_name, const text::Tokenizer& tokenizer) {
   const SourceFile& source = plan.sources[unit.source];
-  const std::string stem = shard_stem(source.part, unit.number);
+  const std::string stem = shard_stem(unit.part, unit.number);
   std::error_code ignored;
   // Before a shard is touched, or an old receipt could vouch for a new shard.
   fs::remove(receipt_path(corpus_folder, stem), ignored);
-  ShardHeader header;
-  header.corpus = corpus_name;
-  header.vocab_size = tokenizer.vocab_size();
-  header.tokenizer_digest = tokenizer.digest();
-  header.source_digest = plan.scans[unit.source].digest;
-  header.has_labels = source.kind == recipe::CorpusKind::kClassification;
-  header.has_token_labels = source.kind == recipe::CorpusKind::kTagging;
-  ShardSet shards(corpus_folder, unit.number, header);
-  const Task task{plan, unit, tokenizer, shards};
-  switch (source.kind) {
-    case recipe::CorpusKind::kText:
-      tokenize_text(task);
-      break;
-    case recipe::CorpusKind::kClassification:
-      tokenize_labelled(task);
-      break;
-    case recipe::CorpusKind::kTagging:
-      tokenize_tagged(task);
-      break;
-  }
+  ShardSet shards(corpus_folder, unit.number,
+                  header_of(source, plan.scans[unit.source], corpus_name, tokenizer));
+  SkippedLines skipped = encode_all(plan, unit, tokenizer, shards);
   require_unchanged(source, plan.scans[unit.source]);
   Receipt receipt = shards.finish();
+  receipt.skipped = std::move(skipped);
   write_receipt(corpus_folder, stem, unit.key, receipt);
   return receipt;
 }

@@ -17,6 +17,7 @@ namespace polyphase::prepare {
 // a receipt that carries its key has not been made.
 struct Receipt {
   std::vector<std::pair<std::string, ShardSummary>> shards;  // part and shard
+  SkippedLines skipped;                                      // of the unit's part
 };
 
 std::filesystem::path receipt_path(const std::filesystem::path& corpus_folder,
@@ -28,7 +29,8 @@ std::optional<Receipt> read_receipt(const std::filesystem::path& corpus_folder,
                                     const std::string& stem, const std::string& key);
 
 // Tokenises a unit into its shards and leaves the receipt. Throws DataError with file:line for a
-// text of a labelled sample that nothing is left of, and what the readers throw.
+// bad line (unless they are to be skipped), a text of a sample that nothing is left of, a label or
+// an answer that cannot be stored, and what the readers throw.
 Receipt make_unit(const std::filesystem::path& corpus_folder, const Plan& plan, const Unit& unit,
                   const std::string& corpus_name, const text::Tokenizer& tokenizer);
 

@@ -124,6 +124,15 @@ bool LineReader::fill() {
 }
 
 bool LineReader::next(std::string_view& line) {
+  const bool first_of_file = offset_ == 0;
+  if (!next_whole(line)) return false;
+  if (line.ends_with('\n')) line.remove_suffix(1);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  if (first_of_file && line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
+  return true;
+}
+
+bool LineReader::next_whole(std::string_view& line) {
   std::size_t searched = 0;  // bytes behind head_ known to hold no line end
   const char* end = nullptr;
   while (true) {
@@ -140,16 +149,13 @@ bool LineReader::next(std::string_view& line) {
     if (!fill()) break;
   }
   const std::size_t length =
-      end != nullptr ? static_cast<std::size_t>(end - (buffer_.data() + head_)) : tail_ - head_;
-  if (end == nullptr && length == 0) return false;
+      end != nullptr ? static_cast<std::size_t>(end - (buffer_.data() + head_)) + 1 : tail_ - head_;
+  if (length == 0) return false;
   line = std::string_view(buffer_.data() + head_, length);
-  head_ += length + (end != nullptr ? 1 : 0);
-  const bool first_of_file = offset_ == 0;
-  offset_ += static_cast<std::int64_t>(length) + (end != nullptr ? 1 : 0);
+  head_ += length;
+  offset_ += static_cast<std::int64_t>(length);
   ++line_number_;
-  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   check(line);
-  if (first_of_file && line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
   return true;
 }
 
@@ -158,10 +164,10 @@ void LineReader::check(std::string_view line) const {
   if (valid == line.size()) return;
   const auto byte = static_cast<unsigned char>(line[valid]);
   if (byte == 0) {
-    fail<DataError>("{}: NUL byte at column {}: this is a binary file (or UTF-16); give UTF-8 text",
-                    place(), valid + 1);
+    fail<BadLine>("{}: NUL byte at column {}: this is a binary file (or UTF-16); give UTF-8 text",
+                  place(), valid + 1);
   }
-  fail<DataError>(
+  fail<BadLine>(
       "{}: byte 0x{:02X} at column {} is not UTF-8; convert the file, for instance with iconv -t "
       "UTF-8",
       place(), byte, valid + 1);

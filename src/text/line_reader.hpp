@@ -7,10 +7,16 @@
 #include <vector>
 
 #include "base/digest.hpp"
+#include "base/error.hpp"
 
 namespace polyphase::text {
 
 inline constexpr std::int64_t kMaxLineBytes = std::int64_t{1} << 20;
+
+// A line, or a sample of several, that breaks its format: reading can go on behind it.
+struct BadLine : DataError {
+  using DataError::DataError;
+};
 
 // A stretch of whole lines of a file: bytes [begin, end), the first of which is line `first_line`
 // (from 1).
@@ -24,8 +30,8 @@ struct FilePart {
 // Lines of UTF-8 text, read in pieces: memory stays below a few MiB whatever the file's size. LF
 // and CR LF both end a line, the last one may lack its end, and a byte order mark at the start of a
 // file is dropped. Throws DataError, with file:line, for a file that cannot be opened, is a folder,
-// is empty, shrank since its parts were cut, holds a NUL byte or bad UTF-8, or has a line longer
-// than kMaxLineBytes; SystemError when the disk fails.
+// is empty, shrank since its parts were cut, or has a line longer than kMaxLineBytes; BadLine for a
+// line that holds a NUL byte or bad UTF-8; SystemError when the disk fails.
 class LineReader {
  public:
   // Feeds every byte read to `digest` when one is given.
@@ -36,6 +42,9 @@ class LineReader {
 
   // The next line without its end; false behind the last one. The view holds until the next call.
   bool next(std::string_view& line);
+
+  // The same with its end, byte for byte: a byte order mark stays, too.
+  bool next_whole(std::string_view& line);
 
   std::int64_t line_number() const { return line_number_; }  // of the line given last
   std::int64_t offset() const { return offset_; }            // of the first byte behind it

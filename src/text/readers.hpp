@@ -1,101 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "text/line_reader.hpp"
+#include "text/source.hpp"
 
-// Streaming readers of the three kinds of text file. Each holds one document at a time and throws
-// DataError with file:line at the first line that breaks the format (see LineReader for the faults
-// of lines).
+// Private to text: the readers behind open_source().
 namespace polyphase::text {
 
-// Documents of more bytes, or sentences of more tokens, are not what a person meant.
-inline constexpr std::int64_t kMaxDocumentBytes = std::int64_t{4} << 20;
-inline constexpr std::int64_t kMaxSentenceTokens = 65536;
+// A sentence a line, blank lines between documents. A document longer than kMaxDocumentBytes is
+// given in several pieces, so that a book without blank lines needs no more memory than a page.
+std::unique_ptr<SourceReader> open_sentences(SourceInput input);
 
-// Plain text: one sentence a line, blank lines between documents. A document longer than
-// kMaxDocumentBytes is given in several pieces, so that a book without blank lines needs no more
-// memory than a page.
-class DocumentReader {
- public:
-  explicit DocumentReader(FilePart part, StreamingDigest* digest = nullptr);
+// Every byte of the file: its lines with their ends, in documents of kMaxDocumentBytes.
+std::unique_ptr<SourceReader> open_raw_text(SourceInput input);
 
-  // The sentences of the next document, never none; false behind the last one.
-  bool next(std::vector<std::string>& sentences);
+// Rows of columns between tabs or, as RFC 4180 has it, commas.
+std::unique_ptr<SourceReader> open_table(const SourceSettings& settings, SourceInput input);
 
-  std::int64_t line_number() const { return first_line_; }     // of the document given last
-  std::int64_t end_offset() const { return lines_.offset(); }  // where reading stands
-  std::int64_t end_line() const { return lines_.line_number(); }
-  bool at_boundary() const { return at_boundary_; }  // a part of the file may end here
-  std::string place() const;
+// One JSON object a line.
+std::unique_ptr<SourceReader> open_json_lines(const SourceSettings& settings, SourceInput input);
 
- private:
-  LineReader lines_;
-  std::int64_t first_line_ = 0;
-  bool at_boundary_ = false;
-};
+// CoNLL: a word a line, columns between tabs or blanks, blank lines between sentences; all lines
+// have the same number of columns. Skipped: lines that start with -DOCSTART-, and "# comment" lines
+// (no tab) in front of a sentence. CoNLL-U (universaldependencies.org): ten columns; comments,
+// ranges of words (4-5) and empty nodes (8.1) are skipped.
+std::unique_ptr<SourceReader> open_tagged(const SourceSettings& settings, SourceInput input);
 
-struct LabelledText {
-  std::vector<std::string> texts;  // one, or two of a pair
-  std::string label;
-};
+// SQuAD, 1.1 or 2.0: one JSON object, read whole.
+std::unique_ptr<SourceReader> open_squad(SourceInput input);
 
-// Classification: text<TAB>label or text<TAB>text<TAB>label, the same number of columns on every
-// line, no header.
-class LabelledTextReader {
- public:
-  // `num_columns` is 2 or 3; 0: as the first line has it (a later part of a file must be told).
-  explicit LabelledTextReader(FilePart part, int num_columns = 0,
-                              StreamingDigest* digest = nullptr);
+// Line i of the second file is made of line i of the first.
+std::unique_ptr<SourceReader> open_parallel(SourceInput input);
 
-  bool next(LabelledText& sample);
+// The text without blanks and tabs at its ends.
+std::string_view trimmed(std::string_view text);
 
-  int num_columns() const { return num_columns_; }
-  std::int64_t line_number() const { return lines_.line_number(); }
-  std::int64_t end_offset() const { return lines_.offset(); }
-  std::int64_t end_line() const { return lines_.line_number(); }
-  std::string place() const { return lines_.place(); }
+// What lies between separators, at least one.
+std::vector<std::string_view> split(std::string_view line, char separator);
 
- private:
-  LineReader lines_;
-  int num_columns_;
-};
+// Puts the label of a kind, as a file has it in one column, into `sample`: a class, a number, or
+// classes between commas. Throws BadLine.
+void set_label(CorpusKind kind, std::string_view label, const std::string& place,
+               SourceSample& sample);
 
-struct TaggedSentence {
-  std::vector<std::string> tokens;
-  std::vector<std::string> tags;  // one a token
-};
+// I- tags that continue no B- or I- tag of their type.
+std::int64_t count_loose_inside(const std::vector<std::string>& tags);
 
-// Tagging (CoNLL): token and tag, a tab or blanks between them, one token a line, blank lines
-// between sentences. With more columns the first is the token and the last the tag; all lines have
-// the same number. Skipped: lines that start with -DOCSTART-, and "# comment" lines (no tab) in
-// front of a sentence. The order of B- and I- tags is not enforced; num_loose_inside() counts the
-// I- tags that continue nothing.
-class TaggedSentenceReader {
- public:
-  explicit TaggedSentenceReader(FilePart part, int num_columns = 0,
-                                StreamingDigest* digest = nullptr);
-
-  bool next(TaggedSentence& sentence);
-
-  int num_columns() const { return num_columns_; }
-  std::int64_t num_loose_inside() const { return num_loose_inside_; }
-  std::int64_t line_number() const { return first_line_; }  // of the sentence given last
-  std::int64_t end_offset() const { return lines_.offset(); }
-  std::int64_t end_line() const { return lines_.line_number(); }
-  std::string place(std::int64_t token) const;  // "file:line" of a token of that sentence
-
- private:
-  void append(std::string_view line, TaggedSentence& sentence);
-  void count_loose_inside(const TaggedSentence& sentence);
-
-  LineReader lines_;
-  int num_columns_;
-  std::int64_t num_loose_inside_ = 0;
-  std::int64_t first_line_ = 0;
-};
+// A reader of lines for the input's file number `file`.
+LineReader lines_of(const SourceInput& input, std::size_t file);
 
 }  // namespace polyphase::text

@@ -117,7 +117,7 @@ EncodedWords Tokenizer::encode_words(const std::vector<std::string>& words) cons
     // Where white space is kept, the library adds no mark of a word's start; a blank is the mark.
     const bool marked = mark_start && !result.ids.empty();
     result.first_pieces.push_back(static_cast<std::int32_t>(result.ids.size()));
-    const auto status = state_->processor.Encode(marked ? " " + word : word, &ids);
+    const auto status = state_->processor.Encode(marked ? fmt::format(" {}", word) : word, &ids);
     POLYPHASE_PROMISE(status.ok(), "encode: {}", status.message());
     // A word that normalisation leaves nothing of still needs a place for its tag.
     if (ids.empty()) ids.push_back(kUnkId);

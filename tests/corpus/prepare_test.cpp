@@ -6,7 +6,7 @@
 #include "base/error.hpp"
 #include "io/shard.hpp"
 #include "tests/corpus/prepare_fixture.hpp"
-#include "text/readers.hpp"
+#include "text/source.hpp"
 #include "text/tokenizer.hpp"
 
 namespace polyphase {
@@ -61,10 +61,10 @@ TEST_F(PrepareTest, ShardsAreTheSameBytesForAnyNumberOfRanks) {
 
 TEST_F(PrepareTest, TextShardsHoldEveryDocumentOnceInOrder) {
   prepare("data");
-  text::DocumentReader reader({recipe_.corpora[0].files[0]});
+  const auto reader = text::open_source({}, {{{recipe_.corpora[0].files[0]}}, {}, {}, nullptr});
   std::multiset<Strings> expected, found;
-  Strings sentences;
-  while (reader.next(sentences)) expected.insert(sentences);
+  text::SourceSample sample;
+  while (reader->next(sample)) expected.insert(sample.texts);
   const auto train = documents_of(folder_.path("data"), "notes", "train");
   const auto valid = documents_of(folder_.path("data"), "notes", "valid");
   for (const auto& document : train) found.insert(document.sentences);
