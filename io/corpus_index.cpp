@@ -146,4 +146,16 @@ CorpusIndex read_corpus_index(const std::filesystem::path& path) {
   return index;
 }
 
+std::vector<std::string> verify_corpus(const std::filesystem::path& folder) {
+  const CorpusIndex index = read_corpus_index(folder / "corpus.json");
+  std::vector<std::string> faults;
+  for (const auto& [split, shards] : index.splits) {
+    for (const ShardSummary& shard : shards) {
+      const std::vector<std::string> found = verify_shard(folder, shard);
+      faults.insert(faults.end(), found.begin(), found.end());
+    }
+  }
+  return faults;
+}
+
 }  // namespace polyphase

@@ -151,4 +151,8 @@ void write_corpus_index(const std::filesystem::path& path, const CorpusIndex& in
 // hold.
 CorpusIndex read_corpus_index(const std::filesystem::path& path);
 
+// Reads every shard of the prepared corpus in `folder` and returns all faults in words. Throws what
+// read_corpus_index() throws.
+std::vector<std::string> verify_corpus(const std::filesystem::path& folder);
+
 }  // namespace polyphase

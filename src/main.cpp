@@ -83,7 +83,7 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
   with_path("status", "Where a run stands", "Run folder", status_command);
   with_path("report", "Write a run's report as one HTML file", "Run folder", report_command);
   with_path("inspect", "What is in a checkpoint or a prepared corpus", "Folder", inspect_command);
-  with_path("verify", "Whether every digest of a checkpoint holds", "Checkpoint folder",
+  with_path("verify", "Whether every digest of a checkpoint or a prepared corpus holds", "Folder",
             verify_command);
 }
 

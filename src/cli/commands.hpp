@@ -31,6 +31,6 @@ ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std:
 ExitCode status_command(const std::string& run_folder);
 ExitCode report_command(const std::string& run_folder);
 ExitCode inspect_command(const std::string& path);
-ExitCode verify_command(const std::string& checkpoint);
+ExitCode verify_command(const std::string& folder);
 
 }  // namespace polyphase

@@ -34,9 +34,14 @@ void inspect_corpus(const std::filesystem::path& file) {
   if (!index.label_names.empty()) fmt::print("labels: {}\n", fmt::join(index.label_names, " "));
   for (const auto& [part, shards] : index.splits) {
     for (const ShardSummary& shard : shards) {
-      fmt::print("{:<6} {:<20} {} documents, {} sentences, {} tokens\n", part, shard.file,
-                 shard.num_documents, shard.num_sentences, shard.num_tokens);
+      fmt::print("{:<6} {:<20} {} documents, {} sentences, {} tokens; {} bytes, {} words of text\n",
+                 part, shard.file, shard.num_documents, shard.num_sentences, shard.num_tokens,
+                 shard.num_bytes, shard.num_words);
     }
+    const auto skipped = index.skipped.find(part);
+    if (skipped == index.skipped.end()) continue;
+    fmt::print("{:<6} {} bad lines left out, the first: {}\n", part, skipped->second.count,
+               skipped->second.first.front());
   }
 }
 
@@ -70,14 +75,17 @@ ExitCode inspect_command(const std::string& path) {
   return ExitCode::kDone;
 }
 
-ExitCode verify_command(const std::string& checkpoint) {
-  const std::vector<std::string> faults = verify_checkpoint(checkpoint);
+ExitCode verify_command(const std::string& folder) {
+  const bool corpus = std::filesystem::exists(std::filesystem::path(folder) / "corpus.json");
+  const std::vector<std::string> faults =
+      corpus ? verify_corpus(folder) : verify_checkpoint(folder);
   for (const std::string& fault : faults) fmt::print("{}\n", fault);
   if (!faults.empty()) {
-    fail<DataError>("{}: {} {}; go back to the checkpoint before it", checkpoint, faults.size(),
-                    faults.size() == 1 ? "fault" : "faults");
+    fail<DataError>(
+        "{}: {} {}; {}", folder, faults.size(), faults.size() == 1 ? "fault" : "faults",
+        corpus ? "remove this folder and prepare again" : "go back to the checkpoint before it");
   }
-  fmt::print("{}: every digest holds\n", checkpoint);
+  fmt::print("{}: every digest holds\n", folder);
   return ExitCode::kDone;
 }
 

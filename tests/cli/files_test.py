@@ -64,7 +64,17 @@ class FilesTest(RoadTest):
             self.assertRegex(outcome.out, re.escape(name) + r"\s+" + " × ".join(map(str, shape)))
         self.assert_exit(polyphase("verify", self.checkpoint), DONE)
         for corpus in ("text", "tags", "topics"):
-            self.assert_exit(polyphase("inspect", self.run_of_two.path / "data" / corpus), DONE)
+            for command in ("inspect", "verify"):
+                self.assert_exit(polyphase(command, self.run_of_two.path / "data" / corpus), DONE)
+
+    def test_verify_finds_one_flipped_bit_in_a_corpus(self):
+        copy = self.scratch / "corpus"
+        shutil.copytree(self.run_of_two.path / "data" / "tags", copy)
+        flip_bit(copy / "train-0000.h5", (copy / "train-0000.h5").stat().st_size // 2)
+        outcome = polyphase("verify", copy)
+        self.assert_exit(outcome, DATA)
+        self.assert_says(outcome, "train-0000.h5")
+        self.assert_says(outcome, "prepare again")
 
     def test_verify_finds_one_flipped_bit_in_any_file(self):
         for file in ("writer-0000.h5", "writer-0001.h5", "manifest.json", "model.h5"):

@@ -6,6 +6,7 @@
 #include "base/error.hpp"
 #include "io/shard.hpp"
 #include "tests/corpus/prepare_fixture.hpp"
+#include "tests/corpus/prepared_documents.hpp"
 #include "text/source.hpp"
 #include "text/tokenizer.hpp"
 
@@ -13,38 +14,6 @@ namespace polyphase {
 namespace {
 
 using Strings = std::vector<std::string>;
-
-struct Document {
-  Strings sentences;
-  std::int32_t label;
-  ShardText text;
-};
-
-// All documents of a prepared part, decoded.
-std::vector<Document> documents_of(const std::string& data, const std::string& corpus,
-                                   const std::string& part) {
-  const text::Tokenizer tokenizer = text::Tokenizer::load(data + "/tokenizer.model");
-  const CorpusIndex index = read_corpus_index(data + "/" + corpus + "/corpus.json");
-  std::vector<Document> documents;
-  for (const ShardSummary& shard : index.splits.at(part)) {
-    ShardReader reader(data + "/" + corpus + "/" + shard.file);
-    EXPECT_EQ(reader.header().tokenizer_digest, tokenizer.digest());
-    EXPECT_EQ(reader.num_documents(), shard.num_documents);
-    for (std::int64_t d = 0; d < reader.num_documents(); ++d) {
-      Document document;
-      reader.read_document(d, document.text);
-      document.label = document.text.labels.empty() ? -1 : document.text.labels[0];
-      const auto& starts = document.text.sentence_starts;
-      for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
-        document.sentences.push_back(
-            tokenizer.decode({document.text.tokens.begin() + starts[s],
-                              document.text.tokens.begin() + starts[s + 1]}));
-      }
-      documents.push_back(std::move(document));
-    }
-  }
-  return documents;
-}
 
 TEST_F(PrepareTest, ShardsAreTheSameBytesForAnyNumberOfRanks) {
   prepare("one", 1);
@@ -82,7 +51,7 @@ TEST_F(PrepareTest, LabelsAreNumbersOfTheSortedNamesOfTheTrainingPart) {
   EXPECT_EQ(topics.kind, "classification");
   const auto test = documents_of(folder_.path("data"), "topics", "test");
   ASSERT_EQ(test.size(), 1U);
-  EXPECT_EQ(test[0].label, 1);
+  EXPECT_EQ(test[0].text.labels, (std::vector<std::int32_t>{1}));
   EXPECT_EQ(test[0].sentences, (Strings{"a lamp that fell"}));
 
   const CorpusIndex tags = read_corpus_index(folder_.path("data/tags/corpus.json"));
