@@ -101,7 +101,7 @@ class ShardReader {
   std::int64_t num_tokens_of(std::int64_t first_sentence, std::int64_t count = 1);
 
   // Fill `out`, whose memory is used again. Bounds of documents and sentences are cached in at most
-  // 8 MiB a reader. DataError names file and position of a token outside the vocabulary or of
+  // 12 MiB a reader. DataError names file and position of a token outside the vocabulary or of
   // bounds that descend. read_sentences gives neither labels nor a value, since sentences may lie
   // in several documents.
   void read_sentences(std::int64_t first_sentence, std::int64_t count, ShardText& out);

@@ -47,7 +47,7 @@ struct WindowPiece {
 // readers, whose caches are bounded. Calls may come from any thread, one at a time inside.
 class Dataset {
  public:
-  static constexpr std::size_t kMaxOpenShards = 32;  // of at most 4 MiB
+  static constexpr std::size_t kMaxOpenShards = 32;  // of at most 12 MiB
 
   // Throws DataError when there are no samples.
   explicit Dataset(DatasetContents contents);

@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "corpus/index_parts.hpp"
 #include "corpus/prepare_plan.hpp"
 #include "corpus/prepare_tokenizer.hpp"
 #include "corpus/prepare_unit.hpp"
@@ -49,38 +50,6 @@ std::optional<CorpusIndex> old_index(const fs::path& path) {
   } catch (const DataError&) {
     return std::nullopt;
   }
-}
-
-void add_to(SkippedLines& sum, const SkippedLines& more) {
-  sum.count += more.count;
-  for (const std::string& fault : more.first) {
-    if (sum.first.size() < text::BadLineList::kMaxKept) sum.first.push_back(fault);
-  }
-}
-
-void warn_of_skipped(const CorpusIndex& index) {
-  for (const auto& [part, skipped] : index.skipped) {
-    log_warning(
-        "corpus {} ({}): {} bad line{} left out{}\n{}", index.name, part, skipped.count,
-        skipped.count == 1 ? "" : "s",
-        skipped.count > static_cast<std::int64_t>(skipped.first.size()) ? ", the first" : "",
-        fmt::join(skipped.first, "\n"));
-  }
-}
-
-PreparedPart sum_of(const CorpusIndex& index, const std::string& part) {
-  PreparedPart made{index.name, part};
-  for (const ShardSummary& shard : index.splits.at(part)) {
-    made.num_documents += shard.num_documents;
-    made.num_sentences += shard.num_sentences;
-    made.num_tokens += shard.num_tokens;
-    made.num_bytes += shard.num_bytes;
-    made.num_words += shard.num_words;
-    ++made.num_shards;
-  }
-  const auto skipped = index.skipped.find(part);
-  if (skipped != index.skipped.end()) made.num_skipped = skipped->second.count;
-  return made;
 }
 
 // Removes files of our own naming in `folder` that are not in `kept`.
@@ -242,7 +211,7 @@ CorpusIndex Preparation::State::index_of(std::size_t corpus, std::set<std::strin
       kept_shards.insert(shard.file);
       index.splits[part].push_back(shard);
     }
-    if (receipt->skipped.count > 0) add_to(index.skipped[unit.part], receipt->skipped);
+    if (receipt->skipped.count > 0) prepare::add_to(index.skipped[unit.part], receipt->skipped);
   }
   return index;
 }
@@ -256,11 +225,11 @@ void Preparation::State::finish() {
     const CorpusIndex index = index_of(c, kept_shards, kept_receipts);
     const std::optional<CorpusIndex> old = old_index(folder / "corpus.json");
     if (!old || *old != index) write_corpus_index(folder / "corpus.json", index);
-    warn_of_skipped(index);
+    prepare::warn_of_skipped(index);
     remove_others(folder, kept_shards);
     remove_others(folder / "parts", kept_receipts);
     for (const char* part : {"train", "valid", "test"}) {
-      if (index.splits.contains(part)) summary.parts.push_back(sum_of(index, part));
+      if (index.splits.contains(part)) summary.parts.push_back(prepare::sum_of(index, part));
     }
   }
   std::error_code ignored;

@@ -269,5 +269,25 @@ TEST(HostileFile, OddNamesForeignDatasetsAndMissingOnesAreRefused) {
   EXPECT_TRUE(contains(refusal_of(folder / "short.h5"), "/tokens is not the list"));
 }
 
+TEST(HostileFile, LabelsThatBelongToNoDocumentAreRefused) {
+  const ScratchFolder folder;
+  const std::vector<std::int32_t> labels = {4, 5};
+  const std::vector<std::int64_t> starts = {0, 3};
+  make_shard(folder / "alone.h5", [&](hid_t file) {
+    put_tokens(file);
+    put_dataset(file, "labels", H5T_STD_I32LE, 2, labels.data());
+  });
+  EXPECT_TRUE(contains(refusal_of(folder / "alone.h5"), "/labels is not the list"));
+  make_shard(folder / "behind.h5", [&](hid_t file) {
+    put_tokens(file);
+    put_dataset(file, "label_starts", H5T_STD_I64LE, 2, starts.data());
+    put_dataset(file, "labels", H5T_STD_I32LE, 2, labels.data());
+  });
+  ShardReader reader(folder / "behind.h5");
+  ShardText text;
+  const std::string message = message_of<DataError>([&] { reader.read_document(0, text); });
+  EXPECT_TRUE(contains(message, "label starts do not rise from 0 to 2")) << message;
+}
+
 }  // namespace
 }  // namespace polyphase
