@@ -63,15 +63,14 @@ class SquadReader final : public SourceReader {
 
  protected:
   bool read(SourceSample& sample) override {
-    const Json* question = nullptr;
     try {
       if (!advance()) return false;
-      question = &paragraph().at("qas").at(question_++);
-      fill(paragraph().at("context"), *question, sample);
+      const Json& question = paragraph().at("qas").at(question_++);
+      locate(question);
+      fill(paragraph().at("context"), question, sample);
     } catch (const Json::exception& error) {
-      fail<BadLine>("{}: article {}, paragraph {}: {}; write it as SQuAD does",
-                    question != nullptr ? question_place(*question) : place(1), article_ + 1,
-                    paragraph_ + 1, error.what());
+      fail<BadLine>("{}: article {}, paragraph {}: {}; write it as SQuAD does", place(line_),
+                    article_ + 1, paragraph_ + 1, error.what());
     }
     return true;
   }
@@ -87,8 +86,8 @@ class SquadReader final : public SourceReader {
       if (!has_list(article, "paragraphs")) {
         const std::size_t number = ++article_;
         paragraph_ = question_ = 0;
-        fail<BadLine>("{}: article {} has no list \"paragraphs\"; write it as SQuAD does", place(1),
-                      number);
+        fail<BadLine>("{}: article {} has no list \"paragraphs\"; write it as SQuAD does",
+                      place(line_), number);
       }
       for (; paragraph_ < article["paragraphs"].size(); ++paragraph_, question_ = 0) {
         const Json& here = article["paragraphs"].at(paragraph_);
@@ -97,7 +96,7 @@ class SquadReader final : public SourceReader {
           question_ = 0;
           fail<BadLine>(
               "{}: paragraph {} of article {} has no list \"qas\"; write it as SQuAD does",
-              place(1), number, article_ + 1);
+              place(line_), number, article_ + 1);
         }
         if (question_ < here["qas"].size()) return true;
       }
@@ -106,23 +105,25 @@ class SquadReader final : public SourceReader {
     return false;
   }
 
-  // The line of the question's id, which stands once in the file.
-  std::string question_place(const Json& question) const {
+  // Moves to the line of the question's id. Questions come in the order of the file, so that the
+  // whole file is searched once; an id that is written with escapes leaves the line before it.
+  void locate(const Json& question) {
     const auto id = question.is_object() ? question.find("id") : question.end();
-    if (!question.is_object() || id == question.end() || !id->is_string()) return place(1);
-    const std::size_t at = text_.find(fmt::format("\"{}\"", id->get<std::string>()));
-    if (at == text_.npos) return place(1);
-    return place(1 +
-                 std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at), '\n'));
+    if (!question.is_object() || id == question.end() || !id->is_string()) return;
+    const std::size_t at = text_.find(fmt::format("\"{}\"", id->get<std::string>()), located_);
+    if (at == text_.npos) return;
+    line_ += std::count(text_.begin() + static_cast<std::ptrdiff_t>(located_),
+                        text_.begin() + static_cast<std::ptrdiff_t>(at), '\n');
+    located_ = at;
   }
 
   void fill(const Json& context, const Json& question, SourceSample& sample) const {
     sample.texts = {question.at("question").get<std::string>(), context.get<std::string>()};
-    sample.line = 1;
+    sample.line = line_;
     for (const std::string& text : sample.texts) {
       if (trimmed(text).empty() || valid_utf8_prefix(text) != text.size()) {
         fail<BadLine>("{}: an empty question or context, or one with a NUL character",
-                      question_place(question));
+                      place(line_));
       }
     }
     const auto answers = question.find("answers");
@@ -135,7 +136,7 @@ class SquadReader final : public SourceReader {
     if (text.empty() || begin == text.npos ||
         sample.texts[1].compare(begin, text.size(), text) != 0) {
       fail<BadLine>("{}: the answer \"{}\" does not stand at character {} of its context",
-                    question_place(question), text, start);
+                    place(line_), text, start);
     }
     sample.answer_begin = static_cast<std::int64_t>(begin);
     sample.answer_end = sample.answer_begin + static_cast<std::int64_t>(text.size());
@@ -146,6 +147,8 @@ class SquadReader final : public SourceReader {
   const Json* articles_ = nullptr;
   std::size_t article_ = 0, paragraph_ = 0, question_ = 0;
   bool done_ = false;
+  std::size_t located_ = 0;  // byte of the text that is on line_
+  std::int64_t line_ = 1;    // of the question at hand
 };
 
 }  // namespace
