@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
 #include <filesystem>
 
 #include "cli/commands.hpp"
@@ -6,6 +7,7 @@
 #include "io/shard.hpp"
 #include "report/html.hpp"
 #include "report/status_text.hpp"
+#include "report/terminal.hpp"
 
 namespace polyphase {
 namespace {
@@ -48,7 +50,8 @@ void inspect_corpus(const std::filesystem::path& file) {
 }  // namespace
 
 ExitCode status_command(const std::string& run_folder) {
-  fmt::print("{}", report::status_text(run_folder));
+  const int columns = report::terminal_columns(fileno(stdout)).value_or(report::kDefaultColumns);
+  fmt::print("{}", report::status_text(run_folder, columns));
   return ExitCode::kDone;
 }
 

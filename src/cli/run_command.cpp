@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
 #include <optional>
 
 #include "base/log.hpp"
@@ -9,6 +10,7 @@
 #include "report/html.hpp"
 #include "report/progress.hpp"
 #include "report/table.hpp"
+#include "report/terminal.hpp"
 #include "train/phase.hpp"
 
 namespace polyphase {
@@ -50,7 +52,9 @@ class Road {
   // The table and the HTML page, made from the run's files.
   void report() {
     if (!folder_) return;
-    std::fputs(report::phase_table(report::read_run_state(folder_->path())).c_str(), stdout);
+    const int columns = report::terminal_columns(fileno(stdout)).value_or(report::kDefaultColumns);
+    std::fputs(report::phase_table(report::read_run_state(folder_->path()), columns).c_str(),
+               stdout);
     fmt::print("report: {}\n", report::write_report(folder_->path()).string());
     std::fflush(stdout);
   }
@@ -152,6 +156,10 @@ class Road {
                        outcome.finished ? "" : stop_.reason());
     log_info("{}: {} at step {} of {}{}", phase.name, phase.state, phase.step, phase.total_steps,
              phase.reason.empty() ? "" : ", " + phase.reason);
+    if (outcome.num_truncated > 0) {
+      log_warning("{}: {} of {} training samples did not fit into max_tokens ({}) and were cut",
+                  phase.name, outcome.num_truncated, outcome.num_seen, recipe_.model.max_tokens);
+    }
   }
 
   const recipe::Recipe& recipe_;

@@ -20,7 +20,6 @@ constexpr double kRedrawSeconds = 0.2;
 constexpr double kLineSeconds = 5.0;
 constexpr double kLineFraction = 0.05;
 constexpr int kBarColumns = 24;
-constexpr int kDefaultColumns = 100;
 
 double steady_seconds() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();

@@ -12,14 +12,14 @@
 
 namespace polyphase::report {
 
-std::string status_text(const std::filesystem::path& run_folder) {
+std::string status_text(const std::filesystem::path& run_folder, int columns) {
   const RunState run = read_run_state(run_folder);
   const auto done = std::count_if(run.phases.begin(), run.phases.end(),
                                   [](const PhaseState& phase) { return phase.state == "done"; });
   std::string text = fmt::format("{}: {} of {} phases done", run.name, done, run.phases.size());
   if (!run.recipe_hash.empty()) text += fmt::format(" · recipe {}", run.recipe_hash.substr(0, 12));
   if (!run.version.empty()) text += fmt::format(" · polyphase {}", run.version);
-  text += "\n\n" + phase_table(run);
+  text += "\n\n" + phase_table(run, columns);
   for (const PhaseState& phase : run.phases) {
     if (phase.state == "running") {  // status.json hears of its steps only at the end
       const History history = read_history(run_folder / phase.folder / "metrics.jsonl");

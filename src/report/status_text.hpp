@@ -7,7 +7,8 @@
 namespace polyphase::report {
 
 // The answer to `polyphase status RUN`: the run, its phases, how far the current one is and why the
-// last one stopped. DataError when the folder holds no readable status.json.
-std::string status_text(const std::filesystem::path& run_folder);
+// last one stopped. Its table is for lines of `columns` characters. DataError when the folder holds
+// no readable status.json.
+std::string status_text(const std::filesystem::path& run_folder, int columns);
 
 }  // namespace polyphase::report

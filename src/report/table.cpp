@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "base/error.hpp"
@@ -20,19 +21,37 @@ void Table::add_row(std::vector<std::string> cells) {
   rows_.push_back(std::move(cells));
 }
 
-std::string Table::text() const {
+std::vector<std::size_t> Table::shown_within(const std::vector<std::size_t>& widths,
+                                             std::size_t columns) const {
+  std::vector<std::size_t> shown(columns_.size());
+  std::iota(shown.begin(), shown.end(), std::size_t{0});
+  for (;;) {
+    std::size_t total = 2 * (shown.size() - 1);
+    for (const std::size_t c : shown) total += widths[c];
+    const auto spared =
+        std::max_element(shown.begin(), shown.end(), [&](std::size_t a, std::size_t b) {
+          return columns_[a].spare_first < columns_[b].spare_first;
+        });
+    if (total <= columns || columns_[*spared].spare_first == 0) return shown;
+    shown.erase(spared);
+  }
+}
+
+std::string Table::text(int columns) const {
   std::vector<std::size_t> widths;
   for (std::size_t c = 0; c < columns_.size(); ++c) {
     std::size_t width = width_of(columns_[c].title);
     for (const auto& row : rows_) width = std::max(width, width_of(row[c]));
     widths.push_back(width);
   }
+  const std::vector<std::size_t> shown =
+      shown_within(widths, static_cast<std::size_t>(std::max(columns, 0)));
   const auto line = [&](const auto& cell) {
     std::string text;
-    for (std::size_t c = 0; c < columns_.size(); ++c) {
+    for (const std::size_t c : shown) {
       const std::string content = cell(c);
       const std::string gap(widths[c] - width_of(content), ' ');
-      text += (c == 0 ? "" : "  ") +
+      text += (c == shown.front() ? "" : "  ") +
               (columns_[c].align == Align::kRight ? gap + content : content + gap);
     }
     text.erase(text.find_last_not_of(' ') + 1);
@@ -48,31 +67,37 @@ std::string Table::text() const {
   return text;
 }
 
-std::string metrics_text(const PhaseState& phase, const std::string& split) {
+std::string headline_text(const PhaseState& phase, const std::string& split) {
+  // Of tags, most are "outside": accuracy says little there.
+  const bool tags = phase.task.starts_with("tagging");
+  const std::vector<std::string> by_worth = {
+      tags ? "f1" : "accuracy", "exact_match", "f1", "pearson", "bleu", "perplexity"};
   std::string text;
-  const std::string prefix = split + ".";
-  for (const auto& [name, value] : phase.metrics) {
-    if (name.rfind(prefix, 0) != 0) continue;
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name.substr(prefix.size()),
-                        value_text(value));
+  for (const std::string& name : by_worth) {
+    const auto found = phase.metrics.find(split + "." + name);
+    if (found == phase.metrics.end()) continue;
+    text = fmt::format("{} {}", name, value_text(found->second));
+    break;
   }
-  return text;
+  const auto loss = phase.metrics.find(split + ".loss");
+  if (loss == phase.metrics.end()) return text;
+  return fmt::format("{}{}loss {}", text, text.empty() ? "" : ", ", value_text(loss->second));
 }
 
 double tokens_per_second(const PhaseState& phase) {
   return phase.seconds > 0 ? static_cast<double>(phase.tokens) / phase.seconds : 0;
 }
 
-std::string phase_table(const RunState& run) {
+std::string phase_table(const RunState& run, int columns) {
   const bool rounds = std::any_of(run.phases.begin(), run.phases.end(),
                                   [](const PhaseState& phase) { return phase.round > 1; });
   Table table({{"phase"},
-               {"from"},
-               {"task"},
+               {"from", Align::kLeft, 3},
+               {"task", Align::kLeft, 5},
                {"state"},
-               {"steps", Align::kRight},
-               {"time", Align::kRight},
-               {"tokens/s", Align::kRight},
+               {"steps", Align::kRight, 1},
+               {"time", Align::kRight, 2},
+               {"tokens/s", Align::kRight, 4},
                {"valid"},
                {"test"}});
   for (const PhaseState& phase : run.phases) {
@@ -85,9 +110,9 @@ std::string phase_table(const RunState& run) {
     table.add_row({name, phase.from.empty() ? "scratch" : phase.from, phase.task, phase.state,
                    began ? steps : "–", began ? duration_text(phase.seconds) : "–",
                    began ? quantity_text(tokens_per_second(phase)) : "–",
-                   metrics_text(phase, "valid"), metrics_text(phase, "test")});
+                   headline_text(phase, "valid"), headline_text(phase, "test")});
   }
-  return table.text();
+  return table.text(columns);
 }
 
 }  // namespace polyphase::report

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -17,24 +18,31 @@ class Table {
   struct Column {
     std::string title;
     Align align = Align::kLeft;
+    int spare_first = 0;  // left out where room is short, the highest first; 0: never
   };
   explicit Table(std::vector<Column> columns);
 
   // Missing cells are empty; std::logic_error when there are more cells than columns.
   void add_row(std::vector<std::string> cells);
-  std::string text() const;
+  // At most `columns` wide as long as there are columns to leave out.
+  std::string text(int columns = std::numeric_limits<int>::max()) const;
 
  private:
+  std::vector<std::size_t> shown_within(const std::vector<std::size_t>& widths,
+                                        std::size_t columns) const;
+
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;
 };
 
-// The table that ends a run: a line a phase with its state, steps, time, tokens/s, and validation
-// and test metrics.
-std::string phase_table(const RunState& run);
+// The table that ends a run, for `columns` characters a line: a line a phase with its state, steps,
+// time, tokens/s, and headline_text of validation and test. Where room is short some of these are
+// left out.
+std::string phase_table(const RunState& run, int columns);
 
-// "accuracy 0.643, loss 1.204" for the metrics of a split ("valid" or "test"); "" when it has none.
-std::string metrics_text(const PhaseState& phase, const std::string& split);
+// "f1 0.643, loss 1.204": the metric that the phase's task is judged by, and the loss, of a split
+// ("valid" or "test"). "" when it has neither.
+std::string headline_text(const PhaseState& phase, const std::string& split);
 
 // Tokens/s of a phase over its own time; 0 before any second has passed.
 double tokens_per_second(const PhaseState& phase);

@@ -14,8 +14,6 @@ namespace polyphase::report {
 
 namespace {
 
-constexpr int kDefaultColumns = 100;
-
 int columns_of(int terminal) {
   winsize size{};
   if (ioctl(terminal, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kDefaultColumns;

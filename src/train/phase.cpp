@@ -97,6 +97,8 @@ class PhaseRun {
   void step() {
     const double begin = now_seconds();
     const StepBatches batches = stream_->next_step();
+    num_truncated_ += batches.num_truncated;
+    num_seen_ += phase_.batch.sequences;
     const StepPlan plan = {
         .step = state_.step,
         .learning_rate = learning_rate_at(phase_.optimizer, state_.step, total_steps_),
@@ -197,8 +199,16 @@ class PhaseRun {
     }
     writer_.finish();
     PhaseOutcome result = outcome(true);
+    count_truncated(result);
     result.metrics = metrics;
     return result;
+  }
+
+  void count_truncated(PhaseOutcome& result) const {
+    if (!phase_.task) return;
+    result.num_seen = num_seen_;
+    result.num_truncated = num_truncated_;
+    job_.grid.data.sum(&result.num_truncated, 1);
   }
 
   const PhaseJob& job_;
@@ -215,6 +225,9 @@ class PhaseRun {
   std::optional<PhaseLog> log_;
   PhaseState state_;
   std::int64_t saved_step_ = -1;
+  // Since this job took the phase up: samples of all ranks, and those of this rank that were cut.
+  std::int64_t num_seen_ = 0;
+  std::int64_t num_truncated_ = 0;
   std::optional<std::map<std::string, double>>
       valid_;  // metrics of the last evaluation, at valid_step_
   std::int64_t valid_step_ = -1;

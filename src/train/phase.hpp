@@ -40,6 +40,9 @@ struct PhaseOutcome {
   double seconds = 0;                            // of training and evaluation so far, over all jobs
   std::map<std::string, double> metrics;         // "valid.loss", "test.accuracy" …, when finished
   HandOver hand_over;
+  // When a labelled task is finished: samples that this job trained on, and those of them that did
+  // not fit into max_tokens. (Running text is cut as a matter of course.)
+  std::int64_t num_seen = 0, num_truncated = 0;
 };
 
 // Trains a phase from where its newest complete checkpoint stands (from its start when there is

@@ -160,7 +160,14 @@ class CommandTest(RoadTest):
 
     def test_shortest_sequences_train(self):
         run = self.new_run("short", **{"model.max_tokens": 8})
-        self.assert_exit(run.go(), DONE)
+        outcome = run.go()
+        self.assert_exit(outcome, DONE)
+        # No sentence fits, and running text is cut as a matter of course.
+        for phase in ("tags", "topic"):
+            samples = run.steps(phase)[-1][0] * 16
+            self.assert_says(outcome, f"{phase}: {samples} of {samples} training samples did not fit "
+                                      "into max_tokens (8) and were cut")
+        self.assertNotIn("warning: pretrain", outcome.text)
         texts = self.scratch / "short texts"
         shutil.copytree(self.texts, texts)
         for part in ("train", "valid", "test"):  # sequences of one word

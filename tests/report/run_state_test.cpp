@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <sstream>
 
 #include "base/error.hpp"
+#include "report/format.hpp"
 #include "report/run_folder.hpp"
 #include "report/status_text.hpp"
 #include "report/table.hpp"
@@ -52,14 +54,73 @@ TEST(TableTest, ColumnsLineUpByCharactersNotBytes) {
   table.add_row({"größe", "7"});
   table.add_row({"b", "12345"});
   table.add_row({"c"});
-  EXPECT_EQ(table.text(), "name   steps\n─────  ─────\ngröße      7\nb      12345\nc\n");
+  EXPECT_EQ(table.text(100), "name   steps\n─────  ─────\ngröße      7\nb      12345\nc\n");
   EXPECT_THROW(table.add_row({"1", "2", "3"}), std::logic_error);
+}
+
+TEST(TableTest, ColumnsThatCanBeSparedGoWhereRoomIsShort) {
+  Table table({{"first"}, {"later", Align::kLeft, 1}, {"sooner", Align::kLeft, 2}, {"last"}});
+  table.add_row({"a", "b", "c", "d"});
+  const auto titles = [&](int columns) {
+    const std::string text = table.text(columns);
+    return text.substr(0, text.find('\n'));
+  };
+  EXPECT_EQ(titles(26), "first  later  sooner  last");
+  EXPECT_EQ(titles(25), "first  later  last");
+  EXPECT_EQ(titles(18), "first  later  last");
+  EXPECT_EQ(titles(17), "first  last");
+  EXPECT_EQ(titles(0), "first  last");
+}
+
+PhaseState phase_with(const std::string& task, const std::map<std::string, double>& valid) {
+  PhaseState phase;
+  phase.name = "topic-from-scratch";
+  phase.from = "supersense";
+  phase.task = task;
+  phase.state = "done";
+  phase.step = phase.total_steps = 123456;
+  phase.tokens = 1000000;
+  phase.seconds = 5000;
+  for (const auto& [name, value] : valid) {
+    phase.metrics["valid." + name] = value;
+    phase.metrics["test." + name] = value / 2;
+  }
+  return phase;
+}
+
+TEST(PhaseTable, EachTaskShowsItsOwnMetricAndTheLoss) {
+  const std::map<std::string, double> many = {
+      {"accuracy", 0.75}, {"f1", 0.5}, {"loss", 1.5}, {"precision", 0.25}, {"recall", 0.125}};
+  EXPECT_EQ(headline_text(phase_with("classification", many), "valid"),
+            "accuracy 0.7500, loss 1.500");
+  EXPECT_EQ(headline_text(phase_with("tagging", many), "test"), "f1 0.2500, loss 0.7500");
+  EXPECT_EQ(headline_text(phase_with("mlm + nsp", {{"loss", 2.5}, {"mlm.accuracy", 0.5}}), "valid"),
+            "loss 2.500");
+  EXPECT_EQ(headline_text(phase_with("regression", {{"pearson", 0.5}}), "valid"), "pearson 0.5000");
+  EXPECT_EQ(headline_text(phase_with("classification", {}), "test"), "");
+}
+
+TEST(PhaseTable, FitsIntoTheLine) {
+  RunState run;
+  run.phases = {
+      phase_with("classification",
+                 {{"accuracy", 0.61234}, {"f1", 0.52345}, {"loss", 1.23}, {"precision", 0.25}}),
+      phase_with("tagging", {{"accuracy", 0.61234}, {"f1", 0.52345}, {"loss", 1.23}})};
+  for (const int columns : {100, 120, 200}) {
+    std::istringstream lines(phase_table(run, columns));
+    for (std::string line; std::getline(lines, line);) {
+      EXPECT_LE(width_of(line), static_cast<std::size_t>(columns)) << line;
+    }
+  }
+  EXPECT_NE(phase_table(run, 200).find("tokens/s"), std::string::npos);
+  EXPECT_EQ(phase_table(run, 100).find("tokens/s"), std::string::npos);
+  EXPECT_NE(phase_table(run, 100).find("accuracy 0.3062, loss 0.6150"), std::string::npos);
 }
 
 TEST(StatusTextTest, TellsHowFarAndWhyStopped) {
   const RunFolder folder;
   folder.write("status.json", two_phase_status());
-  const std::string text = status_text(folder.path());
+  const std::string text = status_text(folder.path(), 100);
   EXPECT_NE(text.find("1 of 2 phases done"), std::string::npos) << text;
   EXPECT_NE(text.find("topic: interrupted at step 20 of 50: SIGTERM"), std::string::npos) << text;
   EXPECT_NE(text.find("3.20 k"), std::string::npos) << text;  // tokens/s of both
@@ -71,7 +132,7 @@ TEST(StatusTextTest, TellsTheLastStepOfARunningPhase) {
   status.replace(status.find("interrupted"), std::string("interrupted").size(), "running");
   folder.write("status.json", status);
   folder.write("p2/metrics.jsonl", step_lines(33, "classification", 10));
-  const std::string text = status_text(folder.path());
+  const std::string text = status_text(folder.path(), 100);
   EXPECT_NE(text.find("topic: running, or killed while it ran; step 33 is done"), std::string::npos)
       << text;
 }
