@@ -18,8 +18,8 @@
 //
 // On the host a row belongs to one thread and its loops are vector loops; on a device a row belongs
 // to one warp, whose lanes share the columns: column c always falls to the same lane, so a loop may
-// read what an earlier one wrote at c. Iterations of each() must not depend on one another. Sums do
-// not depend on the number of threads.
+// read what an earlier one wrote at c, and after settle() at any other column too. Iterations of
+// each() must not depend on one another. Sums do not depend on the number of threads.
 namespace polyphase {
 
 // Two sums that are made in one loop.
@@ -37,6 +37,8 @@ class Row {
   KOKKOS_INLINE_FUNCTION Row(const Member& member, std::int64_t index)
       : member_(member), index_(index) {}
   KOKKOS_INLINE_FUNCTION std::int64_t index() const { return index_; }
+
+  KOKKOS_INLINE_FUNCTION void settle() const { member_.team_barrier(); }
 
   template <class Body>
   KOKKOS_INLINE_FUNCTION void each(std::int64_t count, const Body& body) const {
@@ -122,6 +124,9 @@ class Row {
 
   explicit Row(std::int64_t index) : index_(index) {}
   std::int64_t index() const { return index_; }
+
+  // Lets every column's loops see what loops before have written at all columns.
+  void settle() const {}
 
   // Calls body(c) for c in [0, count).
   template <class Body>
