@@ -27,6 +27,17 @@ template Tensor1<const std::int32_t> upload(const Exec&, const std::vector<std::
 template Tensor1<const std::uint64_t> upload(const Exec&, const std::vector<std::uint64_t>&);
 template Tensor1<const float> upload(const Exec&, const std::vector<float>&);
 
+template <class T>
+std::vector<T> download(const Exec& exec, Tensor1<const T> values) {
+  std::vector<T> host(values.extent(0));
+  copy_to_host(exec, host.data(), values);
+  return host;
+}
+
+template std::vector<std::int32_t> download(const Exec&, Tensor1<const std::int32_t>);
+template std::vector<float> download(const Exec&, Tensor1<const float>);
+template std::vector<double> download(const Exec&, Tensor1<const double>);
+
 Dropout Pass::dropout_at(std::uint64_t place, float rate) const {
   if (!training || rate == 0.0F) return {};
   return {.key = random_key(dropout.key, Purpose::kDropout, {place}),

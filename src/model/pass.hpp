@@ -44,4 +44,8 @@ Pass begin_pass(const Exec& exec, const Communicator& tensor, const Batch& batch
 template <class T>
 Tensor1<const T> upload(const Exec& exec, const std::vector<T>& values);
 
+// A tensor's elements on the host; zeros when the arena is counting.
+template <class T>
+std::vector<T> download(const Exec& exec, Tensor1<const T> values);
+
 }  // namespace polyphase

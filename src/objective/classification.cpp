@@ -22,11 +22,12 @@ double f1(std::int64_t correct, std::int64_t predicted, std::int64_t there) {
 template <class Real>
 Classification<Real>::Classification(ParameterSet& parameters, const Communicator& tensor,
                                      const recipe::Model& model, recipe::Pooling pooling,
-                                     std::int64_t num_classes)
+                                     std::int64_t num_classes, SoftmaxLoss loss)
     : pooling_(pooling),
       width_(model.width),
       num_classes_(num_classes),
-      head_(parameters, tensor, "head.classification.output", model.width, num_classes) {}
+      head_(parameters, tensor, "head.classification.output", model.width, num_classes),
+      loss_(std::move(loss)) {}
 
 template <class Real>
 Tally Classification<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
@@ -52,7 +53,7 @@ Tally Classification<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
 
   const std::vector<std::int32_t>& labels_B = pass.batch.sequence_labels_B;
   const SoftmaxOutcome outcome =
-      head_.run<Real>(pass, pooled_BC, dpooled_BC, labels_B, gradient_scale);
+      head_.run<Real>(pass, pooled_BC, dpooled_BC, labels_B, gradient_scale, loss_);
   if (pass.training) {
     dropout_apply<float>(exec, dpooled_BC, dropout);
     if (mean) {

@@ -14,7 +14,7 @@ template <class Real>
 class Classification final : public Objective<Real> {
  public:
   Classification(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
-                 recipe::Pooling pooling, std::int64_t num_classes);
+                 recipe::Pooling pooling, std::int64_t num_classes, SoftmaxLoss loss = {});
 
   std::string name() const override { return "classification"; }
   std::int64_t num_terms(const Batch& batch) const override { return batch.num_sequences(); }
@@ -27,6 +27,7 @@ class Classification final : public Objective<Real> {
   std::int64_t width_;
   std::int64_t num_classes_;
   SoftmaxHead head_;
+  SoftmaxLoss loss_;
 };
 
 }  // namespace polyphase

@@ -3,17 +3,8 @@
 
 #include <cmath>
 
-#include "kernels/elementwise.hpp"
-
 namespace polyphase {
 namespace {
-
-template <class T>
-std::vector<T> download(const Exec& exec, Tensor1<T> device) {
-  std::vector<T> host(device.extent(0));
-  if (!exec.counting()) copy_to_host(exec, host.data(), Tensor1<const T>(device));
-  return host;
-}
 
 struct HostStats {
   std::vector<float> max, sum, label_logit, logit_sum;
@@ -75,11 +66,11 @@ SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
   const bool smooth = loss.label_smoothing != 0.0F;
   POLYPHASE_PROMISE(!smooth || num_classes > 0, "labels are smoothed over {} classes", num_classes);
   SoftmaxOutcome outcome;
-  HostStats host = {.max = download(exec, stats.max_M),
-                    .sum = download(exec, stats.sum_M),
-                    .label_logit = download(exec, stats.label_logit_M),
-                    .logit_sum = download(exec, stats.logit_sum_M),
-                    .best = download(exec, stats.best_M)};
+  HostStats host = {.max = download<float>(exec, stats.max_M),
+                    .sum = download<float>(exec, stats.sum_M),
+                    .label_logit = download<float>(exec, stats.label_logit_M),
+                    .logit_sum = download<float>(exec, stats.logit_sum_M),
+                    .best = download<std::int32_t>(exec, stats.best_M)};
   if (tensor != nullptr && tensor->size() > 1 && !exec.counting()) combine(host, *tensor);
   const std::vector<float> weights = row_weights(labels_M, loss);
   const double share = smooth ? loss.label_smoothing / static_cast<double>(num_classes) : 0.0;
@@ -104,8 +95,7 @@ SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
 
 SoftmaxHead::SoftmaxHead(ParameterSet& parameters, const Communicator& tensor,
                          const std::string& name, std::int64_t width, std::int64_t num_classes)
-    : num_classes_(num_classes),
-      output_(parameters, tensor, {name}, {.in = width, .out = num_classes}) {}
+    : output_(parameters, tensor, name, width, num_classes) {}
 
 template <class Real>
 SoftmaxOutcome SoftmaxHead::run(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,
@@ -113,19 +103,17 @@ SoftmaxOutcome SoftmaxHead::run(const Pass& pass, Tensor2<const Real> x_MC, Tens
                                 const SoftmaxLoss& loss) {
   const Exec& exec = pass.exec;
   const auto num_rows = static_cast<std::int64_t>(x_MC.extent(0));
-  const auto logits_MK = exec.arena->take2<float>(num_rows, num_classes_);
+  const std::int64_t num_classes = output_.num_outputs();
+  const Tensor2<float> logits_MK = output_.forward<Real>(pass, x_MC);
   const Tensor1<const std::int32_t> labels = upload(exec, labels_M);
-  output_.forward<Real, float>(pass, logits_MK, x_MC);
   const SoftmaxStats stats = begin_softmax(exec, num_rows, loss);
   softmax_stats_add(exec, stats, logits_MK, labels, 0);
-  const SoftmaxOutcome outcome = finish_softmax(exec, stats, labels_M, nullptr, loss, num_classes_);
+  const SoftmaxOutcome outcome = finish_softmax(exec, stats, labels_M, nullptr, loss, num_classes);
   if (pass.training) {
-    const auto dlogits_MK = exec.arena->take2<Real>(num_rows, num_classes_);
+    const auto dlogits_MK = exec.arena->take2<Real>(num_rows, num_classes);
     softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels, gradient_scale,
                            0, outcome.target);
-    column_sum<Real>(exec, output_.bias_gradient(), output_.bias_write(), dlogits_MK);
-    output_.backward_weight<Real>(pass, dlogits_MK, x_MC);
-    output_.backward_input<Real, float>(pass, dx_MC, dlogits_MK);
+    output_.backward<Real>(pass, dx_MC, dlogits_MK, x_MC);
   }
   return outcome;
 }

@@ -4,8 +4,7 @@
 #include <vector>
 
 #include "kernels/cross_entropy.hpp"
-#include "model/linear.hpp"
-#include "model/pass.hpp"
+#include "objective/linear_head.hpp"
 
 namespace polyphase {
 
@@ -36,8 +35,7 @@ SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
                               const std::vector<std::int32_t>& labels_M, const Communicator* tensor,
                               const SoftmaxLoss& loss = {}, std::int64_t num_classes = 0);
 
-// A linear classifier of few classes with its cross-entropy, the same on every tensor-parallel
-// rank.
+// A linear classifier of few classes with its cross-entropy.
 class SoftmaxHead {
  public:
   SoftmaxHead(ParameterSet& parameters, const Communicator& tensor, const std::string& name,
@@ -51,8 +49,7 @@ class SoftmaxHead {
                      const SoftmaxLoss& loss = {});
 
  private:
-  std::int64_t num_classes_;
-  Linear output_;
+  LinearHead output_;
 };
 
 }  // namespace polyphase

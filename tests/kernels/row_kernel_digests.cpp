@@ -8,9 +8,11 @@
 #include "base/philox.hpp"
 #include "kernels/activation.hpp"
 #include "kernels/adamw.hpp"
+#include "kernels/crf.hpp"
 #include "kernels/cross_entropy.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/embedding.hpp"
+#include "kernels/for_rows.hpp"
 #include "kernels/norm.hpp"
 #include "kernels/rows.hpp"
 
@@ -124,6 +126,36 @@ void digest_cross_entropy(Bench& bench) {
   bench.say("softmax_smoothed_gradient", flat(dlogits));
 }
 
+void digest_crf(Bench& bench) {
+  const Exec& exec = bench.exec;
+  constexpr std::int64_t kTags = 19;
+  const auto square = [&](std::uint64_t seed) {
+    return Tensor2<float>(bench.numbers(seed, kTags * kTags).data(), kTags, kTags);
+  };
+  const CrfParameters scores{square(1), bench.numbers(2, kTags), bench.numbers(3, kTags)};
+  std::vector<std::int32_t> starts{0};
+  while (starts.back() < kRows) {
+    const std::int32_t length = philox(4, starts.size(), 0).word[0] % 30;
+    starts.push_back(smaller(starts.back() + length, kRows));
+  }
+  const CrfWords words{Tensor2<float>(bench.numbers(5, kRows * kTags).data(), kRows, kTags),
+                       bench.put(std::vector<std::int32_t>(kRows, 7)), bench.put(starts)};
+  const CrfForward forward{exec.arena->take2<float>(kRows, kTags), bench.numbers(6, kRows)};
+  const auto nats = exec.arena->take1<double>(starts.size() - 1);
+  crf_forward(exec, nats, forward, words, scores);
+  bench.say("crf_nats", nats);
+  const auto demission = exec.arena->take2<float>(kRows, kTags);
+  const CrfGradients gradients{square(7), bench.numbers(8, kTags), bench.numbers(9, kTags)};
+  crf_backward<float>(exec, demission, gradients, Write::kAccumulate, forward, words, scores, {},
+                      0.5F);
+  bench.say("crf_demission", flat(demission));
+  bench.say("crf_dtransition", flat(gradients.transition_KK));
+  bench.say("crf_dstart", gradients.start_K);
+  const auto best = exec.arena->take1<std::int32_t>(kRows);
+  crf_decode(exec, best, words, scores);
+  bench.say("crf_best", best);
+}
+
 void digest_tables(Bench& bench) {
   const Exec& exec = bench.exec;
   std::vector<std::int32_t> ids(kRows);
@@ -167,6 +199,7 @@ void digest_all() {
   digest_gated_activation<float>(bench);
   digest_gated_activation<bf16>(bench);
   digest_cross_entropy(bench);
+  digest_crf(bench);
   digest_tables(bench);
   digest_sums(bench);
   Kokkos::kokkos_free<Memory>(memory);

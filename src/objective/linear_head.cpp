@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "objective/linear_head.hpp"
+
+#include "kernels/elementwise.hpp"
+
+namespace polyphase {
+
+LinearHead::LinearHead(ParameterSet& parameters, const Communicator& tensor,
+                       const std::string& name, std::int64_t width, std::int64_t num_outputs)
+    : num_outputs_(num_outputs),
+      output_(parameters, tensor, {name}, {.in = width, .out = num_outputs}) {}
+
+template <class Real>
+Tensor2<float> LinearHead::forward(const Pass& pass, Tensor2<const Real> x_MC) const {
+  const auto y_MK =
+      pass.exec.arena->take2<float>(static_cast<std::int64_t>(x_MC.extent(0)), num_outputs_);
+  output_.forward<Real, float>(pass, y_MK, x_MC);
+  return y_MK;
+}
+
+template <class Real>
+void LinearHead::backward(const Pass& pass, Tensor2<float> dx_MC, Tensor2<const Real> dy_MK,
+                          Tensor2<const Real> x_MC) const {
+  column_sum<Real>(pass.exec, output_.bias_gradient(), output_.bias_write(), dy_MK);
+  output_.backward_weight<Real>(pass, dy_MK, x_MC);
+  output_.backward_input<Real, float>(pass, dx_MC, dy_MK);
+}
+
+template Tensor2<float> LinearHead::forward(const Pass&, Tensor2<const float>) const;
+template Tensor2<float> LinearHead::forward(const Pass&, Tensor2<const bf16>) const;
+template void LinearHead::backward(const Pass&, Tensor2<float>, Tensor2<const float>,
+                                   Tensor2<const float>) const;
+template void LinearHead::backward(const Pass&, Tensor2<float>, Tensor2<const bf16>,
+                                   Tensor2<const bf16>) const;
+
+}  // namespace polyphase

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "model/linear.hpp"
+#include "model/pass.hpp"
+
+namespace polyphase {
+
+// A linear layer with few outputs at the end of a model, the same on every tensor-parallel rank:
+// what a task's loss is computed from, in float32.
+class LinearHead {
+ public:
+  LinearHead(ParameterSet& parameters, const Communicator& tensor, const std::string& name,
+             std::int64_t width, std::int64_t num_outputs);
+
+  std::int64_t num_outputs() const { return num_outputs_; }
+
+  // The outputs of x_MC's rows, in the arena.
+  template <class Real>
+  Tensor2<float> forward(const Pass& pass, Tensor2<const Real> x_MC) const;
+
+  // Overwrites dx_MC and writes the head's gradients, given those of the outputs.
+  template <class Real>
+  void backward(const Pass& pass, Tensor2<float> dx_MC, Tensor2<const Real> dy_MK,
+                Tensor2<const Real> x_MC) const;
+
+ private:
+  std::int64_t num_outputs_;
+  Linear output_;
+};
+
+}  // namespace polyphase
