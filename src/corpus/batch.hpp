@@ -23,6 +23,8 @@ struct Batch {
   // Next-sentence prediction (0: the next one, 1: another) or the class of a sequence; empty when
   // there is none.
   std::vector<std::int32_t> sequence_labels_B;
+  std::vector<float> sequence_values_B;  // regression
+  std::vector<float> label_sets_BK;      // several labels a sequence: 1 where it carries label k
   // Tag of a token, -1 on rows that carry none; empty when there is none.
   std::vector<std::int32_t> token_labels_N;
 

@@ -2,14 +2,14 @@
 #pragma once
 
 #include "objective/objective.hpp"
+#include "objective/sequence_pooling.hpp"
 #include "objective/softmax.hpp"
-#include "recipe/recipe.hpp"
 
 namespace polyphase {
 
-// Classes of whole sequences: the mean of the final hidden states (or the first one), dropout, a
-// linear layer. Metrics: loss, accuracy, f1 (macro: the mean over classes; a class that is neither
-// there nor predicted counts 0).
+// Classes of whole sequences: a pooled state, a linear layer, a softmax. Metrics as scikit-learn
+// counts them: loss, accuracy, f1 (macro: the mean over classes that are there or predicted) and
+// matthews.
 template <class Real>
 class Classification final : public Objective<Real> {
  public:
@@ -23,8 +23,7 @@ class Classification final : public Objective<Real> {
   std::map<std::string, double> metrics(const Tally& total) const override;
 
  private:
-  recipe::Pooling pooling_;
-  std::int64_t width_;
+  SequencePooling<Real> pooling_;
   std::int64_t num_classes_;
   SoftmaxHead head_;
   SoftmaxLoss loss_;

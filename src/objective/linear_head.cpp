@@ -26,11 +26,30 @@ void LinearHead::backward(const Pass& pass, Tensor2<float> dx_MC, Tensor2<const 
   output_.backward_input<Real, float>(pass, dx_MC, dy_MK);
 }
 
-template Tensor2<float> LinearHead::forward(const Pass&, Tensor2<const float>) const;
-template Tensor2<float> LinearHead::forward(const Pass&, Tensor2<const bf16>) const;
-template void LinearHead::backward(const Pass&, Tensor2<float>, Tensor2<const float>,
-                                   Tensor2<const float>) const;
-template void LinearHead::backward(const Pass&, Tensor2<float>, Tensor2<const bf16>,
-                                   Tensor2<const bf16>) const;
+template <class Real>
+std::vector<float> LinearHead::forward_to_host(const Pass& pass, Tensor2<const Real> x_MC) const {
+  return download<float>(pass.exec, flat(forward<Real>(pass, x_MC)));
+}
+
+template <class Real>
+void LinearHead::backward_from_host(const Pass& pass, Tensor2<float> dx_MC,
+                                    const std::vector<float>& dy_MK,
+                                    Tensor2<const Real> x_MC) const {
+  const auto dy =
+      pass.exec.arena->take2<Real>(static_cast<std::int64_t>(x_MC.extent(0)), num_outputs_);
+  convert<Real, float>(pass.exec, flat(dy), upload(pass.exec, dy_MK));
+  backward<Real>(pass, dx_MC, dy, x_MC);
+}
+
+#define POLYPHASE_LINEAR_HEAD(Real)                                                                \
+  template Tensor2<float> LinearHead::forward(const Pass&, Tensor2<const Real>) const;             \
+  template void LinearHead::backward(const Pass&, Tensor2<float>, Tensor2<const Real>,             \
+                                     Tensor2<const Real>) const;                                   \
+  template std::vector<float> LinearHead::forward_to_host(const Pass&, Tensor2<const Real>) const; \
+  template void LinearHead::backward_from_host(                                                    \
+      const Pass&, Tensor2<float>, const std::vector<float>&, Tensor2<const Real>) const;
+POLYPHASE_LINEAR_HEAD(float)
+POLYPHASE_LINEAR_HEAD(bf16)
+#undef POLYPHASE_LINEAR_HEAD
 
 }  // namespace polyphase

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "model/linear.hpp"
 #include "model/pass.hpp"
@@ -25,6 +26,14 @@ class LinearHead {
   template <class Real>
   void backward(const Pass& pass, Tensor2<float> dx_MC, Tensor2<const Real> dy_MK,
                 Tensor2<const Real> x_MC) const;
+
+  // The same for losses of few numbers, which are computed on the host: outputs row by row (zeros
+  // when the arena is counting), and their gradients.
+  template <class Real>
+  std::vector<float> forward_to_host(const Pass& pass, Tensor2<const Real> x_MC) const;
+  template <class Real>
+  void backward_from_host(const Pass& pass, Tensor2<float> dx_MC, const std::vector<float>& dy_MK,
+                          Tensor2<const Real> x_MC) const;
 
  private:
   std::int64_t num_outputs_;

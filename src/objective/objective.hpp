@@ -19,6 +19,9 @@ struct Tally {
   // What the loss is a mean over: masked tokens, sequences, labelled tokens.
   std::int64_t num_terms = 0;
   std::vector<std::int64_t> counts;  // for metrics; each objective knows its own
+  // Values of single samples, in their order, for metrics that no sums give (ranks, for instance).
+  // Not added but laid one behind the other; evaluation only.
+  std::vector<double> records;
 };
 
 // Loss in nats a term; NaN where there were no terms.

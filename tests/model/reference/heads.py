@@ -117,7 +117,7 @@ class Tagging(nn.Module):
 
 
 class CrfTagging(Tagging):
-    """A linear chain over the labelled tokens of a sequence (Lafferty et al. 2001). No path is forbidden in training."""
+    """A linear chain over the labelled tokens of a sequence (Lafferty et al. 2001)."""
 
     def __init__(self, m, phase, labels, num_token_ids, crf):
         super().__init__(m, phase, labels, num_token_ids)
@@ -133,19 +133,27 @@ class CrfTagging(Tagging):
 
 
 class Crf(nn.Module):
-    def __init__(self, num_labels):
+    """Tags in BIO: I-x follows B-x and I-x alone. Whatever their parameters, other ways to it score -10000."""
+
+    def __init__(self, labels):
         super().__init__()
+        num_labels = len(labels)
+        inside = torch.tensor([label.startswith("I-") for label in labels])
+        self.no_start = inside
+        self.forbidden = inside & ~torch.tensor([[a != "O" and a[1:] == b[1:] for b in labels] for a in labels])
         self.transitions = nn.Parameter(torch.zeros(num_labels, num_labels))  # [from, to]
         self.start = nn.Parameter(torch.zeros(num_labels))
         self.end = nn.Parameter(torch.zeros(num_labels))
 
     def nats(self, scores_TK, labels_T):
         """-log p(labels): the logarithm of the sum over all paths (forward algorithm) less the path's own score."""
-        alpha_K = self.start + scores_TK[0]
+        start = self.start.masked_fill(self.no_start, -1e4)
+        transitions = self.transitions.masked_fill(self.forbidden, -1e4)
+        alpha_K = start + scores_TK[0]
         for row_K in scores_TK[1:]:
-            alpha_K = torch.logsumexp(alpha_K[:, None] + self.transitions, dim=0) + row_K
-        path = self.start[labels_T[0]] + scores_TK[torch.arange(len(labels_T)), labels_T].sum()
-        path = path + self.transitions[labels_T[:-1], labels_T[1:]].sum() + self.end[labels_T[-1]]
+            alpha_K = torch.logsumexp(alpha_K[:, None] + transitions, dim=0) + row_K
+        path = start[labels_T[0]] + scores_TK[torch.arange(len(labels_T)), labels_T].sum()
+        path = path + transitions[labels_T[:-1], labels_T[1:]].sum() + self.end[labels_T[-1]]
         return torch.logsumexp(alpha_K + self.end, dim=0) - path
 
 
@@ -181,7 +189,7 @@ def make_heads(m, phase, labels, num_token_ids):
         arguments, kind = [m, phase, labels, num_token_ids], HEADS[goal]
         if goal == "tagging" and phase["task"].get("head") == "crf":
             kind = CrfTagging
-            arguments.append(Crf(len(labels)))
+            arguments.append(Crf(labels))
             modules["crf"] = arguments[-1]
         by_goal[goal] = modules["lm" if goal in LANGUAGE_MODELS else goal] = kind(*arguments)
     return Named(**modules), by_goal

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "objective/multi_label.hpp"
+
+#include <cmath>
+
+#include "metrics/classification.hpp"
+
+namespace polyphase {
+namespace {
+
+// Counts of a tally: sequences, exact ones, then for each label: correct, predicted, there.
+std::vector<std::int64_t> to_tally(const MultiLabelCounts& counts) {
+  std::vector<std::int64_t> all = {counts.num_rows, counts.num_exact};
+  for (std::size_t k = 0; k < counts.there_K.size(); ++k)
+    all.insert(all.end(), {counts.correct_K[k], counts.predicted_K[k], counts.there_K[k]});
+  return all;
+}
+
+MultiLabelCounts from_tally(const std::vector<std::int64_t>& all, std::int64_t num_labels) {
+  MultiLabelCounts counts(num_labels);
+  if (all.empty()) return counts;
+  counts.num_rows = all[0];
+  counts.num_exact = all[1];
+  for (std::int64_t k = 0; k < num_labels; ++k) {
+    counts.correct_K[k] = all[2 + 3 * k];
+    counts.predicted_K[k] = all[3 + 3 * k];
+    counts.there_K[k] = all[4 + 3 * k];
+  }
+  return counts;
+}
+
+MultiLabelCounts count_labels(const std::vector<float>& logits_BK,
+                              const std::vector<float>& sets_BK, std::int64_t num_labels) {
+  MultiLabelCounts counts(num_labels);
+  std::vector<std::uint8_t> there_K(num_labels), predicted_K(num_labels);
+  for (std::size_t first = 0; first < logits_BK.size(); first += num_labels) {
+    for (std::int64_t k = 0; k < num_labels; ++k) {
+      there_K[k] = sets_BK[first + k] >= 0.5F;
+      predicted_K[k] = logits_BK[first + k] >= 0.0F;
+    }
+    counts.add(there_K, predicted_K);
+  }
+  return counts;
+}
+
+}  // namespace
+
+template <class Real>
+MultiLabel<Real>::MultiLabel(ParameterSet& parameters, const Communicator& tensor,
+                             const recipe::Model& model, recipe::Pooling pooling,
+                             std::int64_t num_labels)
+    : pooling_(pooling, model.width),
+      head_(parameters, tensor, "head.multi_label.output", model.width, num_labels) {}
+
+template <class Real>
+Tally MultiLabel<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
+                            Tensor2<float> dhidden_NC, float gradient_scale) {
+  const ArenaScope scope(*pass.exec.arena);
+  const auto pooled = pooling_.forward(pass, hidden_NC);
+  const std::vector<float>& sets_BK = pass.batch.label_sets_BK;
+  const std::vector<float> logits_BK = head_.forward_to_host<Real>(pass, pooled.x_BC);
+  std::vector<float> gradient_BK(logits_BK.size(), 0.0F);
+  Tally tally = {.num_terms = num_terms(pass.batch)};
+  for (std::size_t i = 0; i < logits_BK.size() && !pass.exec.counting(); ++i) {
+    // -y · log σ(z) - (1 - y) · log(1 - σ(z)), without the exponential of a large number.
+    const double z = logits_BK[i], y = sets_BK[i], small = std::exp(-std::abs(z));
+    tally.nats += std::max(z, 0.0) - y * z + std::log1p(small);
+    const double probability = z < 0.0 ? small / (1.0 + small) : 1.0 / (1.0 + small);
+    gradient_BK[i] = gradient_scale * static_cast<float>(probability - y);
+  }
+  if (pass.training) {
+    head_.backward_from_host<Real>(pass, pooled.dx_BC, gradient_BK, pooled.x_BC);
+    pooling_.backward(pass, pooled, dhidden_NC);
+  } else if (!pass.exec.counting()) {
+    tally.counts = to_tally(count_labels(logits_BK, sets_BK, head_.num_outputs()));
+  }
+  return tally;
+}
+
+template <class Real>
+std::map<std::string, double> MultiLabel<Real>::metrics(const Tally& total) const {
+  const MultiLabelCounts counts = from_tally(total.counts, head_.num_outputs());
+  return {{"loss", mean_loss(total)},
+          {"f1", micro_score(counts).f1},
+          {"macro_f1", macro_score(counts).f1},
+          {"accuracy", subset_accuracy(counts)}};
+}
+
+template class MultiLabel<float>;
+template class MultiLabel<bf16>;
+
+}  // namespace polyphase

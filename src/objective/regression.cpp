@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "objective/regression.hpp"
+
+#include "metrics/correlation.hpp"
+
+namespace polyphase {
+
+template <class Real>
+Regression<Real>::Regression(ParameterSet& parameters, const Communicator& tensor,
+                             const recipe::Model& model, recipe::Pooling pooling)
+    : pooling_(pooling, model.width),
+      head_(parameters, tensor, "head.regression.output", model.width, 1) {}
+
+template <class Real>
+Tally Regression<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
+                            Tensor2<float> dhidden_NC, float gradient_scale) {
+  const ArenaScope scope(*pass.exec.arena);
+  const auto pooled = pooling_.forward(pass, hidden_NC);
+  const std::vector<float>& values_B = pass.batch.sequence_values_B;
+  const std::vector<float> predicted_B = head_.forward_to_host<Real>(pass, pooled.x_BC);
+  std::vector<float> gradient_B(predicted_B.size(), 0.0F);
+  Tally tally = {.num_terms = pass.batch.num_sequences()};
+  for (std::size_t s = 0; s < predicted_B.size() && !pass.exec.counting(); ++s) {
+    const double difference = double{predicted_B[s]} - double{values_B[s]};
+    tally.nats += difference * difference;
+    gradient_B[s] = gradient_scale * static_cast<float>(2.0 * difference);
+    if (pass.training) continue;
+    tally.records.push_back(values_B[s]);
+    tally.records.push_back(predicted_B[s]);
+  }
+  if (pass.training) {
+    head_.backward_from_host<Real>(pass, pooled.dx_BC, gradient_B, pooled.x_BC);
+    pooling_.backward(pass, pooled, dhidden_NC);
+  }
+  return tally;
+}
+
+template <class Real>
+std::map<std::string, double> Regression<Real>::metrics(const Tally& total) const {
+  std::vector<double> there, predicted;
+  for (std::size_t i = 0; i + 1 < total.records.size(); i += 2) {
+    there.push_back(total.records[i]);
+    predicted.push_back(total.records[i + 1]);
+  }
+  return {{"loss", mean_loss(total)},
+          {"pearson", pearson_correlation(there, predicted)},
+          {"spearman", spearman_correlation(there, predicted)}};
+}
+
+template class Regression<float>;
+template class Regression<bf16>;
+
+}  // namespace polyphase

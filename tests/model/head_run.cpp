@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/head_run.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "model/reference_run.hpp"
+
+namespace polyphase {
+
+HeadRun::HeadRun(const std::vector<std::int32_t>& lengths, const Make& make)
+    : grid_(make_grid(*test_world, test_world->size())),
+      memory_(1 << 20),
+      arena_(memory_.data(), memory_.size()),
+      exec_{Space(), &arena_},
+      objective_(make(parameters, grid_.tensor, model())) {
+  batch.starts = {0};
+  for (const std::int32_t length : lengths) {
+    batch.starts.push_back(batch.starts.back() + length);
+    batch.max_tokens = std::max<std::int64_t>(batch.max_tokens, length);
+  }
+  for (std::int32_t n = 0; n < kRowMultiple; ++n) {
+    batch.tokens_N.push_back(0);
+    batch.positions_N.push_back(n);
+    batch.segments_N.push_back(0);
+    batch.row_ids_N.push_back(n);
+  }
+  parameters.allocate(1);
+  for (const Parameter& parameter : parameters.all()) {
+    for (std::int64_t i = 0; i < parameter.count; ++i) {
+      const auto element = static_cast<double>(i + parameter.offset);
+      values(parameter.spec.name)[i] = static_cast<float>(0.8 * std::sin(1.1 * element));
+    }
+  }
+  for (std::int64_t i = 0; i < kRowMultiple * kWidth; ++i)
+    hidden.push_back(static_cast<float>(std::cos(0.7 * static_cast<double>(i))));
+}
+
+recipe::Model HeadRun::model() {
+  recipe::Model model;
+  model.width = kWidth;
+  return model;
+}
+
+Tally HeadRun::run(bool training, float scale) {
+  const ArenaScope scope(arena_);
+  parameters.begin_micro_batch(0);
+  const Pass pass = begin_pass(exec_, grid_.tensor, batch, {}, training);
+  dhidden.assign(hidden.size(), 0.0F);
+  const Tally tally =
+      objective_->run(pass, Tensor2<const float>(hidden.data(), kRowMultiple, kWidth),
+                      Tensor2<float>(dhidden.data(), kRowMultiple, kWidth), scale);
+  if (training) parameters.check_all_written();
+  return tally;
+}
+
+float* HeadRun::values(const std::string& name) {
+  return parameters.values().data() + parameters.find(name)->offset;
+}
+
+std::vector<double> HeadRun::copy(const std::string& name) {
+  return {values(name), values(name) + parameters.find(name)->count};
+}
+
+void HeadRun::check_gradients(double largest) {
+  constexpr double kStep = 1.0 / 256, kScale = 0.5;
+  run(true, static_cast<float>(kScale));
+  const std::vector<float> gradient(parameters.gradients(0).data(),
+                                    parameters.gradients(0).data() + parameters.total_count());
+  const std::vector<float> by_hidden = dhidden;
+  const auto difference = [&](float& x) {
+    const float kept = x;
+    x = static_cast<float>(kept + kStep);
+    const double above = run(false, 0.0F).nats;
+    x = static_cast<float>(kept - kStep);
+    const double below = run(false, 0.0F).nats;
+    x = kept;
+    return kScale * (above - below) / (2 * kStep);
+  };
+  // Losses are sums of float32 numbers, some ten roundings each, and the step divides their error.
+  const double error =
+      kScale * (10 * std::numeric_limits<float>::epsilon() * largest / kStep + kStep * kStep);
+  for (const Parameter& parameter : parameters.all()) {
+    double steepest = 0.0;
+    for (std::int64_t i = 0; i < parameter.count; ++i) {
+      const double slope = difference(values(parameter.spec.name)[i]);
+      EXPECT_NEAR(gradient[parameter.offset + i], slope, error) << parameter.spec.name << i;
+      steepest = std::max(steepest, std::abs(slope));
+    }
+    EXPECT_GT(steepest, 10 * error) << parameter.spec.name;
+  }
+  for (std::size_t i = 0; i < hidden.size(); ++i)
+    EXPECT_NEAR(by_hidden[i], difference(hidden[i]), error) << "hidden " << i;
+}
+
+}  // namespace polyphase

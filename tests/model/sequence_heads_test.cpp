@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "model/head_run.hpp"
+#include "objective/classification.hpp"
+#include "objective/multi_label.hpp"
+#include "objective/regression.hpp"
+
+namespace polyphase {
+namespace {
+
+constexpr std::int64_t kNumSequences = 4, kNumClasses = 3;
+const std::vector<std::int32_t> kLengths = {5, 1, 9, 4};
+
+// What the heads see of the batch, in float64.
+std::vector<double> pooled(const HeadRun& run, recipe::Pooling pooling, std::int64_t b) {
+  const std::int32_t begin = run.batch.starts[b];
+  const std::int32_t end = pooling == recipe::Pooling::kMean ? run.batch.starts[b + 1] : begin + 1;
+  std::vector<double> state(HeadRun::kWidth, 0.0);
+  for (std::int32_t n = begin; n < end; ++n) {
+    for (std::int64_t c = 0; c < HeadRun::kWidth; ++c)
+      state[c] += double{run.hidden[n * HeadRun::kWidth + c]} / (end - begin);
+  }
+  return state;
+}
+
+// Output k of the linear layer NAME for sequence b.
+double output(HeadRun& run, const std::string& name, recipe::Pooling pooling, std::int64_t b,
+              std::int64_t k) {
+  const std::vector<double> state = pooled(run, pooling, b), weight = run.copy(name + ".weight");
+  double y = run.copy(name + ".bias")[k];
+  for (std::int64_t c = 0; c < HeadRun::kWidth; ++c)
+    y += weight[k * HeadRun::kWidth + c] * state[c];
+  return y;
+}
+
+template <class Head, class... More>
+HeadRun make_run(const More&... more) {
+  return HeadRun(kLengths, [=](ParameterSet& parameters, const Communicator& tensor,
+                               const recipe::Model& model) {
+    return std::make_unique<Head>(parameters, tensor, model, more...);
+  });
+}
+
+// Losses are sums of at most twelve terms below 10 from float32 outputs of a few operations.
+constexpr double kLossError = 12 * 10 * 1e-6;
+
+class SequenceHeads : public testing::TestWithParam<recipe::Pooling> {};
+
+TEST_P(SequenceHeads, ClassificationWeighsClassesAndSmoothsLabels) {
+  const SoftmaxLoss loss = {.label_smoothing = 0.2F, .class_weights = {0.5F, 2.0F, 1.0F}};
+  HeadRun run = make_run<Classification<float>>(GetParam(), kNumClasses, loss);
+  run.batch.sequence_labels_B = {2, 0, 1, 1};
+  double nats = 0.0;
+  for (std::int64_t b = 0; b < kNumSequences; ++b) {
+    double sum = 0.0, mean = 0.0, at_label = 0.0;
+    for (std::int64_t k = 0; k < kNumClasses; ++k) {
+      const double logit = output(run, "head.classification.output", GetParam(), b, k);
+      sum += std::exp(logit), mean += logit / kNumClasses;
+      if (k == run.batch.sequence_labels_B[b]) at_label = logit;
+    }
+    nats += loss.class_weights[run.batch.sequence_labels_B[b]] *
+            (std::log(sum) - 0.8 * at_label - 0.2 * mean);
+  }
+  EXPECT_NEAR(run.run(false, 0.0F).nats, nats, kLossError);
+  run.check_gradients(20.0);
+}
+
+TEST_P(SequenceHeads, RegressionIsTheSquaredError) {
+  HeadRun run = make_run<Regression<float>>(GetParam());
+  run.batch.sequence_values_B = {0.25F, -1.0F, 3.5F, 2.0F};
+  double squares = 0.0;
+  std::vector<double> predicted;
+  for (std::int64_t b = 0; b < kNumSequences; ++b) {
+    predicted.push_back(output(run, "head.regression.output", GetParam(), b, 0));
+    squares += std::pow(predicted.back() - run.batch.sequence_values_B[b], 2);
+  }
+  const Tally tally = run.run(false, 0.0F);
+  EXPECT_NEAR(tally.nats, squares, kLossError);
+  EXPECT_EQ(tally.num_terms, kNumSequences);
+  ASSERT_EQ(tally.records.size(), 2U * kNumSequences);
+  for (std::int64_t b = 0; b < kNumSequences; ++b) {
+    EXPECT_EQ(tally.records[2 * b], run.batch.sequence_values_B[b]);
+    EXPECT_NEAR(tally.records[2 * b + 1], predicted[b], 1e-5);
+  }
+  run.check_gradients(60.0);
+}
+
+TEST_P(SequenceHeads, LabelsOfASetAreIndependent) {
+  HeadRun run = make_run<MultiLabel<float>>(GetParam(), kNumClasses);
+  run.batch.label_sets_BK = {1, 0, 1, 0, 0, 0, 1, 1, 1, 0, 1, 0};
+  double nats = 0.0;
+  std::int64_t num_exact = 0;
+  for (std::int64_t b = 0; b < kNumSequences; ++b) {
+    bool exact = true;
+    for (std::int64_t k = 0; k < kNumClasses; ++k) {
+      const double z = output(run, "head.multi_label.output", GetParam(), b, k);
+      const bool there = run.batch.label_sets_BK[b * kNumClasses + k] == 1.0F;
+      const double probability = 1.0 / (1.0 + std::exp(-z));
+      nats -= std::log(there ? probability : 1.0 - probability);
+      exact = exact && there == (probability >= 0.5);
+    }
+    num_exact += exact;
+  }
+  const Tally tally = run.run(false, 0.0F);
+  EXPECT_NEAR(tally.nats, nats, kLossError);
+  EXPECT_EQ(tally.num_terms, kNumSequences * kNumClasses);
+  EXPECT_EQ(tally.counts[1], num_exact);
+  EXPECT_EQ(run.objective().metrics(tally).at("accuracy"), num_exact / 4.0);
+  run.check_gradients(20.0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Poolings, SequenceHeads,
+                         testing::Values(recipe::Pooling::kMean, recipe::Pooling::kFirst),
+                         [](const auto& info) {
+                           return info.param == recipe::Pooling::kMean ? "mean" : "first";
+                         });
+
+TEST(MultiLabel, ScoresAreThoseOfTheCounts) {
+  HeadRun run = make_run<MultiLabel<float>>(recipe::Pooling::kMean, std::int64_t{2});
+  // Of label 0 two of three are found, of label 1 one of one with one too many.
+  const auto metrics =
+      run.objective().metrics({.nats = 4.0, .num_terms = 8, .counts = {4, 2, 2, 2, 3, 1, 2, 1}});
+  EXPECT_DOUBLE_EQ(metrics.at("loss"), 0.5);
+  EXPECT_DOUBLE_EQ(metrics.at("accuracy"), 0.5);
+  EXPECT_DOUBLE_EQ(metrics.at("f1"), 2.0 * 3 / (4 + 4));
+  EXPECT_DOUBLE_EQ(metrics.at("macro_f1"), (2.0 * 2 / (2 + 3) + 2.0 * 1 / (2 + 1)) / 2);
+}
+
+}  // namespace
+}  // namespace polyphase
