@@ -34,10 +34,10 @@ void BatchBuilder::add(const Sample& sample, std::uint64_t global_sample) {
     batch_.positions_N.push_back(position);
     batch_.row_ids_N.push_back((global_sample << 16) | static_cast<std::uint64_t>(position));
   }
-  for (const std::int32_t position : sample.masked.positions) {
-    batch_.masked_rows_M.push_back(start + position);
+  for (const std::int32_t position : sample.targets.positions) {
+    batch_.target_rows_M.push_back(start + position);
   }
-  append(batch_.masked_labels_M, sample.masked.labels);
+  append(batch_.target_labels_M, sample.targets.labels);
   if (has_sequence_labels_) batch_.sequence_labels_B.push_back(sample.sequence_label);
   if (has_token_labels_) append(batch_.token_labels_N, sample.token_labels);
   batch_.starts.push_back(start + length);
@@ -51,9 +51,9 @@ Batch BatchBuilder::finish() {
   batch_.segments_N.resize(num_rows, 0);
   batch_.row_ids_N.resize(num_rows, 0);
   if (has_token_labels_) batch_.token_labels_N.resize(num_rows, -1);
-  const auto num_masked = static_cast<std::int64_t>(batch_.masked_rows_M.size());
-  batch_.masked_rows_M.resize(round_up(num_masked, kMaskedRowMultiple), -1);
-  batch_.masked_labels_M.resize(batch_.masked_rows_M.size(), -1);
+  const auto num_masked = static_cast<std::int64_t>(batch_.target_rows_M.size());
+  batch_.target_rows_M.resize(round_up(num_masked, kTargetRowMultiple), -1);
+  batch_.target_labels_M.resize(batch_.target_rows_M.size(), -1);
   Batch done = std::exchange(batch_, Batch{});
   batch_.starts.push_back(0);
   return done;

@@ -23,7 +23,7 @@ std::int32_t disguise(std::int32_t token, std::int64_t vocab_size, Draws& draws)
 }  // namespace
 
 void draw_masks(std::vector<std::int32_t>& tokens, double mask_fraction, std::int64_t vocab_size,
-                Draws& draws, MaskedTokens& masked) {
+                Draws& draws, Targets& masked) {
   masked.positions.clear();
   masked.labels.clear();
   for (std::size_t i = 0; i < tokens.size(); ++i) {

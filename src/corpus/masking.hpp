@@ -8,7 +8,7 @@
 
 namespace polyphase {
 
-struct MaskedTokens {
+struct Targets {
   std::vector<std::int32_t> positions;  // ascending
   std::vector<std::int32_t> labels;     // the true tokens there
 };
@@ -18,6 +18,6 @@ struct MaskedTokens {
 // expectation is exact; at least one where there is any); of these 80 % become [MASK], 10 % a token
 // drawn evenly from the vocabulary less the special ones, 10 % stay.
 void draw_masks(std::vector<std::int32_t>& tokens, double mask_fraction, std::int64_t vocab_size,
-                Draws& draws, MaskedTokens& masked);
+                Draws& draws, Targets& masked);
 
 }  // namespace polyphase

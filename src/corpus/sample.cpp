@@ -78,8 +78,8 @@ SampleMaker::SampleMaker(Dataset& dataset, const SampleSettings& settings)
 void SampleMaker::make(std::int64_t sample, std::uint64_t global_sample, Sample& result) {
   result.tokens.clear();
   result.segments.clear();
-  result.masked.positions.clear();
-  result.masked.labels.clear();
+  result.targets.positions.clear();
+  result.targets.labels.clear();
   result.token_labels.clear();
   result.sequence_label = -1;
   result.truncated = false;
@@ -96,7 +96,7 @@ void SampleMaker::make(std::int64_t sample, std::uint64_t global_sample, Sample&
   }
   if (settings_.masked_language_model) {
     Draws draws(mask_key_, global_sample);
-    draw_masks(result.tokens, settings_.mask_fraction, dataset_.vocab_size(), draws, result.masked);
+    draw_masks(result.tokens, settings_.mask_fraction, dataset_.vocab_size(), draws, result.targets);
   }
 }
 

@@ -32,7 +32,7 @@ struct SampleSettings {
 struct Sample {
   std::vector<std::int32_t> tokens;  // masks already drawn
   std::vector<std::int32_t> segments;
-  MaskedTokens masked;                     // masked language model, else empty
+  Targets targets;                     // masked language model, else empty
   std::vector<std::int32_t> token_labels;  // tagging: as long as tokens, -1 where there is none
   std::int32_t sequence_label = -1;        // -1: none
   bool truncated = false;                  // some of the text did not fit

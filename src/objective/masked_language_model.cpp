@@ -32,7 +32,7 @@ MaskedLanguageModel<Real>::MaskedLanguageModel(ParameterSet& parameters, const C
 
 template <class Real>
 std::int64_t MaskedLanguageModel<Real>::num_terms(const Batch& batch) const {
-  return std::count_if(batch.masked_labels_M.begin(), batch.masked_labels_M.end(),
+  return std::count_if(batch.target_labels_M.begin(), batch.target_labels_M.end(),
                        [](std::int32_t label) { return label >= 0; });
 }
 
@@ -41,8 +41,8 @@ auto MaskedLanguageModel<Real>::transform(const Pass& pass, Tensor2<const Real> 
     -> Transformed {
   const Exec& exec = pass.exec;
   Arena& arena = *exec.arena;
-  const auto m = static_cast<std::int64_t>(pass.batch.masked_rows_M.size());
-  const Transformed t = {.rows_M = upload(exec, pass.batch.masked_rows_M),
+  const auto m = static_cast<std::int64_t>(pass.batch.target_rows_M.size());
+  const Transformed t = {.rows_M = upload(exec, pass.batch.target_rows_M),
                          .x_MC = arena.take2<Real>(m, width_),
                          .y_MC = arena.take2<Real>(m, width_),
                          .hidden_MC = arena.take2<float>(m, width_)};
@@ -129,7 +129,7 @@ Tally MaskedLanguageModel<Real>::run(const Pass& pass, Tensor2<const Real> hidde
                                   : (vocabulary_.size + static_cast<std::int64_t>(all.size()) - 1) /
                                         static_cast<std::int64_t>(all.size());
   const auto logits = arena.take1<float>(m * widest);
-  const Tensor1<const std::int32_t> labels_M = upload(exec, pass.batch.masked_labels_M);
+  const Tensor1<const std::int32_t> labels_M = upload(exec, pass.batch.target_labels_M);
   const SoftmaxStats stats = begin_softmax(exec, m);
   for (const Block& block : all) {
     const Tensor2<float> logits_MK(logits.data(), m, block.size);
@@ -137,7 +137,7 @@ Tally MaskedLanguageModel<Real>::run(const Pass& pass, Tensor2<const Real> hidde
     softmax_stats_add(exec, stats, logits_MK, labels_M, vocabulary_.begin + block.first);
   }
   const SoftmaxOutcome outcome =
-      finish_softmax(exec, stats, pass.batch.masked_labels_M, &pass.tensor);
+      finish_softmax(exec, stats, pass.batch.target_labels_M, &pass.tensor);
   if (pass.training) {
     const auto dy_MC = arena.take2<float>(m, width_);
     const auto dlogits = arena.take1<Real>(m * widest);

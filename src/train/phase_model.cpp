@@ -173,9 +173,9 @@ Batch largest_batch(const recipe::Recipe& recipe, const recipe::Phase& phase,
   if (phase.objectives.contains("mlm")) {
     const auto masked =
         static_cast<std::int64_t>(std::ceil(phase.mask_fraction * static_cast<double>(length))) + 1;
-    batch.masked_rows_M.assign(
-        static_cast<std::size_t>(round_up(sequences * masked, kMaskedRowMultiple)), 0);
-    batch.masked_labels_M = batch.masked_rows_M;
+    batch.target_rows_M.assign(
+        static_cast<std::size_t>(round_up(sequences * masked, kTargetRowMultiple)), 0);
+    batch.target_labels_M = batch.target_rows_M;
   }
   batch.sequence_labels_B.assign(static_cast<std::size_t>(sequences), 0);
   if (phase.task && phase.task->kind == recipe::TaskKind::kTagging)

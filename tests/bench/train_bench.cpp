@@ -92,15 +92,15 @@ Batch random_batch(const Shape& shape, std::int64_t sequences, std::uint64_t key
       batch.row_ids_N.push_back((static_cast<std::uint64_t>(b) << 16) |
                                 static_cast<std::uint64_t>(t));
       if (words.word[1] % 100 < 15) {
-        batch.masked_rows_M.push_back(static_cast<std::int32_t>(row));
-        batch.masked_labels_M.push_back(token);
+        batch.target_rows_M.push_back(static_cast<std::int32_t>(row));
+        batch.target_labels_M.push_back(token);
       }
     }
     batch.starts.push_back(static_cast<std::int32_t>(batch.tokens_N.size()));
   }
-  while (batch.masked_rows_M.size() % kMaskedRowMultiple != 0) {
-    batch.masked_rows_M.push_back(-1);
-    batch.masked_labels_M.push_back(-1);
+  while (batch.target_rows_M.size() % kTargetRowMultiple != 0) {
+    batch.target_rows_M.push_back(-1);
+    batch.target_labels_M.push_back(-1);
   }
   return batch;
 }

@@ -18,8 +18,8 @@ using Tokens = std::vector<std::int32_t>;
 bool operator==(const Batch& x, const Batch& y) {
   return x.tokens_N == y.tokens_N && x.positions_N == y.positions_N &&
          x.segments_N == y.segments_N && x.row_ids_N == y.row_ids_N && x.starts == y.starts &&
-         x.max_tokens == y.max_tokens && x.masked_rows_M == y.masked_rows_M &&
-         x.masked_labels_M == y.masked_labels_M && x.sequence_labels_B == y.sequence_labels_B &&
+         x.max_tokens == y.max_tokens && x.target_rows_M == y.target_rows_M &&
+         x.target_labels_M == y.target_labels_M && x.sequence_labels_B == y.sequence_labels_B &&
          x.token_labels_N == y.token_labels_N;
 }
 
@@ -69,7 +69,7 @@ TEST_F(BatchStreamTest, BatchIsLaidOutAsDeclared) {
     const std::uint64_t row_id = (std::uint64_t{row >= 5} << 16) | (is_real ? positions[row] : 0);
     EXPECT_EQ(batch.row_ids_N[row], is_real ? row_id : 0U);
   }
-  EXPECT_TRUE(batch.masked_rows_M.empty());
+  EXPECT_TRUE(batch.target_rows_M.empty());
   EXPECT_TRUE(batch.sequence_labels_B.empty());
   EXPECT_FALSE(stream.next().has_value());
 }
@@ -79,14 +79,14 @@ TEST_F(BatchStreamTest, MaskedRowsPointAtTheirTokens) {
   int num_told = 0;
   for (int step = 0; step < 5; ++step) {
     for (const Batch& batch : stream.next_step().micro_batches) {
-      ASSERT_EQ(batch.masked_rows_M.size() % kMaskedRowMultiple, 0U);
-      ASSERT_EQ(batch.masked_rows_M.size(), batch.masked_labels_M.size());
+      ASSERT_EQ(batch.target_rows_M.size() % kTargetRowMultiple, 0U);
+      ASSERT_EQ(batch.target_rows_M.size(), batch.target_labels_M.size());
       ASSERT_EQ(batch.sequence_labels_B.size(), 3U);
-      const std::set<std::int32_t> chosen(batch.masked_rows_M.begin(), batch.masked_rows_M.end());
+      const std::set<std::int32_t> chosen(batch.target_rows_M.begin(), batch.target_rows_M.end());
       int num_masked = 0;
-      for (std::size_t m = 0; m < batch.masked_rows_M.size(); ++m) {
-        const std::int32_t row = batch.masked_rows_M[m];
-        ASSERT_EQ(row == -1, batch.masked_labels_M[m] == -1);
+      for (std::size_t m = 0; m < batch.target_rows_M.size(); ++m) {
+        const std::int32_t row = batch.target_rows_M[m];
+        ASSERT_EQ(row == -1, batch.target_labels_M[m] == -1);
         if (row == -1) continue;
         ++num_masked;
         ASSERT_LT(row, batch.num_tokens());
@@ -94,7 +94,7 @@ TEST_F(BatchStreamTest, MaskedRowsPointAtTheirTokens) {
         // token.
         const std::int32_t before = batch.tokens_N[row - 1];
         if (before >= text::kNumSpecialIds && chosen.count(row - 1) == 0) {
-          EXPECT_EQ(batch.masked_labels_M[m], before + 1);
+          EXPECT_EQ(batch.target_labels_M[m], before + 1);
           ++num_told;
         }
       }

@@ -25,7 +25,7 @@ void expect_binomial(std::int64_t count, std::int64_t trials, double chance) {
 TEST(Masking, SharesAreThoseOfBert) {
   std::int64_t num_masks = 0, num_kept = 0, num_random = 0, num_chosen = 0, num_tokens = 0;
   std::vector<int> drawn(kVocabSize, 0);
-  MaskedTokens masked;
+  Targets masked;
   for (std::uint64_t sample = 0; sample < 20000; ++sample) {
     Tokens tokens = {text::kClsId};
     for (int i = 0; i < 13; ++i) tokens.push_back(50);
@@ -62,7 +62,7 @@ TEST(Masking, SharesAreThoseOfBert) {
 
 TEST(Masking, EveryPositionIsChosenEquallyOften) {
   std::vector<int> counts(10, 0);
-  MaskedTokens masked;
+  Targets masked;
   for (std::uint64_t sample = 0; sample < 20000; ++sample) {
     Tokens tokens(10, 50);
     Draws draws(78, sample);
@@ -74,7 +74,7 @@ TEST(Masking, EveryPositionIsChosenEquallyOften) {
 }
 
 TEST(Masking, SpecialTokensAreNeverChosenAndTheRestIsUntouched) {
-  MaskedTokens masked;
+  Targets masked;
   for (std::uint64_t sample = 0; sample < 200; ++sample) {
     const Tokens before = {2, 10, 1, 11, 12, 3, 13, 14, 3};
     Tokens after = before;
@@ -98,7 +98,7 @@ TEST(Masking, SpecialTokensAreNeverChosenAndTheRestIsUntouched) {
 }
 
 TEST(Masking, AtLeastOneTokenIsChosenWhereThereIsAny) {
-  MaskedTokens masked;
+  Targets masked;
   for (std::uint64_t sample = 0; sample < 50; ++sample) {
     Tokens one = {2, 10, 3}, none = {2, 1, 3};
     Draws draws(80, sample);

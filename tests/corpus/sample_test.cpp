@@ -39,7 +39,7 @@ TEST_F(SampleTest, TextIsFilledUpByFollowingSentencesOfItsDocument) {
   EXPECT_FALSE(whole.truncated);
   EXPECT_EQ(whole.sequence_label, -1);
   EXPECT_TRUE(whole.token_labels.empty());
-  EXPECT_TRUE(whole.masked.positions.empty());
+  EXPECT_TRUE(whole.targets.positions.empty());
 }
 
 TEST_F(SampleTest, OnlyWholeSentencesAreAdded) {
@@ -65,7 +65,7 @@ TEST_F(SampleTest, MasksAreDrawnAnewEachEpochAndNeverInAnEvaluation) {
   const auto positions = [&](const SampleSettings& with, std::uint64_t global_sample) {
     Sample sample;
     SampleMaker(*dataset, with).make(0, global_sample, sample);
-    return sample.masked.positions;
+    return sample.targets.positions;
   };
   EXPECT_EQ(positions(settings, 7), positions(settings, 7));
   EXPECT_NE(positions(settings, 7), positions(settings, 8));
@@ -89,7 +89,7 @@ TEST_F(SampleTest, ClassificationOfOneTextAndOfTwo) {
   EXPECT_EQ(two.tokens, (Tokens{2, 20, 21, 3, 30, 3}));
   EXPECT_EQ(two.segments, (Tokens{0, 0, 0, 0, 1, 1}));
   EXPECT_EQ(two.sequence_label, 0);
-  EXPECT_TRUE(two.masked.positions.empty());
+  EXPECT_TRUE(two.targets.positions.empty());
 }
 
 TEST_F(SampleTest, TheLongerOfTwoTextsIsCutFirst) {

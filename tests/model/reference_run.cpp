@@ -68,8 +68,8 @@ Batch cut(const nlohmann::json& step, std::int64_t number, std::int64_t first, s
     const auto labels = step.at("masked_labels").get<std::vector<std::int32_t>>();
     for (std::size_t m = 0; m < rows.size(); ++m) {
       if (rows[m] < begin || rows[m] >= end) continue;
-      batch.masked_rows_M.push_back(rows[m] - begin);
-      batch.masked_labels_M.push_back(labels[m]);
+      batch.target_rows_M.push_back(rows[m] - begin);
+      batch.target_labels_M.push_back(labels[m]);
     }
   }
   if (step.contains("sequence_labels")) {
@@ -84,9 +84,9 @@ Batch cut(const nlohmann::json& step, std::int64_t number, std::int64_t first, s
     batch.row_ids_N.push_back(0);
     if (!batch.token_labels_N.empty()) batch.token_labels_N.push_back(-1);
   }
-  while (batch.masked_rows_M.size() % kMaskedRowMultiple != 0) {
-    batch.masked_rows_M.push_back(-1);
-    batch.masked_labels_M.push_back(-1);
+  while (batch.target_rows_M.size() % kTargetRowMultiple != 0) {
+    batch.target_rows_M.push_back(-1);
+    batch.target_labels_M.push_back(-1);
   }
   return batch;
 }
