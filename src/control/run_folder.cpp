@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "io/checkpoint.hpp"
 #include "io/file.hpp"
+#include "recipe/goals.hpp"
 #include "recipe/load.hpp"
 
 namespace polyphase {
@@ -81,14 +82,6 @@ std::filesystem::path run_folder_of(const recipe::Recipe& recipe) {
   return recipe.run_dir.empty() ? "runs/" + recipe.name : recipe.run_dir;
 }
 
-std::string task_name(const recipe::Phase& phase) {
-  if (phase.task)
-    return phase.task->kind == recipe::TaskKind::kTagging ? "tagging" : "classification";
-  std::string names;
-  for (const auto& [name, weight] : phase.objectives) names += (names.empty() ? "" : " + ") + name;
-  return names;
-}
-
 std::unique_ptr<RunLock> lock_run_folder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -115,7 +108,7 @@ RunFolder::RunFolder(const recipe::Recipe& recipe)
     phase.name = recipe.phases[p].name;
     phase.folder = fmt::format("round-{}/{:02}-{}", phase.round, p + 1, phase.name);
     phase.from = recipe.phases[p].from;
-    phase.task = task_name(recipe.phases[p]);
+    phase.task = recipe::goal_name(recipe.phases[p]);
     if (phase.state == "running") {  // its job was killed
       phase.state = "interrupted";
       phase.reason = "the job that ran it ended without a word";

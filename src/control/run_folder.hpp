@@ -48,7 +48,4 @@ std::unique_ptr<RunLock> lock_run_folder(const std::filesystem::path& folder);
 // The folder that the recipe's run lives in.
 std::filesystem::path run_folder_of(const recipe::Recipe& recipe);
 
-// "mlm + nsp", "classification", "tagging".
-std::string task_name(const recipe::Phase& phase);
-
 }  // namespace polyphase

@@ -4,16 +4,11 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "recipe/goals.hpp"
 #include "recipe/load.hpp"
 
 namespace polyphase::recipe {
 namespace {
-
-CorpusKind kind_for(const Phase& phase) {
-  if (!phase.task) return CorpusKind::kText;
-  return phase.task->kind == TaskKind::kTagging ? CorpusKind::kTagging
-                                                : CorpusKind::kClassification;
-}
 
 class Checks {
  public:
@@ -38,7 +33,16 @@ class Checks {
 
   void check_model() {
     const Model& model = recipe_.model;
-    if (model.width % model.num_heads != 0) {
+    const std::int64_t key_heads = num_key_heads_of(model);
+    if (model.num_heads % key_heads != 0) {
+      fault("model.num_key_heads", "model.num_heads is {}, which {} key heads do not divide",
+            model.num_heads, key_heads);
+    }
+    if (model.positions == Positions::kRotary && head_width_of(model) % 2 != 0) {
+      fault("model.positions", "rotary positions turn pairs, but a head is {} wide; make it even",
+            head_width_of(model));
+    }
+    if (model.head_width == 0 && model.width % model.num_heads != 0) {
       fault("model.num_heads",
             "model.width is {}, which {} heads do not divide; a width of {} fits", model.width,
             model.num_heads, (model.width / model.num_heads + 1) * model.num_heads);
@@ -113,15 +117,61 @@ class Checks {
             has(path + ".task") ? "both objectives and task" : "neither objectives nor task");
       return;
     }
-    if (has(path + ".objectives") && phase.objectives.empty()) {
-      fault(path + ".objectives", "{}.objectives is empty; expected mlm or nsp with a weight",
-            path);
+    if (phase.task) return check_task(phase, path);
+    if (phase.objectives.empty()) {
+      fault(path + ".objectives", "{}.objectives is empty; expected {}, with a weight", path,
+            alternatives(objective_names()));
     }
-    for (const auto& [name, weight] : phase.objectives) {
-      if (name == "mlm" || name == "nsp") continue;
-      fault(path + ".objectives." + name, "unknown objective {} in {}.objectives{}", quoted(name),
-            path, suggestion(name, {"mlm", "nsp"}, "objectives"));
+    for (const auto& [name, weight] : phase.objectives) check_objective(phase, name, path);
+  }
+
+  void check_objective(const Phase& phase, const std::string& name, const std::string& path) {
+    const std::string key = path + ".objectives." + name;
+    const ObjectiveGoal* goal = find_objective(name);
+    if (goal == nullptr) {
+      fault(key, "unknown objective {} in {}.objectives{}", quoted(name), path,
+            suggestion(name, objective_names(), "objectives"));
+      return;
     }
+    check_family(*goal, key);
+    for (const auto& [other, weight] : phase.objectives) {
+      if (other == name || find_objective(other) == nullptr) continue;
+      if (std::find(goal->joins.begin(), goal->joins.end(), other) != goal->joins.end()) continue;
+      fault(key, "{} and {} cannot be trained in one phase: {} {}", name, other, name,
+            goal->joins.empty() ? "stands alone" : "goes with " + alternatives(goal->joins));
+      return;
+    }
+  }
+
+  void check_task(const Phase& phase, const std::string& path) {
+    const Task& task = *phase.task;
+    check_family(goal_of(task.kind), path + ".task.kind");
+    if (task.head == TaskHead::kCrf && task.kind != TaskKind::kTagging) {
+      fault(path + ".task.head", "a crf head is for tagging, not for {}", goal_of(task.kind).name);
+    }
+    if (!task.class_weights.empty() && task.kind != TaskKind::kClassification) {
+      fault(path + ".task.class_weights", "class_weights are for classification, not for {}",
+            goal_of(task.kind).name);
+    }
+    if (phase.label_smoothing > 0 && task.kind != TaskKind::kClassification &&
+        task.kind != TaskKind::kGeneration &&
+        !(task.kind == TaskKind::kTagging && task.head == TaskHead::kSoftmax)) {
+      fault(path + ".label_smoothing",
+            "label_smoothing is for language models, generation, classification and softmax "
+            "tagging, not for {}",
+            task.head == TaskHead::kCrf ? "a crf head" : goal_of(task.kind).name);
+    }
+  }
+
+  void check_family(const Goal& goal, const std::string& key) {
+    const Family family = recipe_.model.family;
+    if (std::find(goal.families.begin(), goal.families.end(), family) != goal.families.end()) {
+      return;
+    }
+    std::vector<std::string> names;
+    for (const Family other : goal.families) names.emplace_back(family_name(other));
+    fault(key, "{} ({}) needs a model of family {}; this one is {}", goal.name, goal.words,
+          alternatives(names), family_name(family));
   }
 
   void check_data(const Phase& phase, const std::string& path) {
@@ -132,13 +182,13 @@ class Checks {
     }
     for (const auto& [name, weight] : phase.data) {
       const Corpus* corpus = require_corpus(path + ".data." + name, path + ".data", name);
-      if (corpus == nullptr || corpus->kind == kind_for(phase)) continue;
+      if (corpus == nullptr || corpus->kind == corpus_kind_for(phase)) continue;
       if (has(path + ".objectives") == has(path + ".task")) continue;
       if (!has("corpora." + name + ".kind")) continue;
       fault(path + ".data." + name, "the corpus {} is of kind {}; {} needs one of kind {}",
             quoted(name), name_of(corpus->kind),
-            phase.task ? "the task " + name_of(kind_for(phase)) : std::string("pretraining"),
-            name_of(kind_for(phase)));
+            phase.task ? "the task " + name_of(corpus_kind_for(phase)) : std::string("pretraining"),
+            name_of(corpus_kind_for(phase)));
     }
   }
 

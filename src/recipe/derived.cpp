@@ -2,6 +2,7 @@
 // Values that follow from a recipe's fields.
 #include <algorithm>
 
+#include "recipe/goals.hpp"
 #include "recipe/load.hpp"
 
 namespace polyphase::recipe {
@@ -28,10 +29,6 @@ double attention_dropout_of(const Recipe& recipe, const Phase& phase) {
 
 std::int64_t max_tokens_of(const Recipe& recipe, const Phase& phase) {
   return phase.max_tokens.value_or(recipe.model.max_tokens);
-}
-
-std::int64_t feed_forward_of(const Model& model) {
-  return model.feed_forward > 0 ? model.feed_forward : 4 * model.width;
 }
 
 CorpusFormat format_of(const Corpus& corpus) {
@@ -65,15 +62,15 @@ std::vector<std::string> tokenizer_corpora(const Recipe& recipe) {
 }
 
 std::vector<std::string> metrics_of(const Phase& phase) {
-  if (phase.task && phase.task->kind == TaskKind::kTagging) {
-    return {"loss", "accuracy", "f1", "precision", "recall"};
-  }
-  if (phase.task) return {"loss", "accuracy", "f1"};
-  if (phase.objectives.size() == 1) return {"loss", "accuracy"};
-  std::vector<std::string> metrics = {"loss"};
-  for (const auto& [objective, weight] : phase.objectives) {
-    metrics.push_back(objective + "_loss");
-    metrics.push_back(objective + "_accuracy");
+  if (phase.task) return goal_of(phase.task->kind).metrics;
+  std::vector<std::string> metrics;
+  const bool several = phase.objectives.size() > 1;
+  if (several) metrics.push_back("loss");
+  for (const auto& [name, weight] : phase.objectives) {
+    const ObjectiveGoal* goal = find_objective(name);
+    if (goal == nullptr) continue;
+    for (const std::string& metric : goal->metrics)
+      metrics.push_back(several ? name + "_" + metric : metric);
   }
   return metrics;
 }

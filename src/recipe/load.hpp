@@ -64,8 +64,19 @@ double dropout_of(const Recipe& recipe, const Phase& phase);
 double attention_dropout_of(const Recipe& recipe, const Phase& phase);
 std::int64_t max_tokens_of(const Recipe& recipe, const Phase& phase);
 
-// Feed-forward width: the recipe's, else 4 × width.
+// A family's usual values (families.cpp names their papers): what a recipe's model starts from.
+Model family_defaults(Family family);
+
+// Sizes of the model that the recipe may leave at 0.
 std::int64_t feed_forward_of(const Model& model);
+std::int64_t head_width_of(const Model& model);
+std::int64_t num_key_heads_of(const Model& model);
+std::int64_t num_decoder_layers_of(const Model& model);  // 0 where there is no decoder stack
+
+// Rows of the token table: the tokenizer's pieces, and behind them, for t5, the sentinels that
+// stand for corrupted spans (Raffel et al., 2020, section 3.1.4).
+inline constexpr std::int64_t kNumSentinels = 100;
+std::int64_t num_token_ids(const Model& model, std::int64_t vocab_size);
 
 // The corpus' own format, else the default one of its kind.
 CorpusFormat format_of(const Corpus& corpus);

@@ -56,19 +56,37 @@ struct Corpus {
   std::int64_t max_train_samples = 0;  // 0: all; else a keyed choice of that many
 };
 
-enum class Family { kBert };
+// Decoder, encoder, encoder and decoder; family_defaults() in load.hpp has each family's values.
+enum class Family { kGpt, kBert, kT5 };
 enum class NormPlacement { kPre, kPost };
+enum class NormalisationKind { kLayer, kRms };
+enum class Positions { kLearned, kSinusoidal, kRotary, kRelative, kNone };
+// Fixed: a normal distribution of init_std. Scaled residual: weights that write to the residual
+// stream divided by the square root of their number (GPT-2). Fan in: as T5 initialises.
+enum class Initialisation { kFixed, kScaledResidual, kFanIn };
 
 struct Model {
   Family family = Family::kBert;
   std::int64_t num_layers = 4;
+  std::int64_t num_decoder_layers = 0;  // t5 only; 0: as many as num_layers
   std::int64_t width = 256;
   std::int64_t num_heads = 4;
-  std::int64_t feed_forward = 0;  // F; 0: 4 × width
-  std::int64_t max_tokens = 128;  // of a sequence; positions learned
+  std::int64_t num_key_heads = 0;  // heads of keys and values; 0: num_heads
+  std::int64_t head_width = 0;     // 0: width / num_heads
+  std::int64_t feed_forward = 0;   // F; 0: 4 × width
+  std::int64_t max_tokens = 128;   // of a sequence
+  Positions positions = Positions::kLearned;
+  double rotary_theta = 10000.0;
+  std::int64_t relative_buckets = 32, relative_max_distance = 128;
+  bool segments = true;  // an embedding for first and second text
   NormPlacement norm = NormPlacement::kPost;
+  NormalisationKind norm_kind = NormalisationKind::kLayer;
   double norm_epsilon = 1e-12;
-  std::string activation = "gelu";  // gelu, gelu_tanh, relu
+  std::string activation = "gelu";  // gelu, gelu_tanh, relu, silu; gated: swiglu, geglu
+  bool biases = true;               // of products
+  bool tied_output = true;          // a language model's output is the token table
+  bool scaled_scores = true;        // attention scores divided by sqrt(head width)
+  Initialisation initialisation = Initialisation::kFixed;
   double init_std = 0.02;
   double dropout = 0.1;            // hidden and embedding; a phase may override
   double attention_dropout = 0.1;  // of attention probabilities; a phase may override
@@ -81,12 +99,22 @@ struct Parallel {
 
 enum class Precision { kF32, kBf16 };
 
-enum class TaskKind { kPretraining, kClassification, kTagging };
-enum class Pooling { kFirst, kMean };
+enum class TaskKind {
+  kClassification,
+  kRegression,
+  kMultiLabel,
+  kTagging,
+  kQuestionAnswering,
+  kGeneration
+};
+enum class Pooling { kFirst, kMean, kLast };
+enum class TaskHead { kSoftmax, kCrf };
 
 struct Task {
-  TaskKind kind = TaskKind::kPretraining;
-  Pooling pooling = Pooling::kMean;  // classification
+  TaskKind kind = TaskKind::kClassification;
+  Pooling pooling = Pooling::kMean;             // tasks on whole sequences
+  TaskHead head = TaskHead::kSoftmax;           // crf: tagging only
+  std::map<std::string, double> class_weights;  // classification: by label; the others weigh 1
 };
 
 struct Batch {
@@ -131,14 +159,17 @@ struct Evaluate {
 struct Phase {
   std::string name;
   std::string from;                          // name of an earlier phase; empty: from scratch
-  std::map<std::string, double> objectives;  // pretraining: mlm, nsp and their weights
+  std::map<std::string, double> objectives;  // pretraining: names (goals.hpp) and their weights
   std::optional<Task> task;                  // exactly one of objectives and task
   std::map<std::string, double> data;        // corpus and weight; one corpus a phase for now
   Batch batch;
   Optimizer optimizer;
   Stop stop;
   Evaluate evaluate;
-  double mask_fraction = 0.15;  // of tokens, masked language model
+  double mask_fraction = 0.15;  // of tokens: masked language model and span corruption
+  bool whole_words = false;     // masked language model: all pieces of a word or none
+  double span_tokens = 3.0;     // span corruption: mean length of a span
+  double label_smoothing = 0;   // of language models, classification and softmax tagging
   std::optional<double> dropout, attention_dropout;
   std::optional<std::int64_t> max_tokens;  // of a sequence in this phase; at most model.max_tokens
   // 0: all; else a keyed choice of that many of the training part.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "recipe/schema.hpp"
 
+#include "recipe/goals.hpp"
+#include "recipe/load.hpp"
+
 // The schema: one description a section, one line a key. Reading, writing, the list of known keys
 // and the messages all follow from it.
 namespace polyphase::recipe {
@@ -65,16 +68,41 @@ static void describe(Section& section, Corpus& corpus) {
 }
 
 static void describe(Section& section, Model& model) {
-  section.choice("family", model.family, {{"bert", Family::kBert}});
+  section.choice("family", model.family,
+                 {{"gpt", Family::kGpt}, {"bert", Family::kBert}, {"t5", Family::kT5}});
+  if (!section.writing()) model = family_defaults(model.family);
   section.value("num_layers", model.num_layers, at_least(1));
+  section.value("num_decoder_layers", model.num_decoder_layers, at_least(0));
   section.value("width", model.width, at_least(1));
   section.value("num_heads", model.num_heads, at_least(1));
+  section.value("num_key_heads", model.num_key_heads, at_least(0));
+  section.value("head_width", model.head_width, at_least(0));
   section.value("feed_forward", model.feed_forward, at_least(0));
   section.value("max_tokens", model.max_tokens, at_least(8));
+  section.choice("positions", model.positions,
+                 {{"learned", Positions::kLearned},
+                  {"sinusoidal", Positions::kSinusoidal},
+                  {"rotary", Positions::kRotary},
+                  {"relative", Positions::kRelative},
+                  {"none", Positions::kNone}});
+  section.value("rotary_theta", model.rotary_theta, positive());
+  section.value("relative_buckets", model.relative_buckets, at_least(4));
+  section.value("relative_max_distance", model.relative_max_distance, at_least(2));
+  section.value("segments", model.segments);
   section.choice("norm", model.norm,
                  {{"pre", NormPlacement::kPre}, {"post", NormPlacement::kPost}});
+  section.choice("norm_kind", model.norm_kind,
+                 {{"layer", NormalisationKind::kLayer}, {"rms", NormalisationKind::kRms}});
   section.value("norm_epsilon", model.norm_epsilon, positive());
-  section.choice("activation", model.activation, {"gelu", "gelu_tanh", "relu"});
+  section.choice("activation", model.activation,
+                 {"gelu", "gelu_tanh", "relu", "silu", "swiglu", "geglu"});
+  section.value("biases", model.biases);
+  section.value("tied_output", model.tied_output);
+  section.value("scaled_scores", model.scaled_scores);
+  section.choice("initialisation", model.initialisation,
+                 {{"fixed", Initialisation::kFixed},
+                  {"scaled_residual", Initialisation::kScaledResidual},
+                  {"fan_in", Initialisation::kFanIn}});
   section.value("init_std", model.init_std, positive());
   section.value("dropout", model.dropout, fraction_below_one());
   section.value("attention_dropout", model.attention_dropout, fraction_below_one());
@@ -89,10 +117,12 @@ static void describe(Section& section, Limits& limits) {
 }
 
 static void describe(Section& section, Task& task) {
-  section.require("kind", "classification or tagging");
-  section.choice("kind", task.kind,
-                 {{"classification", TaskKind::kClassification}, {"tagging", TaskKind::kTagging}});
-  section.choice("pooling", task.pooling, {{"first", Pooling::kFirst}, {"mean", Pooling::kMean}});
+  section.require("kind", alternatives(task_names()));
+  section.choice("kind", task.kind, task_words());
+  section.choice("pooling", task.pooling,
+                 {{"first", Pooling::kFirst}, {"mean", Pooling::kMean}, {"last", Pooling::kLast}});
+  section.choice("head", task.head, {{"softmax", TaskHead::kSoftmax}, {"crf", TaskHead::kCrf}});
+  section.weights("class_weights", task.class_weights);
 }
 
 static void describe(Section& section, Batch& batch) {
@@ -148,6 +178,9 @@ static void describe(Section& section, Phase& phase) {
   section.section("stop", phase.stop);
   section.section("evaluate", phase.evaluate);
   section.value("mask_fraction", phase.mask_fraction, fraction_between());
+  section.value("whole_words", phase.whole_words);
+  section.value("span_tokens", phase.span_tokens, at_least(1));
+  section.value("label_smoothing", phase.label_smoothing, fraction_below_one());
   section.value("dropout", phase.dropout, fraction_below_one());
   section.value("attention_dropout", phase.attention_dropout, fraction_below_one());
   section.value("max_tokens", phase.max_tokens, at_least(8));
