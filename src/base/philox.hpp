@@ -49,6 +49,11 @@ enum class Purpose : std::uint64_t {
   kOrder = 4,
   kNextSentence = 5,
   kSubset = 6,
+  kWindow = 7,
+  kSpans = 8,
+  kPrefix = 9,
+  kAnswer = 10,
+  kGenerate = 11,
 };
 
 // A key for (seed, purpose, parts…), where the parts are for instance phase, step and layer.

@@ -20,7 +20,10 @@ class BatchBuilder {
   Batch finish();
 
  private:
-  bool has_sequence_labels_, has_token_labels_;
+  void add_labels(const Sample& sample, std::int32_t start);
+  void begin();
+
+  const SampleSettings settings_;
   Batch batch_;
 };
 

@@ -53,6 +53,7 @@ class MicroBatchMaker {
     builder_.add(sample_, static_cast<std::uint64_t>(global_sample));
     num_truncated_ += sample_.truncated ? 1 : 0;
   }
+  std::int64_t num_samples() const { return samples_.num_samples(); }
   Batch finish() { return builder_.finish(); }
   std::int64_t take_num_truncated() { return std::exchange(num_truncated_, 0); }
 
@@ -70,7 +71,7 @@ struct BatchStream::Impl {
       : settings(checked(wanted)),
         dataset(std::move(from)),
         maker(*dataset, settings.sample),
-        order(dataset->num_samples(), settings.max_train_samples, settings.sample.seed,
+        order(maker.num_samples(), settings.max_train_samples, settings.sample.seed,
               settings.sample.phase),
         samples_per_epoch(order.samples_per_epoch()),
         step(settings.first_step),
@@ -132,7 +133,7 @@ struct EvaluationStream::Impl {
       : settings(checked(wanted)),
         dataset(std::move(from)),
         maker(*dataset, settings.sample),
-        order(dataset->num_samples(), settings.max_samples, settings.sample.seed),
+        order(maker.num_samples(), settings.max_samples, settings.sample.seed),
         num_micro(divide_up(order.size(), settings.micro_batch)),
         num_batches(divide_up(num_micro, settings.num_data_ranks)),
         ahead(kBatchesAhead, [this](const std::stop_token& stop) { return make_batch(stop); }) {}

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace polyphase {
 namespace {
@@ -66,6 +67,12 @@ TextRange text_behind(Dataset& dataset, const Border& border, std::int64_t b_tok
   return range;
 }
 
+// A takes a third to two thirds of the room.
+std::int64_t draw_a_tokens(std::int64_t total_tokens, Draws& draws) {
+  const std::int64_t third = total_tokens / 3;
+  return third + draws.below(third + 1);
+}
+
 }  // namespace
 
 TextRange whole_sentences(Dataset& dataset, std::int64_t first, std::int64_t most,
@@ -88,8 +95,7 @@ std::optional<LabelledPair> draw_labelled_pair(Dataset& dataset, std::int64_t an
   const Dataset::Document document = dataset.document_of(anchor);
   if (document.num_sentences == 1) return std::nullopt;
   const bool wants_other = draws.below(2) == 1;
-  const std::int64_t third = total_tokens / 3;
-  const std::int64_t a_tokens = third + draws.below(third + 1);
+  const std::int64_t a_tokens = draw_a_tokens(total_tokens, draws);
   const Border own = border_of(dataset, document, anchor, a_tokens, draws);
   std::optional<Border> other;
   if (wants_other) other = other_border(dataset, own, a_tokens, draws);
@@ -97,6 +103,19 @@ std::optional<LabelledPair> draw_labelled_pair(Dataset& dataset, std::int64_t an
   // The limit of B depends on A alone, so that B is as long in both classes.
   pair.b =
       text_behind(dataset, other ? *other : own, total_tokens - own.a.num_tokens, pair.truncated);
+  return pair;
+}
+
+std::optional<LabelledPair> draw_ordered_pair(Dataset& dataset, std::int64_t anchor,
+                                              std::int64_t total_tokens, Draws& draws) {
+  const Dataset::Document document = dataset.document_of(anchor);
+  if (document.num_sentences == 1) return std::nullopt;
+  const bool swapped = draws.below(2) == 1;
+  const std::int64_t a_tokens = draw_a_tokens(total_tokens, draws);
+  const Border own = border_of(dataset, document, anchor, a_tokens, draws);
+  LabelledPair pair{.a = own.a, .b = {}, .label = swapped ? 1 : 0, .truncated = own.truncated};
+  pair.b = text_behind(dataset, own, total_tokens - own.a.num_tokens, pair.truncated);
+  if (swapped) std::swap(pair.a, pair.b);
   return pair;
 }
 

@@ -32,4 +32,8 @@ struct LabelledPair {
 std::optional<LabelledPair> draw_labelled_pair(Dataset& dataset, std::int64_t anchor,
                                                std::int64_t total_tokens, Draws& draws);
 
+// The same for sentence order: A and the B that follows it, swapped (label 1) or not (label 0).
+std::optional<LabelledPair> draw_ordered_pair(Dataset& dataset, std::int64_t anchor,
+                                              std::int64_t total_tokens, Draws& draws);
+
 }  // namespace polyphase

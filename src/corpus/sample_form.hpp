@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "base/philox.hpp"
+#include "corpus/sample.hpp"
+
+namespace polyphase {
+
+// One way to make samples of a corpus. make() gets an empty sample.
+class SampleForm {
+ public:
+  SampleForm(Dataset& dataset, const SampleSettings& settings)
+      : dataset_(dataset), settings_(settings) {}
+  virtual ~SampleForm() = default;
+
+  virtual std::int64_t num_samples() const { return dataset_.num_samples(); }
+  virtual void make(std::int64_t sample, std::uint64_t global_sample, Sample& result) = 0;
+
+ protected:
+  // The key of random draws: of the phase in training, the same for all phases in evaluation.
+  std::uint64_t key(Purpose purpose) const;
+
+  static void append(std::int32_t token, std::int32_t segment, Sample& result);
+  // Tokens [first, first + count) of text.
+  static void append(const ShardText& text, std::int64_t first, std::int64_t count,
+                     std::int32_t segment, Sample& result);
+  static void add_target(std::int64_t place, std::int32_t label, Sample& result);
+  // DataError for a label outside [lowest, number of labels).
+  std::int32_t checked_label(std::int64_t sample, std::int32_t label, std::int32_t lowest) const;
+
+  Dataset& dataset_;
+  const SampleSettings settings_;
+  ShardText text_;  // memory that is used again
+};
+
+// Shortens the longer of two texts, then both, until they fit together.
+void fit_pair(std::int64_t room, std::int64_t& first, std::int64_t& second);
+
+std::unique_ptr<SampleForm> make_encoder_samples(Dataset& dataset, const SampleSettings& settings);
+std::unique_ptr<SampleForm> make_window_samples(Dataset& dataset, const SampleSettings& settings);
+std::unique_ptr<SampleForm> make_labelled_samples(Dataset& dataset, const SampleSettings& settings);
+std::unique_ptr<SampleForm> make_answer_samples(Dataset& dataset, const SampleSettings& settings);
+// Span corruption and text from text.
+std::unique_ptr<SampleForm> make_span_samples(Dataset& dataset, const SampleSettings& settings);
+std::unique_ptr<SampleForm> make_generation_samples(Dataset& dataset,
+                                                    const SampleSettings& settings);
+
+}  // namespace polyphase
