@@ -94,10 +94,13 @@ void add(const Exec& exec, Tensor1<float> y, Tensor1<const float> x) {
       exec, y.extent(0), KOKKOS_LAMBDA(std::int64_t i) { y.data()[i] += x.data()[i]; });
 }
 
-void scale(const Exec& exec, Tensor1<float> x, float factor) {
+template <class Real>
+void scale(const Exec& exec, Tensor1<Real> x, float factor) {
   const KernelRegion region("scale");
   for_elements(
-      exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) { x.data()[i] *= factor; });
+      exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
+        x.data()[i] = from_float<Real>(to_float(x.data()[i]) * factor);
+      });
 }
 
 template <class Out, class In>
@@ -146,6 +149,8 @@ void copy_to_host(const Exec& exec, T* to, Tensor1<const T> from) {
   exec.space.fence();
 }
 
+template void scale(const Exec&, Tensor1<float>, float);
+template void scale(const Exec&, Tensor1<bf16>, float);
 template void convert<float, float>(const Exec&, Tensor1<float>, Tensor1<const float>);
 template void convert<float, bf16>(const Exec&, Tensor1<float>, Tensor1<const bf16>);
 template void convert<bf16, float>(const Exec&, Tensor1<bf16>, Tensor1<const float>);

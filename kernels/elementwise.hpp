@@ -7,7 +7,8 @@ namespace polyphase {
 
 void fill(const Exec& exec, Tensor1<float> x, float value);
 void add(const Exec& exec, Tensor1<float> y, Tensor1<const float> x);  // y += x
-void scale(const Exec& exec, Tensor1<float> x, float factor);
+template <class Real>
+void scale(const Exec& exec, Tensor1<Real> x, float factor);
 
 // y = x in the other precision (round to nearest, ties to even), or a copy.
 template <class Out, class In>

@@ -8,33 +8,49 @@
 namespace polyphase {
 
 Linear::Linear(ParameterSet& parameters, const Communicator& tensor,
-               const std::vector<std::string>& names, const LinearShape& shape)
-    : parameters_(parameters), shape_(shape), num_joined_(names.size()) {
-  const Split out = split_evenly(shape.out, tensor.rank(), tensor.size());
+               const std::vector<LinearOutput>& outputs, const LinearShape& shape)
+    : parameters_(parameters), shape_(shape), num_joined_(outputs.size()) {
   const Split in = split_evenly(shape.in, tensor.rank(), tensor.size());
   const bool split_out = shape.split == LinearSplit::kOutput,
              split_in = shape.split == LinearSplit::kInput;
   local_in_ = split_in ? in.size : shape.in;
-  local_out_ = static_cast<std::int64_t>(num_joined_) * (split_out ? out.size : shape.out);
-  for (const std::string& name : names) {
+  for (const LinearOutput& output : outputs) {
+    const Split out = split_evenly(output.size, tensor.rank(), tensor.size());
     const std::size_t number =
-        parameters.declare({.name = name + ".weight",
-                            .global_shape = {shape.out, shape.in},
+        parameters.declare({.name = output.name + ".weight",
+                            .global_shape = {output.size, shape.in},
                             .split_dimension = split_out ? 0 : (split_in ? 1 : -1),
                             .split = split_out ? out : in,
-                            .joins_previous = name != names.front()});
-    if (name == names.front()) weight_ = number;
+                            .deviation = shape.deviation,
+                            .joins_previous = &output != &outputs.front()});
+    if (&output == &outputs.front()) weight_ = number;
+    first_columns_.push_back(local_out_);
+    local_out_ += split_out ? out.size : output.size;
   }
-  for (const std::string& name : names) {
-    const std::size_t number = parameters.declare({.name = name + ".bias",
-                                                   .global_shape = {shape.out},
-                                                   .split_dimension = split_out ? 0 : -1,
-                                                   .split = out,
-                                                   .initial = Initial::kZero,
-                                                   .decays = false,
-                                                   .joins_previous = name != names.front()});
-    if (name == names.front()) bias_ = number;
+  if (!shape.has_bias) return;
+  for (const LinearOutput& output : outputs) {
+    const std::size_t number =
+        parameters.declare({.name = output.name + ".bias",
+                            .global_shape = {output.size},
+                            .split_dimension = split_out ? 0 : -1,
+                            .split = split_evenly(output.size, tensor.rank(), tensor.size()),
+                            .initial = Initial::kZero,
+                            .decays = false,
+                            .joins_previous = &output != &outputs.front()});
+    if (&output == &outputs.front()) bias_ = number;
   }
+}
+
+Tensor1<const float> Linear::bias() const {
+  return shape_.has_bias ? parameters_.value_span1(bias_, num_joined_) : Tensor1<const float>();
+}
+
+Tensor1<float> Linear::bias_gradient() const {
+  return shape_.has_bias ? parameters_.gradient1(bias_, num_joined_) : Tensor1<float>();
+}
+
+Write Linear::bias_write() const {
+  return shape_.has_bias ? parameters_.gradient_write(bias_, num_joined_) : Write::kOverwrite;
 }
 
 template <class In, class Out>
@@ -48,11 +64,12 @@ void Linear::forward(const Pass& pass, Tensor2<Out> y_NO, Tensor2<const In> x_NI
 }
 
 template <class In, class Out>
-void Linear::backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO) const {
+void Linear::backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO,
+                            Write write) const {
   const ArenaScope scope(*pass.exec.arena);
   const Tensor2<const In> weight =
       in_precision<In>(pass.exec, parameters_.value2(weight_, num_joined_));
-  matmul<In, Out>(pass.exec, dx_NI, dy_NO, Transpose::kNo, weight, Transpose::kNo);
+  matmul<In, Out>(pass.exec, dx_NI, dy_NO, Transpose::kNo, weight, Transpose::kNo, write);
 }
 
 template <class In>
@@ -61,6 +78,11 @@ void Linear::backward_weight(const Pass& pass, Tensor2<const In> dy_NO,
   const Write write = parameters_.gradient_write(weight_, num_joined_);
   matmul<In, float>(pass.exec, parameters_.gradient2(weight_, num_joined_), dy_NO, Transpose::kYes,
                     x_NI, Transpose::kNo, write);
+}
+
+template <class In>
+void Linear::backward_bias(const Pass& pass, Tensor2<const In> dy_NO) const {
+  if (shape_.has_bias) column_sum<In>(pass.exec, bias_gradient(), bias_write(), dy_NO);
 }
 
 template <class Real>
@@ -80,11 +102,14 @@ template Tensor2<const bf16> in_precision<bf16>(const Exec&, Tensor2<const float
 template void Linear::forward(const Pass&, Tensor2<float>, Tensor2<const float>) const;
 template void Linear::forward(const Pass&, Tensor2<float>, Tensor2<const bf16>) const;
 template void Linear::forward(const Pass&, Tensor2<bf16>, Tensor2<const bf16>) const;
-template void Linear::backward_input(const Pass&, Tensor2<float>, Tensor2<const float>) const;
-template void Linear::backward_input(const Pass&, Tensor2<float>, Tensor2<const bf16>) const;
-template void Linear::backward_input(const Pass&, Tensor2<bf16>, Tensor2<const bf16>) const;
+template void Linear::backward_input(const Pass&, Tensor2<float>, Tensor2<const float>,
+                                     Write) const;
+template void Linear::backward_input(const Pass&, Tensor2<float>, Tensor2<const bf16>, Write) const;
+template void Linear::backward_input(const Pass&, Tensor2<bf16>, Tensor2<const bf16>, Write) const;
 template void Linear::backward_weight(const Pass&, Tensor2<const float>,
                                       Tensor2<const float>) const;
 template void Linear::backward_weight(const Pass&, Tensor2<const bf16>, Tensor2<const bf16>) const;
+template void Linear::backward_bias(const Pass&, Tensor2<const float>) const;
+template void Linear::backward_bias(const Pass&, Tensor2<const bf16>) const;
 
 }  // namespace polyphase

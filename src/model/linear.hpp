@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "kernels/matmul.hpp"
 #include "model/parameters.hpp"
@@ -14,35 +15,49 @@ namespace polyphase {
 enum class LinearSplit { kNone, kOutput, kInput };
 
 struct LinearShape {
-  std::int64_t in = 0, out = 0;  // of the whole model
+  std::int64_t in = 0;  // of the whole model, as are the outputs' sizes
   LinearSplit split = LinearSplit::kNone;
+  bool has_bias = true;
+  double deviation = 0;  // of the weight's initial values; 0: the model's
+};
+
+// One product's parameters: NAME.weight and NAME.bias.
+struct LinearOutput {
+  std::string name;
+  std::int64_t size = 0;
 };
 
 // y_NO = x_NI · weightᵀ + bias. With an output split, x and dx are whole, y is this rank's part,
 // and dx is a partial sum; with an input split, x is this rank's part, and y is a partial sum
-// without bias: the caller sums y over the tensor ranks and adds the bias once. `num_joined`
-// products of equal shape that read the same x are one product: its parameters are NAMES[i].weight
-// and NAMES[i].bias.
+// without bias: the caller sums y over the tensor ranks and adds the bias once. Several outputs
+// that read the same x are one product, their columns side by side.
 class Linear {
  public:
   Linear(ParameterSet& parameters, const Communicator& tensor,
-         const std::vector<std::string>& names, const LinearShape& shape);
+         const std::vector<LinearOutput>& outputs, const LinearShape& shape);
 
   std::int64_t local_in() const { return local_in_; }
-  std::int64_t local_out() const { return local_out_; }  // of all joined products
+  std::int64_t local_out() const { return local_out_; }  // of all outputs
+  // The first local column of output i.
+  std::int64_t first_column(std::size_t i) const { return first_columns_[i]; }
 
   template <class In, class Out>
   void forward(const Pass& pass, Tensor2<Out> y_NO, Tensor2<const In> x_NI) const;
-  // dx_NI = dy_NO · weight.
+  // dx_NI = dy_NO · weight, or added to it.
   template <class In, class Out>
-  void backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO) const;
+  void backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO,
+                      Write write = Write::kOverwrite) const;
   // Gradient of the weight: dyᵀ · x.
   template <class In>
   void backward_weight(const Pass& pass, Tensor2<const In> dy_NO, Tensor2<const In> x_NI) const;
+  // Gradient of the bias, if there is one: column sums of dy.
+  template <class In>
+  void backward_bias(const Pass& pass, Tensor2<const In> dy_NO) const;
 
-  Tensor1<const float> bias() const { return parameters_.value_span1(bias_, num_joined_); }
-  Tensor1<float> bias_gradient() const { return parameters_.gradient1(bias_, num_joined_); }
-  Write bias_write() const { return parameters_.gradient_write(bias_, num_joined_); }
+  // Empty without a bias.
+  Tensor1<const float> bias() const;
+  Tensor1<float> bias_gradient() const;
+  Write bias_write() const;
 
  private:
   ParameterSet& parameters_;
@@ -50,6 +65,7 @@ class Linear {
   std::size_t num_joined_;
   std::size_t weight_ = 0, bias_ = 0;
   std::int64_t local_in_ = 0, local_out_ = 0;
+  std::vector<std::int64_t> first_columns_;
 };
 
 // The weights of a product in its arithmetic's precision: the parameter itself, or a copy in the

@@ -80,6 +80,7 @@ void ParameterSet::initialise(std::uint64_t seed, double standard_deviation) {
                               spec.initial == Initial::kOne ? 1.0F : 0.0F);
     if (spec.initial == Initial::kNormal) {
       const std::uint64_t key = random_key(seed, Purpose::kInitialise, {name_key(spec.name)});
+      const double deviation = spec.deviation > 0 ? spec.deviation : standard_deviation;
       const std::int64_t columns = parameter.local_shape.back();
       const std::int64_t global_columns = spec.global_shape.back();
       const bool rows_split = spec.split_dimension == 0 && spec.global_shape.size() == 2;
@@ -89,7 +90,7 @@ void ParameterSet::initialise(std::uint64_t seed, double standard_deviation) {
       for (std::int64_t i = 0; i < parameter.count; ++i) {
         const std::int64_t row = first_row + i / columns, column = first_column + i % columns;
         values[static_cast<std::size_t>(i)] =
-            static_cast<float>(standard_deviation * normal(key, row * global_columns + column));
+            static_cast<float>(deviation * normal(key, row * global_columns + column));
       }
     }
     copy_to_device(exec, Tensor1<float>(values_.data() + parameter.offset, parameter.count),

@@ -26,7 +26,8 @@ struct ParameterSpec {
       global_shape;                    // one or two dimensions; weights of products are [out, in]
   int split_dimension = -1;            // -1: every rank holds the whole
   Split split;                         // this rank's part along split_dimension
-  Initial initial = Initial::kNormal;  // normal with the model's standard deviation, zeros or ones
+  Initial initial = Initial::kNormal;  // normal, zeros or ones
+  double deviation = 0;                // of kNormal; 0: the model's
   bool decays = true;                  // weight decay applies: not on biases and norms
   bool joins_previous = false;         // no gap before it: both can be seen as one tensor
 };

@@ -51,21 +51,25 @@ void Pass::sum_over_tensor_ranks(Tensor2<float> x) const {
   tensor.sum(x.data(), static_cast<std::int64_t>(x.size()));
 }
 
-Pass begin_pass(const Exec& exec, const Communicator& tensor, const Batch& batch,
+Pass begin_pass(const Exec& exec, const Communicator& tensor, const Batch& batch, const Rows& rows,
                 const PassDropout& dropout, bool training) {
-  Pass pass{.exec = exec, .tensor = tensor, .batch = batch};
-  pass.num_rows = static_cast<std::int64_t>(batch.tokens_N.size());
-  pass.sequences = {.starts_host = batch.starts,
-                    .starts = upload(exec, batch.starts),
-                    .max_tokens = batch.max_tokens};
-  pass.tokens_N = upload(exec, batch.tokens_N);
-  pass.positions_N = upload(exec, batch.positions_N);
-  pass.segments_N = upload(exec, batch.segments_N);
-  pass.row_ids_N = upload(exec, batch.row_ids_N);
+  Pass pass{.exec = exec, .tensor = tensor, .batch = batch, .rows = rows};
+  pass.num_rows = static_cast<std::int64_t>(rows.tokens_N.size());
+  pass.sequences = {.starts_host = rows.starts,
+                    .starts = upload(exec, rows.starts),
+                    .max_tokens = rows.max_tokens};
+  if (&rows == &batch && !batch.prefixes_B.empty()) {
+    pass.sequences.prefix_host = batch.prefixes_B;
+    pass.sequences.prefix = upload(exec, batch.prefixes_B);
+  }
+  pass.tokens_N = upload(exec, rows.tokens_N);
+  pass.positions_N = upload(exec, rows.positions_N);
+  pass.segments_N = upload(exec, rows.segments_N);
+  pass.row_ids_N = upload(exec, rows.row_ids_N);
   if (training) {
-    pass.token_groups = upload_groups(exec, batch.tokens_N);
-    pass.position_groups = upload_groups(exec, batch.positions_N);
-    pass.segment_groups = upload_groups(exec, batch.segments_N);
+    pass.token_groups = upload_groups(exec, rows.tokens_N);
+    pass.position_groups = upload_groups(exec, rows.positions_N);
+    pass.segment_groups = upload_groups(exec, rows.segments_N);
   }
   pass.dropout = dropout;
   pass.training = training;

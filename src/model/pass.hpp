@@ -16,12 +16,13 @@ struct PassDropout {
   std::uint64_t key = 0;  // of (seed, phase)
 };
 
-// One micro-batch on its way through the layers, in the execution space's memory (taken from the
-// arena).
+// The rows of a micro-batch on their way through a stack of layers, in the execution space's memory
+// (taken from the arena).
 struct Pass {
   const Exec& exec;
   const Communicator& tensor;  // the ranks that share this copy of the model
   const Batch& batch;
+  const Rows& rows;           // the batch's own or its source
   std::int64_t num_rows = 0;  // N, with the padding rows behind the last sequence
   Sequences sequences;
   Tensor1<const std::int32_t> tokens_N, positions_N, segments_N;
@@ -36,8 +37,9 @@ struct Pass {
   void sum_over_tensor_ranks(Tensor2<float> x) const;
 };
 
-// Copies the batch to the device. The pass is valid until the arena is released below it.
-Pass begin_pass(const Exec& exec, const Communicator& tensor, const Batch& batch,
+// Copies the rows, the batch's own or its source, to the device. The pass is valid until the arena
+// is released below it.
+Pass begin_pass(const Exec& exec, const Communicator& tensor, const Batch& batch, const Rows& rows,
                 const PassDropout& dropout, bool training);
 
 // A host array in the arena.

@@ -5,6 +5,58 @@
 
 namespace polyphase {
 
+namespace {
+
+// Where micro-batch `i` of `rank`, of which each has n, stands in the order of all.
+std::size_t leaf_of(std::size_t rank, std::size_t i, std::size_t num_ranks, std::size_t n,
+                    Dealing dealing) {
+  return dealing == Dealing::kBlocks ? rank * n + i : i * num_ranks + rank;
+}
+
+// One value of every micro-batch of every rank, in the order of all.
+std::vector<double> gather_leaves(const std::vector<double>& mine, const Communicator& data,
+                                  Dealing dealing) {
+  const std::vector<double> by_rank = data.gather(mine);
+  const std::size_t n = mine.size(), ranks = by_rank.size() / n;
+  std::vector<double> leaves(by_rank.size());
+  for (std::size_t i = 0; i < by_rank.size(); ++i)
+    leaves[leaf_of(i / n, i % n, ranks, n, dealing)] = by_rank[i];
+  return leaves;
+}
+
+// The records of every micro-batch of every rank, in the order of all.
+std::vector<double> gather_records(const std::vector<std::vector<Tally>>& mine,
+                                   std::size_t objective, const Communicator& data,
+                                   Dealing dealing) {
+  std::vector<double> sizes, values;
+  for (const std::vector<Tally>& micro_batch : mine) {
+    const std::vector<double>& records = micro_batch[objective].records;
+    sizes.push_back(static_cast<double>(records.size()));
+    values.insert(values.end(), records.begin(), records.end());
+  }
+  auto longest = static_cast<std::int64_t>(values.size());
+  data.max(&longest, 1);
+  if (longest == 0) return {};
+  values.resize(static_cast<std::size_t>(longest));  // every rank gives the same count
+  const std::vector<double> all_sizes = data.gather(sizes), all_values = data.gather(values);
+  const std::size_t n = sizes.size(), ranks = all_sizes.size() / n;
+  std::vector<std::vector<double>> leaves(all_sizes.size());
+  for (std::size_t rank = 0; rank < ranks; ++rank) {
+    auto next = all_values.begin() + static_cast<std::ptrdiff_t>(rank) * longest;
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto end = next + static_cast<std::ptrdiff_t>(all_sizes[rank * n + i]);
+      leaves[leaf_of(rank, i, ranks, n, dealing)].assign(next, end);
+      next = end;
+    }
+  }
+  std::vector<double> result;
+  for (const std::vector<double>& leaf : leaves)
+    result.insert(result.end(), leaf.begin(), leaf.end());
+  return result;
+}
+
+}  // namespace
+
 std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
                                const Communicator& data, Dealing dealing) {
   if (mine.empty()) return {};
@@ -24,15 +76,10 @@ std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
     data.max(&num_sums, 1);
     sums.resize(static_cast<std::size_t>(num_sums));
     data.sum(sums.data(), num_sums);
-    std::vector<double> leaves = data.gather(nats);
-    if (dealing == Dealing::kInTurn) {
-      const std::vector<double> by_rank = leaves;
-      const std::size_t n = nats.size(), ranks = by_rank.size() / n;
-      for (std::size_t i = 0; i < by_rank.size(); ++i) leaves[i % n * ranks + i / n] = by_rank[i];
-    }
-    totals.push_back({.nats = fixed_tree_sum(leaves),
+    totals.push_back({.nats = fixed_tree_sum(gather_leaves(nats, data, dealing)),
                       .num_terms = sums[0],
-                      .counts = {sums.begin() + 1, sums.end()}});
+                      .counts = {sums.begin() + 1, sums.end()},
+                      .records = gather_records(mine, o, data, dealing)});
   }
   return totals;
 }

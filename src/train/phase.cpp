@@ -13,6 +13,7 @@
 #include "optimizer/schedule.hpp"
 #include "recipe/load.hpp"
 #include "train/evaluate.hpp"
+#include "train/largest_batch.hpp"
 #include "train/phase_checkpoint.hpp"
 #include "train/phase_log.hpp"
 #include "train/step.hpp"
@@ -46,7 +47,9 @@ class PhaseRun {
                 job.grid) {
     const std::int64_t local_micro_batches =
         phase_.batch.sequences / micro_batch_ / job.grid.data.size();
-    const Batch largest = largest_batch(job.recipe, phase_, micro_batch_);
+    const Batch largest =
+        largest_batch(job.recipe, phase_, micro_batch_,
+                      static_cast<std::int64_t>(corpus_.phase_data().label_names.size()));
     model_->parameters().allocate(GradientReducer::num_gradient_sets(local_micro_batches));
     model_->allocate_arena(std::max(model_->plan_arena_bytes(largest, true),
                                     model_->plan_arena_bytes(largest, false)));

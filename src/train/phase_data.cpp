@@ -5,10 +5,49 @@
 #include <filesystem>
 
 #include "base/digest.hpp"
+#include "corpus/prepare_tokenizer.hpp"
 #include "io/shard.hpp"
 #include "recipe/load.hpp"
+#include "text/tokenizer.hpp"
 
 namespace polyphase {
+
+namespace {
+
+SampleKind sample_kind_of(const recipe::Phase& phase) {
+  if (!phase.task) {
+    if (phase.objectives.contains("clm")) return SampleKind::kCausal;
+    if (phase.objectives.contains("prefix_lm")) return SampleKind::kPrefix;
+    if (phase.objectives.contains("span")) return SampleKind::kSpans;
+    return SampleKind::kPretraining;
+  }
+  switch (phase.task->kind) {
+    case recipe::TaskKind::kClassification:
+      return SampleKind::kClassification;
+    case recipe::TaskKind::kRegression:
+      return SampleKind::kRegression;
+    case recipe::TaskKind::kMultiLabel:
+      return SampleKind::kMultiLabel;
+    case recipe::TaskKind::kTagging:
+      return SampleKind::kTagging;
+    case recipe::TaskKind::kQuestionAnswering:
+      return SampleKind::kQuestionAnswering;
+    case recipe::TaskKind::kGeneration:
+      return SampleKind::kGeneration;
+  }
+  broken_promise(__FILE__, __LINE__, "unknown task");
+}
+
+// For every token id, whether a word begins with it.
+std::shared_ptr<const std::vector<bool>> word_beginnings(const std::string& data_dir) {
+  const text::Tokenizer tokenizer = text::Tokenizer::load(tokenizer_path(data_dir));
+  auto begins = std::make_shared<std::vector<bool>>();
+  for (std::int64_t id = 0; id < tokenizer.vocab_size(); ++id)
+    begins->push_back(tokenizer.starts_word(id));
+  return begins;
+}
+
+}  // namespace
 
 std::uint64_t phase_key(const std::string& phase_name) {
   return std::stoull(digest(phase_name).substr(0, 16), nullptr, 16);
@@ -45,16 +84,20 @@ std::shared_ptr<Dataset> PhaseCorpus::open(const std::string& part) const {
 }
 
 SampleSettings PhaseCorpus::sample_settings(std::uint64_t phase_key) const {
-  SampleSettings settings = {.masked_language_model = phase_.objectives.contains("mlm"),
-                             .next_sentence = phase_.objectives.contains("nsp"),
+  const auto has = [&](const char* objective) { return phase_.objectives.contains(objective); };
+  SampleSettings settings = {.kind = sample_kind_of(phase_),
+                             .masked_language_model = has("mlm"),
+                             .next_sentence = has("nsp"),
+                             .sentence_order = has("sop"),
                              .mask_fraction = phase_.mask_fraction,
+                             .span_tokens = phase_.span_tokens,
+                             .encoder_decoder = recipe_.model.family == recipe::Family::kT5,
                              .max_tokens = recipe::max_tokens_of(recipe_, phase_),
+                             .first_sentinel = static_cast<std::int32_t>(train_->vocab_size()),
+                             .num_sentinels = static_cast<std::int32_t>(recipe::kNumSentinels),
                              .seed = recipe_.seed,
                              .phase = phase_key};
-  if (phase_.task) {
-    settings.kind = phase_.task->kind == recipe::TaskKind::kTagging ? SampleKind::kTagging
-                                                                    : SampleKind::kClassification;
-  }
+  if (phase_.whole_words) settings.begins_word = word_beginnings(data_dir_);
   return settings;
 }
 

@@ -12,6 +12,7 @@
 #include "model/pass.hpp"
 #include "objective/objective.hpp"
 #include "recipe/recipe.hpp"
+#include "train/make_objectives.hpp"
 
 namespace polyphase {
 
@@ -65,20 +66,9 @@ class PhaseModel {
   Kokkos::View<std::byte*, Memory> memory_;
 };
 
-// What a phase's heads need to know of its data.
-struct PhaseData {
-  std::int64_t vocab_size = 0;
-  std::vector<std::string> label_names;  // classes or tags; empty in pretraining
-};
-
 // Declares all parameters; does not allocate them.
 std::unique_ptr<PhaseModel> make_phase_model(const recipe::Recipe& recipe,
                                              const recipe::Phase& phase, const PhaseData& data,
                                              const Communicator& tensor);
-
-// A made-up micro-batch as large as any of this phase's can be: `sequences` sequences of max_tokens
-// tokens.
-Batch largest_batch(const recipe::Recipe& recipe, const recipe::Phase& phase,
-                    std::int64_t sequences);
 
 }  // namespace polyphase

@@ -4,6 +4,7 @@
 #include "comm/session.hpp"
 #include "recipe/load.hpp"
 #include "train/gradient_reducer.hpp"
+#include "train/largest_batch.hpp"
 #include "train/phase_model.hpp"
 
 namespace polyphase {
@@ -31,7 +32,7 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
       static_cast<std::int64_t>(GradientReducer::num_gradient_sets(plan.num_micro_batches)) *
       parameter_bytes;
   plan.activation_bytes = static_cast<std::int64_t>(
-      model->plan_arena_bytes(largest_batch(recipe, phase, micro_batch), true));
+      model->plan_arena_bytes(largest_batch(recipe, phase, micro_batch, kAssumedLabels), true));
   return plan;
 }
 

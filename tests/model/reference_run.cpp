@@ -130,7 +130,7 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   model_ = make_phase_model(recipe_, phase, data, grid.tensor);
   model_->parameters().allocate(
       GradientReducer::num_gradient_sets(num_micro_batches / grid.data.size()));
-  model_->allocate_arena(model_->plan_arena_bytes(largest_batch(recipe_, phase, 4), true));
+  model_->allocate_arena(model_->plan_arena_bytes(largest_batch(recipe_, phase, 4, 0), true));
   optimizer_ = std::make_unique<AdamWOptimizer>(model_->parameters(), phase.optimizer);
   reducer_ = std::make_unique<GradientReducer>(model_->exec(), model_->parameters(), grid.data);
   set_parameters();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "objective/next_sentence.hpp"
+#include "objective/sequence_pair.hpp"
 
 #include <algorithm>
 
@@ -10,20 +10,21 @@
 namespace polyphase {
 
 template <class Real>
-NextSentence<Real>::NextSentence(ParameterSet& parameters, const Communicator& tensor,
-                                 const recipe::Model& model)
-    : width_(model.width),
-      pool_(parameters, tensor, {"head.nsp.pool"}, {.in = model.width, .out = model.width}),
-      head_(parameters, tensor, "head.nsp.output", model.width, 2) {}
+SequencePair<Real>::SequencePair(ParameterSet& parameters, const Communicator& tensor,
+                                 const recipe::Model& model, std::string name)
+    : name_(std::move(name)),
+      width_(model.width),
+      pool_(parameters, tensor, {{"head." + name_ + ".pool", model.width}}, {.in = model.width}),
+      head_(parameters, tensor, "head." + name_ + ".output", model.width, 2) {}
 
 template <class Real>
-std::int64_t NextSentence<Real>::num_terms(const Batch& batch) const {
+std::int64_t SequencePair<Real>::num_terms(const Batch& batch) const {
   return std::count_if(batch.sequence_labels_B.begin(), batch.sequence_labels_B.end(),
                        [](std::int32_t label) { return label >= 0; });
 }
 
 template <class Real>
-Tally NextSentence<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
+Tally SequencePair<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
                               Tensor2<float> dhidden_NC, float gradient_scale) {
   const Exec& exec = pass.exec;
   Arena& arena = *exec.arena;
@@ -52,13 +53,13 @@ Tally NextSentence<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
 }
 
 template <class Real>
-std::map<std::string, double> NextSentence<Real>::metrics(const Tally& total) const {
+std::map<std::string, double> SequencePair<Real>::metrics(const Tally& total) const {
   return {
       {"loss", mean_loss(total)},
       {"accuracy", static_cast<double>(total.counts.at(0)) / static_cast<double>(total.num_terms)}};
 }
 
-template class NextSentence<float>;
-template class NextSentence<bf16>;
+template class SequencePair<float>;
+template class SequencePair<bf16>;
 
 }  // namespace polyphase

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/attention_layer.hpp"
+
+#include <cmath>
+
+#include "model/initial_deviation.hpp"
+#include "recipe/load.hpp"
+
+namespace polyphase {
+namespace {
+
+AttentionShape shape_of(const recipe::Model& model, const Communicator& tensor, bool causal) {
+  const Split heads = split_evenly(model.num_heads, tensor.rank(), tensor.size());
+  const std::int64_t width = recipe::head_width_of(model);
+  return {.num_heads = heads.size,
+          .num_key_heads =
+              split_evenly(recipe::num_key_heads_of(model), tensor.rank(), tensor.size()).size,
+          .head_width = width,
+          .first_head = heads.begin,
+          .score_scale = model.scaled_scores ? 1.0F / std::sqrt(static_cast<float>(width)) : 1.0F,
+          .causal = causal};
+}
+
+// Columns of queries, and of keys or values.
+std::int64_t query_width(const recipe::Model& model) {
+  return model.num_heads * recipe::head_width_of(model);
+}
+std::int64_t key_width(const recipe::Model& model) {
+  return recipe::num_key_heads_of(model) * recipe::head_width_of(model);
+}
+
+// T5 leaves scores unscaled and starts with smaller queries instead.
+double query_deviation(const recipe::Model& model) {
+  const double fan_in =
+      static_cast<double>(model.width) *
+      (model.scaled_scores ? 1.0 : static_cast<double>(recipe::head_width_of(model)));
+  return deviation_inside(model, fan_in);
+}
+
+LinearShape into_heads(const recipe::Model& model) {
+  return {.in = model.width,
+          .split = LinearSplit::kOutput,
+          .has_bias = model.biases,
+          .deviation = query_deviation(model)};
+}
+
+LinearShape out_of_heads(const recipe::Model& model) {
+  return {.in = query_width(model),
+          .split = LinearSplit::kInput,
+          .has_bias = model.biases,
+          .deviation = deviation_to_residual(model, static_cast<double>(query_width(model)))};
+}
+
+}  // namespace
+
+template <class Real>
+SelfAttention<Real>::SelfAttention(ParameterSet& parameters, const Communicator& tensor,
+                                   const recipe::Model& model, const std::string& name,
+                                   const RelativeTable& relative, bool causal)
+    : query_key_value_(parameters, tensor,
+                       {{name + ".query", query_width(model)},
+                        {name + ".key", key_width(model)},
+                        {name + ".value", key_width(model)}},
+                       into_heads(model)),
+      output_(parameters, tensor, {{name + ".output", model.width}}, out_of_heads(model)),
+      relative_(relative),
+      shape_(shape_of(model, tensor, causal)),
+      rotary_theta_(model.positions == recipe::Positions::kRotary
+                        ? static_cast<float>(model.rotary_theta)
+                        : 0.0F) {}
+
+template <class Real>
+AttentionInput<Real> SelfAttention<Real>::input(const Pass& pass) const {
+  return {.query = {qkv_NQ_, query_key_value_.first_column(0)},
+          .key = {qkv_NQ_, query_key_value_.first_column(1)},
+          .value = {qkv_NQ_, query_key_value_.first_column(2)},
+          .queries = pass.sequences,
+          .keys = pass.sequences,
+          .shape = shape_,
+          .positions = relative_.positions()};
+}
+
+template <class Real>
+void SelfAttention<Real>::rotate(const Pass& pass, Tensor2<Real> qkv_NQ, Rotation direction) const {
+  if (rotary_theta_ == 0.0F) return;
+  const auto turn = [&](std::size_t output, std::int64_t num_heads) {
+    rotary<Real>(pass.exec, {qkv_NQ, query_key_value_.first_column(output)}, num_heads,
+                 shape_.head_width, pass.positions_N, rotary_theta_, direction);
+  };
+  turn(0, shape_.num_heads);
+  turn(1, shape_.num_key_heads);
+}
+
+template <class Real>
+void SelfAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
+                                  Tensor2<const Real> y_NC, std::uint64_t place) {
+  Arena& arena = *pass.exec.arena;
+  place_ = place;
+  qkv_NQ_ = arena.take2<Real>(pass.num_rows, query_key_value_.local_out());
+  heads_NC_ = arena.take2<Real>(pass.num_rows, output_.local_in());
+  log_sum_NH_ = arena.take2<float>(pass.num_rows, shape_.num_heads);
+  query_key_value_.template forward<Real, Real>(pass, qkv_NQ_, y_NC);
+  rotate(pass, qkv_NQ_, Rotation::kForward);
+  attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_, input(pass),
+                          pass.dropout_at(place, pass.dropout.attention));
+  output_.template forward<Real, float>(pass, update_NC, heads_NC_);
+}
+
+template <class Real>
+void SelfAttention<Real>::backward(const Pass& pass, Tensor2<float> dy_NC,
+                                   Tensor2<const Real> dupdate_NC, Tensor2<const Real> y_NC) {
+  Arena& arena = *pass.exec.arena;
+  const ArenaScope scope(arena);
+  const auto dheads_NC = arena.take2<Real>(pass.num_rows, output_.local_in());
+  const auto dqkv_NQ = arena.take2<Real>(pass.num_rows, query_key_value_.local_out());
+  output_.template backward_weight<Real>(pass, dupdate_NC, heads_NC_);
+  output_.template backward_input<Real, Real>(pass, dheads_NC, dupdate_NC);
+  attention_backward<Real>(pass.exec, {dqkv_NQ, query_key_value_.first_column(0)},
+                           {dqkv_NQ, query_key_value_.first_column(1)},
+                           {dqkv_NQ, query_key_value_.first_column(2)}, relative_.gradient(),
+                           relative_.write(), dheads_NC, heads_NC_, log_sum_NH_, input(pass),
+                           pass.dropout_at(place_, pass.dropout.attention));
+  rotate(pass, dqkv_NQ, Rotation::kBackward);
+  query_key_value_.template backward_bias<Real>(pass, dqkv_NQ);
+  query_key_value_.template backward_weight<Real>(pass, dqkv_NQ, y_NC);
+  query_key_value_.template backward_input<Real, float>(pass, dy_NC, dqkv_NQ);
+}
+
+template <class Real>
+CrossAttention<Real>::CrossAttention(ParameterSet& parameters, const Communicator& tensor,
+                                     const recipe::Model& model, const std::string& name,
+                                     const EncoderOutput<Real>& encoder)
+    : query_(parameters, tensor, {{name + ".query", query_width(model)}}, into_heads(model)),
+      key_value_(parameters, tensor,
+                 {{name + ".key", key_width(model)}, {name + ".value", key_width(model)}},
+                 into_heads(model)),
+      output_(parameters, tensor, {{name + ".output", model.width}}, out_of_heads(model)),
+      encoder_(encoder),
+      shape_(shape_of(model, tensor, false)) {}
+
+template <class Real>
+AttentionInput<Real> CrossAttention<Real>::input(const Pass& pass) const {
+  return {.query = {query_NC_, 0},
+          .key = {key_value_SK_, key_value_.first_column(0)},
+          .value = {key_value_SK_, key_value_.first_column(1)},
+          .queries = pass.sequences,
+          .keys = encoder_.pass->sequences,
+          .shape = shape_};
+}
+
+template <class Real>
+void CrossAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
+                                   Tensor2<const Real> y_NC, std::uint64_t place) {
+  Arena& arena = *pass.exec.arena;
+  place_ = place;
+  query_NC_ = arena.take2<Real>(pass.num_rows, query_.local_out());
+  key_value_SK_ = arena.take2<Real>(encoder_.pass->num_rows, key_value_.local_out());
+  heads_NC_ = arena.take2<Real>(pass.num_rows, output_.local_in());
+  log_sum_NH_ = arena.take2<float>(pass.num_rows, shape_.num_heads);
+  query_.template forward<Real, Real>(pass, query_NC_, y_NC);
+  key_value_.template forward<Real, Real>(*encoder_.pass, key_value_SK_, encoder_.hidden_SC);
+  attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_, input(pass),
+                          pass.dropout_at(place, pass.dropout.attention));
+  output_.template forward<Real, float>(pass, update_NC, heads_NC_);
+}
+
+template <class Real>
+void CrossAttention<Real>::backward(const Pass& pass, Tensor2<float> dy_NC,
+                                    Tensor2<const Real> dupdate_NC, Tensor2<const Real> y_NC) {
+  Arena& arena = *pass.exec.arena;
+  const ArenaScope scope(arena);
+  const auto dheads_NC = arena.take2<Real>(pass.num_rows, output_.local_in());
+  const auto dquery_NC = arena.take2<Real>(pass.num_rows, query_.local_out());
+  const auto dkey_value_SK = arena.take2<Real>(encoder_.pass->num_rows, key_value_.local_out());
+  output_.template backward_weight<Real>(pass, dupdate_NC, heads_NC_);
+  output_.template backward_input<Real, Real>(pass, dheads_NC, dupdate_NC);
+  attention_backward<Real>(pass.exec, {dquery_NC, 0}, {dkey_value_SK, key_value_.first_column(0)},
+                           {dkey_value_SK, key_value_.first_column(1)}, {}, Write::kOverwrite,
+                           dheads_NC, heads_NC_, log_sum_NH_, input(pass),
+                           pass.dropout_at(place_, pass.dropout.attention));
+  query_.template backward_bias<Real>(pass, dquery_NC);
+  query_.template backward_weight<Real>(pass, dquery_NC, y_NC);
+  query_.template backward_input<Real, float>(pass, dy_NC, dquery_NC);
+  key_value_.template backward_bias<Real>(pass, dkey_value_SK);
+  key_value_.template backward_weight<Real>(pass, dkey_value_SK, encoder_.hidden_SC);
+  key_value_.template backward_input<Real, float>(pass, encoder_.dhidden_SC, dkey_value_SK,
+                                                  Write::kAccumulate);
+}
+
+template class SelfAttention<float>;
+template class SelfAttention<bf16>;
+template class CrossAttention<float>;
+template class CrossAttention<bf16>;
+
+}  // namespace polyphase

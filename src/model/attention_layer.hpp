@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "kernels/attention.hpp"
+#include "model/relative_table.hpp"
+#include "model/sublayer.hpp"
+#include "recipe/recipe.hpp"
+
+namespace polyphase {
+
+// Attention of a stack's rows to themselves. Heads are split over the tensor-parallel ranks.
+template <class Real>
+class SelfAttention final : public Sublayer<Real> {
+ public:
+  SelfAttention(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
+                const std::string& name, const RelativeTable& relative, bool causal);
+
+  void forward(const Pass& pass, Tensor2<float> update_NC, Tensor2<const Real> y_NC,
+               std::uint64_t place) override;
+  void backward(const Pass& pass, Tensor2<float> dy_NC, Tensor2<const Real> dupdate_NC,
+                Tensor2<const Real> y_NC) override;
+  const Linear& output() const override { return output_; }
+
+ private:
+  AttentionInput<Real> input(const Pass& pass) const;
+  void rotate(const Pass& pass, Tensor2<Real> qkv_NQ, Rotation direction) const;
+
+  Linear query_key_value_, output_;
+  const RelativeTable& relative_;
+  AttentionShape shape_;
+  float rotary_theta_;  // 0: no rotary positions
+  Tensor2<Real> qkv_NQ_, heads_NC_;
+  Tensor2<float> log_sum_NH_;
+  std::uint64_t place_ = 0;
+};
+
+// What a decoder attends to: the encoder's rows of the same micro-batch.
+template <class Real>
+struct EncoderOutput {
+  const Pass* pass = nullptr;
+  Tensor2<const Real> hidden_SC;
+  // Gradients of all cross attentions add up here: this tensor-parallel rank's partial sum.
+  Tensor2<float> dhidden_SC;
+};
+
+// Attention of a decoder's rows to the encoder's output.
+template <class Real>
+class CrossAttention final : public Sublayer<Real> {
+ public:
+  CrossAttention(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
+                 const std::string& name, const EncoderOutput<Real>& encoder);
+
+  void forward(const Pass& pass, Tensor2<float> update_NC, Tensor2<const Real> y_NC,
+               std::uint64_t place) override;
+  void backward(const Pass& pass, Tensor2<float> dy_NC, Tensor2<const Real> dupdate_NC,
+                Tensor2<const Real> y_NC) override;
+  const Linear& output() const override { return output_; }
+
+ private:
+  AttentionInput<Real> input(const Pass& pass) const;
+
+  Linear query_, key_value_, output_;
+  const EncoderOutput<Real>& encoder_;
+  AttentionShape shape_;
+  Tensor2<Real> query_NC_, key_value_SK_, heads_NC_;
+  Tensor2<float> log_sum_NH_;
+  std::uint64_t place_ = 0;
+};
+
+}  // namespace polyphase

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/body.hpp"
+
+#include "model/encoder_decoder.hpp"
+#include "model/one_stack.hpp"
+
+namespace polyphase {
+
+template <class Real>
+std::unique_ptr<Body<Real>> make_body(ParameterSet& parameters, const Communicator& tensor,
+                                      const recipe::Model& model, std::int64_t vocab_size) {
+  if (model.family == recipe::Family::kT5)
+    return std::make_unique<EncoderDecoder<Real>>(parameters, tensor, model, vocab_size);
+  const bool causal = model.family == recipe::Family::kGpt;
+  return std::make_unique<OneStack<Real>>(parameters, tensor, model, vocab_size, causal);
+}
+
+template std::unique_ptr<Body<float>> make_body(ParameterSet&, const Communicator&,
+                                                const recipe::Model&, std::int64_t);
+template std::unique_ptr<Body<bf16>> make_body(ParameterSet&, const Communicator&,
+                                               const recipe::Model&, std::int64_t);
+
+}  // namespace polyphase

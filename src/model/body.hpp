@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "model/stack.hpp"
+
+namespace polyphase {
+
+// A model of one of the families without any head: from the rows of a micro-batch to final hidden
+// states. A family is one file that arranges stacks: one_stack.cpp for BERT and GPT,
+// encoder_decoder.cpp for T5.
+template <class Real>
+class Body {
+ public:
+  virtual ~Body() = default;
+
+  virtual const EmbeddingLayer& embedding() const = 0;
+
+  // `pass` is of the batch's own rows. Returns their final hidden states, whole on every
+  // tensor-parallel rank, in the arena.
+  virtual Tensor2<const Real> forward(const Pass& pass) = 0;
+
+  // As Stack's.
+  using FinalFrom = std::function<void(std::size_t)>;
+  virtual void backward(const Pass& pass, Tensor2<const float> dhidden_NC,
+                        const FinalFrom& final_from) = 0;
+};
+
+// Declares the parameters of the model's family, the first of all of a phase's.
+template <class Real>
+std::unique_ptr<Body<Real>> make_body(ParameterSet& parameters, const Communicator& tensor,
+                                      const recipe::Model& model, std::int64_t vocab_size);
+
+}  // namespace polyphase

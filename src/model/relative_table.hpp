@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "kernels/attention.hpp"
+#include "model/parameters.hpp"
+#include "recipe/recipe.hpp"
+
+namespace polyphase {
+
+// The table of T5's relative positions that all self-attentions of a stack share (Raffel et al.,
+// 2020, section 2.1): a score for every bucket of distances and every head, which are split over
+// the tensor-parallel ranks. Empty for models with other positions.
+class RelativeTable {
+ public:
+  RelativeTable(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
+                const std::string& prefix, bool bidirectional);
+
+  RelativePositions positions() const;
+  Tensor2<float> gradient() const;
+  Write write() const;
+
+ private:
+  ParameterSet& parameters_;
+  std::optional<std::size_t> table_;
+  bool bidirectional_;
+  std::int64_t max_distance_;
+};
+
+}  // namespace polyphase

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/attention_layer.hpp"
+#include "model/embedding_layer.hpp"
+#include "model/norm_layer.hpp"
+#include "model/relative_table.hpp"
+#include "model/sublayer.hpp"
+
+namespace polyphase {
+
+// What tells the stacks of a model apart.
+struct StackRole {
+  std::string prefix;  // of its parameters' names
+  std::int64_t num_layers = 0;
+  bool causal = false;
+  std::uint64_t first_place = 0;  // keys dropout; places of stacks must not overlap
+};
+
+// A stack of transformer blocks over embedded rows: encoder, decoder, or, with an encoder's output
+// to attend to, the decoder of a pair. Pre-norm and post-norm are the same chain of S + 1 norms for
+// S sublayers: norm 0 takes the embeddings; norm s (s ≥ 1) takes the residual plus the update of
+// sublayer s and feeds sublayer s + 1. They differ only in the residual that goes on: the norm's
+// input (pre) or its output (post). Attention heads and feed-forward columns are split over the
+// tensor-parallel ranks, norms are not.
+template <class Real>
+class Stack {
+ public:
+  // `encoder` may be nullptr: no cross attention.
+  Stack(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
+        const EmbeddingLayer& embedding, const StackRole& role,
+        const EncoderOutput<Real>* encoder = nullptr);
+
+  // Returns the final hidden states, whole on every tensor-parallel rank, in the arena.
+  Tensor2<const Real> forward(const Pass& pass);
+
+  // dhidden_NC is the gradient of the final hidden states. As the pass goes down the layers,
+  // `final_from` hears the number of the first parameter from which on all gradients of the set are
+  // final.
+  using FinalFrom = std::function<void(std::size_t)>;
+  void backward(const Pass& pass, Tensor2<const float> dhidden_NC, const FinalFrom& final_from);
+
+ private:
+  bool post() const { return model_.norm == recipe::NormPlacement::kPost; }
+  std::int64_t num_sublayers() const { return static_cast<std::int64_t>(sublayers_.size()); }
+  Sublayer<Real>& sublayer(std::int64_t s) const { return *sublayers_[s - 1]; }  // counted from 1
+  Dropout embedding_dropout(const Pass& pass) const;
+  Dropout update_dropout(const Pass& pass, std::int64_t s) const;
+
+  const recipe::Model model_;
+  const EmbeddingLayer& embedding_;
+  const std::uint64_t first_place_;
+  RelativeTable relative_;
+  std::vector<std::unique_ptr<Sublayer<Real>>> sublayers_;
+  std::int64_t sublayers_of_layer_ = 0;
+  std::vector<NormLayer<Real>> norms_;        // one more than sublayers
+  std::vector<std::size_t> first_parameter_;  // of each layer, and of what comes behind the last
+};
+
+}  // namespace polyphase

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "objective/question_answering.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/elementwise.hpp"
+
+namespace polyphase {
+namespace {
+
+constexpr std::int64_t kLongestAnswer = 30;  // tokens, as in BERT's released code
+
+// Cross-entropy of one end of the answer over its sequence's rows; writes its gradient.
+double add_loss(const std::vector<float>& logits_N2, int column, const AnswerRows& rows,
+                std::int32_t label, float gradient_scale, std::vector<float>& dlogits_N2) {
+  const auto logit = [&](std::int32_t row) { return double{logits_N2[2 * row + column]}; };
+  double max = logit(rows.none);
+  for (std::int32_t row = rows.first; row < rows.end; ++row) max = std::max(max, logit(row));
+  double sum = std::exp(logit(rows.none) - max);
+  for (std::int32_t row = rows.first; row < rows.end; ++row) sum += std::exp(logit(row) - max);
+  const double log_sum = max + std::log(sum);
+  const auto set = [&](std::int32_t row) {
+    const double p = std::exp(logit(row) - log_sum);
+    dlogits_N2[2 * row + column] =
+        gradient_scale * static_cast<float>(p - (row == label ? 1.0 : 0.0));
+  };
+  set(rows.none);
+  for (std::int32_t row = rows.first; row < rows.end; ++row) set(row);
+  return log_sum - logit(label);
+}
+
+// Tokens that both spans hold, for the F1 of their overlap.
+std::int64_t overlap(std::int32_t first_a, std::int32_t last_a, std::int32_t first_b,
+                     std::int32_t last_b) {
+  return std::max<std::int64_t>(0, std::min(last_a, last_b) - std::max(first_a, first_b) + 1);
+}
+
+}  // namespace
+
+AnswerRows answer_rows(const Rows& rows, std::int64_t sequence) {
+  const std::int32_t begin = rows.starts[sequence], end = rows.starts[sequence + 1];
+  AnswerRows result{.none = begin, .first = end, .end = std::max(begin, end - 1)};
+  for (std::int32_t row = begin; row < end; ++row) {
+    if (rows.segments_N[row] != 1) continue;
+    result.first = row;
+    break;
+  }
+  result.first = std::min(result.first, result.end);
+  return result;
+}
+
+AnswerSpan best_answer(const std::vector<float>& logits_N2, const AnswerRows& rows,
+                       std::int64_t max_tokens) {
+  AnswerSpan best{.first = rows.none,
+                  .last = rows.none,
+                  .score = -std::numeric_limits<float>::infinity(),
+                  .score_of_none = logits_N2[2 * rows.none] + logits_N2[2 * rows.none + 1]};
+  for (std::int32_t first = rows.first; first < rows.end; ++first) {
+    const auto end =
+        static_cast<std::int32_t>(std::min<std::int64_t>(rows.end, first + max_tokens));
+    for (std::int32_t last = first; last < end; ++last) {
+      const float score = logits_N2[2 * first] + logits_N2[2 * last + 1];
+      if (score > best.score) {
+        best.first = first;
+        best.last = last;
+        best.score = score;
+      }
+    }
+  }
+  return best;
+}
+
+template <class Real>
+QuestionAnswering<Real>::QuestionAnswering(ParameterSet& parameters, const Communicator& tensor,
+                                           const recipe::Model& model)
+    : output_(parameters, tensor, {{"head.question_answering", 2}}, {.in = model.width}) {}
+
+template <class Real>
+std::vector<float> QuestionAnswering<Real>::logits(const Pass& pass,
+                                                   Tensor2<const Real> hidden_NC) const {
+  const ArenaScope scope(*pass.exec.arena);
+  const auto logits_N2 = pass.exec.arena->take2<float>(pass.num_rows, 2);
+  output_.template forward<Real, float>(pass, logits_N2, hidden_NC);
+  std::vector<float> host(static_cast<std::size_t>(2 * pass.num_rows), 0.0F);
+  if (!pass.exec.counting()) {
+    copy_to_host(pass.exec, host.data(), Tensor1<const float>(flat(logits_N2)));
+  }
+  return host;
+}
+
+template <class Real>
+Tally QuestionAnswering<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
+                                   Tensor2<float> dhidden_NC, float gradient_scale) {
+  const Exec& exec = pass.exec;
+  Arena& arena = *exec.arena;
+  const ArenaScope scope(arena);
+  const Batch& batch = pass.batch;
+  const std::vector<float> logits_N2 = logits(pass, hidden_NC);
+  std::vector<float> dlogits_N2(logits_N2.size(), 0.0F);
+  // Counts: exact matches; tokens in common, in the prediction and in the answer of each sequence
+  // make an F1, kept in millionths so that sums are exact.
+  Tally tally = {.num_terms = batch.num_sequences(), .counts = {0, 0}};
+  for (std::int64_t b = 0; b < batch.num_sequences() && !exec.counting(); ++b) {
+    const AnswerRows rows = answer_rows(batch, b);
+    const std::int32_t first = batch.answer_first_B[b], last = batch.answer_last_B[b];
+    const float half = 0.5F * gradient_scale;
+    tally.nats += 0.5 * (add_loss(logits_N2, 0, rows, first, half, dlogits_N2) +
+                         add_loss(logits_N2, 1, rows, last, half, dlogits_N2));
+    if (pass.training) continue;
+    AnswerSpan best = best_answer(logits_N2, rows, kLongestAnswer);
+    if (best.score_of_none > best.score) best.first = best.last = rows.none;
+    const bool same = best.first == first && best.last == last;
+    const std::int64_t common = overlap(best.first, best.last, first, last);
+    const std::int64_t total = (best.last - best.first + 1) + (last - first + 1);
+    tally.counts[0] += same ? 1 : 0;
+    tally.counts[1] += 2'000'000 * common / total;
+  }
+  if (pass.training) {
+    const Tensor1<const float> uploaded = upload(exec, dlogits_N2);
+    const auto dlogits = arena.take2<Real>(pass.num_rows, 2);
+    const auto dx_NC =
+        arena.take2<float>(pass.num_rows, static_cast<std::int64_t>(hidden_NC.extent(1)));
+    convert<Real, float>(exec, flat(dlogits), uploaded);
+    output_.template backward_bias<Real>(pass, dlogits);
+    output_.template backward_weight<Real>(pass, dlogits, hidden_NC);
+    output_.template backward_input<Real, float>(pass, dx_NC, dlogits);
+    add(exec, flat(dhidden_NC), Tensor1<const float>(flat(dx_NC)));
+  }
+  return tally;
+}
+
+template <class Real>
+std::map<std::string, double> QuestionAnswering<Real>::metrics(const Tally& total) const {
+  const auto n = static_cast<double>(total.num_terms);
+  return {{"loss", mean_loss(total)},
+          {"exact_match", static_cast<double>(total.counts[0]) / n},
+          {"f1", static_cast<double>(total.counts[1]) / 1e6 / n}};
+}
+
+template class QuestionAnswering<float>;
+template class QuestionAnswering<bf16>;
+
+}  // namespace polyphase

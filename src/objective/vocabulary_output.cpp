@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "objective/vocabulary_output.hpp"
+
+#include <algorithm>
+
+#include "kernels/elementwise.hpp"
+
+namespace polyphase {
+
+template <class Real>
+VocabularyOutput<Real>::VocabularyOutput(ParameterSet& parameters, const recipe::Model& model,
+                                         const EmbeddingLayer& embedding, const std::string& name,
+                                         const Shape& shape)
+    : parameters_(parameters),
+      table_(embedding.token_table()),
+      vocabulary_(embedding.vocabulary()),
+      num_classes_(embedding.num_token_ids()),
+      block_bytes_(shape.block_bytes) {
+  if (!shape.tied) {
+    table_ = parameters.declare({.name = name + ".weight",
+                                 .global_shape = {num_classes_, model.width},
+                                 .split_dimension = 0,
+                                 .split = vocabulary_});
+  }
+  if (!shape.has_bias) return;
+  bias_ = parameters.declare({.name = name + ".bias",
+                              .global_shape = {num_classes_},
+                              .split_dimension = 0,
+                              .split = vocabulary_,
+                              .initial = Initial::kZero,
+                              .decays = false});
+}
+
+template <class Real>
+auto VocabularyOutput<Real>::blocks(std::int64_t num_rows) const -> std::vector<Block> {
+  const std::int64_t most = std::max<std::int64_t>(
+      1, block_bytes_ / std::max<std::int64_t>(1, num_rows * std::int64_t{sizeof(float)}));
+  const std::int64_t count = (vocabulary_.size + most - 1) / most;
+  std::vector<Block> blocks;
+  for (std::int64_t b = 0; b < count; ++b) {
+    const Split part = split_evenly(vocabulary_.size, static_cast<int>(b), static_cast<int>(count));
+    blocks.push_back({.first = part.begin, .size = part.size});
+  }
+  return blocks;
+}
+
+template <class Real>
+void VocabularyOutput<Real>::block_logits(const Pass& pass, Tensor2<float> logits_MK,
+                                          Tensor2<const Real> y_MC, const Block& block) const {
+  const ArenaScope scope(*pass.exec.arena);
+  const Tensor2<const float> table_KC = rows(parameters_.value2(table_), block.first, block.size);
+  Tensor1<const float> bias_K;
+  if (bias_) bias_K = {parameters_.value1(*bias_).data() + block.first, std::size_t(block.size)};
+  matmul<Real, float>(pass.exec, logits_MK, y_MC, Transpose::kNo,
+                      in_precision<Real>(pass.exec, table_KC), Transpose::kYes, Write::kOverwrite,
+                      bias_K);
+}
+
+template <class Real>
+void VocabularyOutput<Real>::block_backward(const Pass& pass, Tensor2<float> dy_MC,
+                                            Tensor2<const Real> dlogits_MK,
+                                            Tensor2<const Real> y_MC, const Block& block,
+                                            Write table_write, Write bias_write) const {
+  const ArenaScope scope(*pass.exec.arena);
+  const Exec& exec = pass.exec;
+  const Tensor2<const float> table_KC = rows(parameters_.value2(table_), block.first, block.size);
+  const Tensor2<float> dtable_KC = rows(parameters_.gradient2(table_), block.first, block.size);
+  if (bias_) {
+    const Tensor1<float> dbias_K(parameters_.gradient1(*bias_).data() + block.first, block.size);
+    column_sum<Real>(exec, dbias_K, bias_write, dlogits_MK);
+  }
+  matmul<Real, float>(exec, dtable_KC, dlogits_MK, Transpose::kYes, y_MC, Transpose::kNo,
+                      table_write);
+  matmul<Real, float>(exec, dy_MC, dlogits_MK, Transpose::kNo, in_precision<Real>(exec, table_KC),
+                      Transpose::kNo, block.first == 0 ? Write::kOverwrite : Write::kAccumulate);
+}
+
+template <class Real>
+SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real> y_MC,
+                                           Tensor2<float> dy_MC,
+                                           const std::vector<std::int32_t>& labels_M,
+                                           float gradient_scale, const SoftmaxLoss& loss) {
+  const Exec& exec = pass.exec;
+  Arena& arena = *exec.arena;
+  const auto m = static_cast<std::int64_t>(y_MC.extent(0));
+  const std::vector<Block> all = blocks(m);
+  std::int64_t widest = 0;
+  for (const Block& block : all) widest = std::max(widest, block.size);
+  const auto logits = arena.take1<float>(m * widest);
+  const Tensor1<const std::int32_t> labels = upload(exec, labels_M);
+  const SoftmaxStats stats = begin_softmax(exec, m, loss);
+  for (const Block& block : all) {
+    const Tensor2<float> logits_MK(logits.data(), m, block.size);
+    block_logits(pass, logits_MK, y_MC, block);
+    softmax_stats_add(exec, stats, logits_MK, labels, vocabulary_.begin + block.first);
+  }
+  const SoftmaxOutcome outcome =
+      finish_softmax(exec, stats, labels_M, &pass.tensor, loss, num_classes_);
+  if (!pass.training) return outcome;
+  const auto dlogits = arena.take1<Real>(m * widest);
+  const Write table_write = parameters_.gradient_write(table_),
+              bias_write = bias_ ? parameters_.gradient_write(*bias_) : Write::kOverwrite;
+  for (const Block& block : all) {
+    const Tensor2<float> logits_MK(logits.data(), m, block.size);
+    const Tensor2<Real> dlogits_MK(dlogits.data(), m, block.size);
+    if (all.size() > 1)  // a single block's logits are still there
+      block_logits(pass, logits_MK, y_MC, block);
+    softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels, gradient_scale,
+                           vocabulary_.begin + block.first, outcome.target);
+    block_backward(pass, dy_MC, dlogits_MK, y_MC, block, table_write, bias_write);
+  }
+  pass.sum_over_tensor_ranks(dy_MC);
+  return outcome;
+}
+
+template <class Real>
+void VocabularyOutput<Real>::logits(const Pass& pass, Tensor2<float> logits_MV,
+                                    Tensor2<const Real> y_MC) const {
+  block_logits(pass, logits_MV, y_MC, {.first = 0, .size = vocabulary_.size});
+}
+
+template class VocabularyOutput<float>;
+template class VocabularyOutput<bf16>;
+
+}  // namespace polyphase

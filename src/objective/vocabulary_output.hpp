@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "model/embedding_layer.hpp"
+#include "objective/softmax.hpp"
+#include "recipe/recipe.hpp"
+
+namespace polyphase {
+
+// The product from hidden states to the vocabulary's logits, with their cross-entropy. The
+// vocabulary is split over the tensor-parallel ranks, and logits exist for one block of it at a
+// time: a block is made once for the statistics and, where there are several, again for the
+// gradient.
+template <class Real>
+class VocabularyOutput {
+ public:
+  struct Shape {
+    bool tied = true;      // multiplies with the token table, else with the parameter NAME.weight
+    bool has_bias = true;  // NAME.bias
+    // Logits of a block take at most block_bytes; the default keeps them in a processor's cache.
+    std::int64_t block_bytes = std::int64_t{32} << 20;
+  };
+  VocabularyOutput(ParameterSet& parameters, const recipe::Model& model,
+                   const EmbeddingLayer& embedding, const std::string& name, const Shape& shape);
+
+  // y_MC: hidden states of the rows that predict labels_M; labels < 0 do not count. When the pass
+  // trains, overwrites dy_MC (may be empty otherwise) with gradient_scale × the gradient of the
+  // summed loss, whole on every tensor-parallel rank, and writes the parameters' gradients.
+  SoftmaxOutcome run(const Pass& pass, Tensor2<const Real> y_MC, Tensor2<float> dy_MC,
+                     const std::vector<std::int32_t>& labels_M, float gradient_scale,
+                     const SoftmaxLoss& loss);
+
+  // Logits of this rank's part of the vocabulary, for generation. logits_MV: M × vocabulary().size.
+  void logits(const Pass& pass, Tensor2<float> logits_MV, Tensor2<const Real> y_MC) const;
+  Split vocabulary() const { return vocabulary_; }
+
+ private:
+  struct Block {
+    std::int64_t first = 0, size = 0;  // columns of this rank's part of the vocabulary
+  };
+  std::vector<Block> blocks(std::int64_t num_rows) const;
+  void block_logits(const Pass& pass, Tensor2<float> logits_MK, Tensor2<const Real> y_MC,
+                    const Block& block) const;
+  void block_backward(const Pass& pass, Tensor2<float> dy_MC, Tensor2<const Real> dlogits_MK,
+                      Tensor2<const Real> y_MC, const Block& block, Write table_write,
+                      Write bias_write) const;
+
+  ParameterSet& parameters_;
+  std::size_t table_;
+  std::optional<std::size_t> bias_;
+  Split vocabulary_;
+  std::int64_t num_classes_;
+  std::int64_t block_bytes_;
+};
+
+}  // namespace polyphase
