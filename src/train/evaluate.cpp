@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/evaluate.hpp"
 
+#include <array>
+
 #include "train/fixed_tree.hpp"
 
 namespace polyphase {
@@ -24,19 +26,25 @@ std::vector<double> gather_leaves(const std::vector<double>& mine, const Communi
   return leaves;
 }
 
-// The records of every micro-batch of every rank, in the order of all.
-std::vector<double> gather_records(const std::vector<std::vector<Tally>>& mine,
-                                   std::size_t objective, const Communicator& data,
-                                   Dealing dealing) {
-  std::vector<double> sizes, values;
+// This rank's records of an objective, one micro-batch behind the other.
+std::vector<double> records_of(const std::vector<std::vector<Tally>>& mine, std::size_t objective) {
+  std::vector<double> values;
   for (const std::vector<Tally>& micro_batch : mine) {
     const std::vector<double>& records = micro_batch[objective].records;
-    sizes.push_back(static_cast<double>(records.size()));
     values.insert(values.end(), records.begin(), records.end());
   }
-  auto longest = static_cast<std::int64_t>(values.size());
-  data.max(&longest, 1);
+  return values;
+}
+
+// The records of every micro-batch of every rank, in the order of all; `longest` is the largest
+// number of any rank's.
+std::vector<double> gather_records(const std::vector<std::vector<Tally>>& mine,
+                                   std::size_t objective, std::int64_t longest,
+                                   const Communicator& data, Dealing dealing) {
   if (longest == 0) return {};
+  std::vector<double> sizes, values = records_of(mine, objective);
+  for (const std::vector<Tally>& micro_batch : mine)
+    sizes.push_back(static_cast<double>(micro_batch[objective].records.size()));
   values.resize(static_cast<std::size_t>(longest));  // every rank gives the same count
   const std::vector<double> all_sizes = data.gather(sizes), all_values = data.gather(values);
   const std::size_t n = sizes.size(), ranks = all_sizes.size() / n;
@@ -72,14 +80,15 @@ std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
       for (std::size_t c = 0; c < tally.counts.size(); ++c) sums[c + 1] += tally.counts[c];
     }
     // A rank whose micro-batches were all empty does not know how many counts there are.
-    auto num_sums = static_cast<std::int64_t>(sums.size());
-    data.max(&num_sums, 1);
-    sums.resize(static_cast<std::size_t>(num_sums));
-    data.sum(sums.data(), num_sums);
+    std::array<std::int64_t, 2> largest = {static_cast<std::int64_t>(sums.size()),
+                                           static_cast<std::int64_t>(records_of(mine, o).size())};
+    data.max(largest.data(), 2);
+    sums.resize(static_cast<std::size_t>(largest[0]));
+    data.sum(sums.data(), largest[0]);
     totals.push_back({.nats = fixed_tree_sum(gather_leaves(nats, data, dealing)),
                       .num_terms = sums[0],
                       .counts = {sums.begin() + 1, sums.end()},
-                      .records = gather_records(mine, o, data, dealing)});
+                      .records = gather_records(mine, o, largest[1], data, dealing)});
   }
   return totals;
 }
