@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kernels/attention.hpp"
+#include "kernels/rotary.hpp"
 #include "model/relative_table.hpp"
 #include "model/sublayer.hpp"
 #include "recipe/recipe.hpp"

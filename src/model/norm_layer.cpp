@@ -4,14 +4,19 @@
 namespace polyphase {
 
 template <class Real>
-NormLayer<Real>::NormLayer(ParameterSet& parameters, const std::string& name, std::int64_t width,
-                           double epsilon, NormKind kind, bool has_shift)
-    : parameters_(parameters), norm_{.kind = kind, .epsilon = static_cast<float>(epsilon)} {
-  gain_ = parameters.declare(
-      {.name = name + ".gain", .global_shape = {width}, .initial = Initial::kOne, .decays = false});
-  if (!has_shift) return;
+NormLayer<Real>::NormLayer(ParameterSet& parameters, const std::string& name,
+                           const recipe::Model& model)
+    : parameters_(parameters),
+      norm_{.kind = model.norm_kind == recipe::NormalisationKind::kRms ? NormKind::kRms
+                                                                       : NormKind::kLayer,
+            .epsilon = static_cast<float>(model.norm_epsilon)} {
+  gain_ = parameters.declare({.name = name + ".gain",
+                              .global_shape = {model.width},
+                              .initial = Initial::kOne,
+                              .decays = false});
+  if (norm_.kind == NormKind::kRms) return;
   shift_ = parameters.declare({.name = name + ".shift",
-                               .global_shape = {width},
+                               .global_shape = {model.width},
                                .initial = Initial::kZero,
                                .decays = false});
 }
@@ -28,7 +33,7 @@ Tensor2<float> NormLayer<Real>::forward(const Pass& pass, Tensor2<Real> y_NC,
   const auto width = static_cast<std::int64_t>(input.residual_NC.extent(1));
   sum_NC_ =
       input.update_NC.extent(0) == 0 ? input.residual_NC : arena.take2<float>(pass.num_rows, width);
-  mean_N_ = arena.take1<float>(norm_.kind == NormKind::kLayer ? pass.num_rows : 0);
+  mean_N_ = norm_.kind == NormKind::kLayer ? arena.take1<float>(pass.num_rows) : Tensor1<float>();
   rstd_N_ = arena.take1<float>(pass.num_rows);
   dropout_ = input.dropout;
   add_norm_forward<Real>(pass.exec, sum_NC_, y_NC, y_float_NC, mean_N_, rstd_N_, input.residual_NC,
@@ -40,13 +45,16 @@ Tensor2<float> NormLayer<Real>::forward(const Pass& pass, Tensor2<Real> y_NC,
 template <class Real>
 void NormLayer<Real>::backward(const Pass& pass, const Gradients& g, NormPlace place) {
   const Write write = parameters_.gradient_write(gain_);
-  if (shift_) parameters_.gradient_write(*shift_);
+  Tensor1<float> dshift_C;
+  if (shift_) {
+    parameters_.gradient_write(*shift_);
+    dshift_C = parameters_.gradient1(*shift_);
+  }
   POLYPHASE_PROMISE(g.dbias_C.extent(0) == 0 || g.bias_write == write,
                     "a norm and its bias are written together");
   add_norm_backward<Real>(pass.exec, g.dsum_NC, g.dupdate_NC, parameters_.gradient1(gain_),
-                          shift_ ? parameters_.gradient1(*shift_) : Tensor1<float>(), g.dbias_C,
-                          write, g.dy_NC, g.dskip_NC, place, sum_NC_, mean_N_, rstd_N_,
-                          parameters_.value1(gain_), norm_.kind, dropout_);
+                          dshift_C, g.dbias_C, write, g.dy_NC, g.dskip_NC, place, sum_NC_, mean_N_,
+                          rstd_N_, parameters_.value1(gain_), norm_.kind, dropout_);
 }
 
 template <class Real>

@@ -7,16 +7,16 @@
 #include "kernels/norm.hpp"
 #include "model/parameters.hpp"
 #include "model/pass.hpp"
+#include "recipe/recipe.hpp"
 
 namespace polyphase {
 
-// A norm of the residual chain with what its backward pass needs. Without a shift it has only the
-// parameter NAME.gain.
+// A norm of the residual chain with what its backward pass needs: the parameter NAME.gain and, of
+// layer norms, NAME.shift.
 template <class Real>
 class NormLayer {
  public:
-  NormLayer(ParameterSet& parameters, const std::string& name, std::int64_t width, double epsilon,
-            NormKind kind = NormKind::kLayer, bool has_shift = true);
+  NormLayer(ParameterSet& parameters, const std::string& name, const recipe::Model& model);
 
   // What enters the norm: the residual stream and, but for the chain's first norm, a sublayer's
   // update and its bias.

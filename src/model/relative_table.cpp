@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/relative_table.hpp"
 
-#include "comm/communicator.hpp"
 #include "model/initial_deviation.hpp"
 
 namespace polyphase {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "comm/communicator.hpp"
 #include "kernels/attention.hpp"
 #include "model/parameters.hpp"
 #include "recipe/recipe.hpp"
