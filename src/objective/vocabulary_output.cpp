@@ -50,7 +50,8 @@ void VocabularyOutput<Real>::block_logits(const Pass& pass, Tensor2<float> logit
   const ArenaScope scope(*pass.exec.arena);
   const Tensor2<const float> table_KC = rows(parameters_.value2(table_), block.first, block.size);
   Tensor1<const float> bias_K;
-  if (bias_) bias_K = {parameters_.value1(*bias_).data() + block.first, std::size_t(block.size)};
+  if (bias_)
+    bias_K = Tensor1<const float>(parameters_.value1(*bias_).data() + block.first, block.size);
   matmul<Real, float>(pass.exec, logits_MK, y_MC, Transpose::kNo,
                       in_precision<Real>(pass.exec, table_KC), Transpose::kYes, Write::kOverwrite,
                       bias_K);
