@@ -31,7 +31,7 @@ TEST(Masking, SharesAreThoseOfBert) {
     for (int i = 0; i < 13; ++i) tokens.push_back(50);
     tokens.push_back(text::kSepId);
     Draws draws(77, sample);
-    draw_masks(tokens, 0.15, kVocabSize, draws, masked);
+    draw_masks(tokens, {.fraction = 0.15, .vocab_size = kVocabSize}, draws, masked);
     num_tokens += 13;
     num_chosen += static_cast<std::int64_t>(masked.positions.size());
     for (const std::int32_t position : masked.positions) {
@@ -66,7 +66,7 @@ TEST(Masking, EveryPositionIsChosenEquallyOften) {
   for (std::uint64_t sample = 0; sample < 20000; ++sample) {
     Tokens tokens(10, 50);
     Draws draws(78, sample);
-    draw_masks(tokens, 0.3, kVocabSize, draws, masked);
+    draw_masks(tokens, {.fraction = 0.3, .vocab_size = kVocabSize}, draws, masked);
     ASSERT_EQ(masked.positions.size(), 3U);
     for (const std::int32_t position : masked.positions) ++counts[position];
   }
@@ -79,7 +79,7 @@ TEST(Masking, SpecialTokensAreNeverChosenAndTheRestIsUntouched) {
     const Tokens before = {2, 10, 1, 11, 12, 3, 13, 14, 3};
     Tokens after = before;
     Draws draws(79, sample);
-    draw_masks(after, 0.5, kVocabSize, draws, masked);
+    draw_masks(after, {.fraction = 0.5, .vocab_size = kVocabSize}, draws, masked);
     ASSERT_EQ(masked.positions.size(), masked.labels.size());
     ASSERT_GE(masked.positions.size(), 2U);
     std::size_t next = 0;
@@ -102,12 +102,36 @@ TEST(Masking, AtLeastOneTokenIsChosenWhereThereIsAny) {
   for (std::uint64_t sample = 0; sample < 50; ++sample) {
     Tokens one = {2, 10, 3}, none = {2, 1, 3};
     Draws draws(80, sample);
-    draw_masks(one, 0.15, kVocabSize, draws, masked);
+    draw_masks(one, {.fraction = 0.15, .vocab_size = kVocabSize}, draws, masked);
     EXPECT_EQ(masked.positions, (Tokens{1}));
-    draw_masks(none, 0.15, kVocabSize, draws, masked);
+    draw_masks(none, {.fraction = 0.15, .vocab_size = kVocabSize}, draws, masked);
     EXPECT_TRUE(masked.positions.empty());
     EXPECT_EQ(none, (Tokens{2, 1, 3}));
   }
+}
+
+TEST(Masking, WholeWordsAreMaskedWithAllTheirPiecesOrNotAtAll) {
+  std::vector<bool> begins_word(kVocabSize, true);
+  begins_word[60] = begins_word[61] = false;  // pieces inside of a word
+  Targets masked;
+  std::int64_t num_chosen = 0;
+  for (std::uint64_t sample = 0; sample < 2000; ++sample) {
+    const Tokens before = {2, 50, 60, 61, 51, 60, 52, 53, 54, 60, 55, 56, 3};
+    const std::vector<int> word = {-1, 0, 0, 0, 1, 1, 2, 3, 4, 4, 5, 6, -1};
+    Tokens after = before;
+    Draws draws(79, sample);
+    draw_masks(after, {.fraction = 0.4, .vocab_size = kVocabSize, .begins_word = &begins_word},
+               draws, masked);
+    std::vector<int> chosen(7, 0);
+    for (const std::int32_t position : masked.positions) ++chosen[word[position]];
+    const std::vector<int> pieces = {3, 2, 1, 1, 2, 1, 1};
+    for (std::size_t w = 0; w < pieces.size(); ++w)
+      EXPECT_TRUE(chosen[w] == 0 || chosen[w] == pieces[w]) << "word " << w;
+    num_chosen += static_cast<std::int64_t>(masked.positions.size());
+  }
+  // 4.4 of 11 tokens: never more than the number drawn, and seldom less.
+  EXPECT_LE(num_chosen, 2000 * 5);
+  EXPECT_GE(num_chosen, 2000 * 4);
 }
 
 }  // namespace
