@@ -65,9 +65,7 @@ SelfAttention<Real>::SelfAttention(ParameterSet& parameters, const Communicator&
       output_(parameters, tensor, {{name + ".output", model.width}}, out_of_heads(model)),
       relative_(relative),
       shape_(shape_of(model, tensor, causal)),
-      rotary_theta_(model.positions == recipe::Positions::kRotary
-                        ? static_cast<float>(model.rotary_theta)
-                        : 0.0F) {}
+      rotary_theta_(model.positions == recipe::Positions::kRotary ? model.rotary_theta : 0.0) {}
 
 template <class Real>
 AttentionInput<Real> SelfAttention<Real>::input(const Pass& pass) const {
@@ -80,15 +78,13 @@ AttentionInput<Real> SelfAttention<Real>::input(const Pass& pass) const {
           .positions = relative_.positions()};
 }
 
+// Queries and, behind them, keys.
 template <class Real>
-void SelfAttention<Real>::rotate(const Pass& pass, Tensor2<Real> qkv_NQ, Rotation direction) const {
-  if (rotary_theta_ == 0.0F) return;
-  const auto turn = [&](std::size_t output, std::int64_t num_heads) {
-    rotary<Real>(pass.exec, {qkv_NQ, query_key_value_.first_column(output)}, num_heads,
-                 shape_.head_width, pass.positions_N, rotary_theta_, direction);
-  };
-  turn(0, shape_.num_heads);
-  turn(1, shape_.num_key_heads);
+void SelfAttention<Real>::rotate(const Pass& pass, Tensor2<Real> qkv_NQ,
+                                 Direction direction) const {
+  if (rotary_theta_ == 0.0) return;
+  rotary<Real>(pass.exec, {qkv_NQ, 0}, shape_.num_heads + shape_.num_key_heads, shape_.head_width,
+               pass.positions_N, rotary_theta_, direction);
 }
 
 template <class Real>
@@ -100,7 +96,7 @@ void SelfAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
   heads_NC_ = arena.take2<Real>(pass.num_rows, output_.local_in());
   log_sum_NH_ = arena.take2<float>(pass.num_rows, shape_.num_heads);
   query_key_value_.template forward<Real, Real>(pass, qkv_NQ_, y_NC);
-  rotate(pass, qkv_NQ_, Rotation::kForward);
+  rotate(pass, qkv_NQ_, Direction::kForward);
   attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_, input(pass),
                           pass.dropout_at(place, pass.dropout.attention));
   output_.template forward<Real, float>(pass, update_NC, heads_NC_);
@@ -120,7 +116,7 @@ void SelfAttention<Real>::backward(const Pass& pass, Tensor2<float> dy_NC,
                            {dqkv_NQ, query_key_value_.first_column(2)}, relative_.gradient(),
                            relative_.write(), dheads_NC, heads_NC_, log_sum_NH_, input(pass),
                            pass.dropout_at(place_, pass.dropout.attention));
-  rotate(pass, dqkv_NQ, Rotation::kBackward);
+  rotate(pass, dqkv_NQ, Direction::kBackward);
   query_key_value_.template backward_bias<Real>(pass, dqkv_NQ);
   query_key_value_.template backward_weight<Real>(pass, dqkv_NQ, y_NC);
   query_key_value_.template backward_input<Real, float>(pass, dy_NC, dqkv_NQ);

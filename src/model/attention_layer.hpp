@@ -26,12 +26,12 @@ class SelfAttention final : public Sublayer<Real> {
 
  private:
   AttentionInput<Real> input(const Pass& pass) const;
-  void rotate(const Pass& pass, Tensor2<Real> qkv_NQ, Rotation direction) const;
+  void rotate(const Pass& pass, Tensor2<Real> qkv_NQ, Direction direction) const;
 
   Linear query_key_value_, output_;
   const RelativeTable& relative_;
   AttentionShape shape_;
-  float rotary_theta_;  // 0: no rotary positions
+  double rotary_theta_;  // 0: no rotary positions
   Tensor2<Real> qkv_NQ_, heads_NC_;
   Tensor2<float> log_sum_NH_;
   std::uint64_t place_ = 0;
