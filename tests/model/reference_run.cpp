@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "base/error.hpp"
+#include "train/largest_batch.hpp"
 
 namespace polyphase {
 namespace {
