@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "objective/linear_head.hpp"
 
-#include "kernels/elementwise.hpp"
-
 namespace polyphase {
 
 LinearHead::LinearHead(ParameterSet& parameters, const Communicator& tensor,
                        const std::string& name, std::int64_t width, std::int64_t num_outputs)
     : num_outputs_(num_outputs),
-      output_(parameters, tensor, {name}, {.in = width, .out = num_outputs}) {}
+      output_(parameters, tensor, {{name, num_outputs}}, {.in = width}) {}
 
 template <class Real>
 Tensor2<float> LinearHead::forward(const Pass& pass, Tensor2<const Real> x_MC) const {
@@ -21,7 +19,7 @@ Tensor2<float> LinearHead::forward(const Pass& pass, Tensor2<const Real> x_MC) c
 template <class Real>
 void LinearHead::backward(const Pass& pass, Tensor2<float> dx_MC, Tensor2<const Real> dy_MK,
                           Tensor2<const Real> x_MC) const {
-  column_sum<Real>(pass.exec, output_.bias_gradient(), output_.bias_write(), dy_MK);
+  output_.backward_bias<Real>(pass, dy_MK);
   output_.backward_weight<Real>(pass, dy_MK, x_MC);
   output_.backward_input<Real, float>(pass, dx_MC, dy_MK);
 }

@@ -26,7 +26,7 @@ TaggedWords tagged_words(const Batch& batch) {
     }
     words.starts.push_back(static_cast<std::int32_t>(words.rows_M.size()));
   }
-  while (words.rows_M.size() % kMaskedRowMultiple != 0) {
+  while (words.rows_M.size() % kTargetRowMultiple != 0) {
     words.rows_M.push_back(-1);
     words.labels_M.push_back(-1);
     words.ids_M.push_back(0);
