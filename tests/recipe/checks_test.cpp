@@ -56,7 +56,8 @@ TEST(RecipeChecks, UnknownObjectiveIsToldTheObjectives) {
             "r.yaml:15:28: unknown objective \"nspp\" in phases.pretrain.objectives; did you mean "
             "\"nsp\"?");
   EXPECT_EQ(faults_of(good_recipe_with("{mlm: 1.0, nsp: 0.5}", "{}")),
-            "r.yaml:15:17: phases.pretrain.objectives is empty; expected mlm or nsp with a weight");
+            "r.yaml:15:17: phases.pretrain.objectives is empty; expected mlm, nsp, sop, clm, "
+            "prefix_lm or span, with a weight");
 }
 
 TEST(RecipeChecks, ExactlyOneOfStepsAndEpochs) {
@@ -75,8 +76,8 @@ TEST(RecipeChecks, EarlyMetricMustBeOneOfThePhase) {
       "\"valid.f1\"?");
   EXPECT_EQ(faults_of(good_recipe_with("{steps: 100}", "{steps: 100, early: {metric: valid.f1}}")),
             "r.yaml:21:40: phases.pretrain.stop.early.metric names no metric \"valid.f1\"; this "
-            "phase's metrics are valid.loss, valid.mlm_loss, valid.mlm_accuracy, valid.nsp_loss, "
-            "valid.nsp_accuracy");
+            "phase's metrics are valid.loss, valid.mlm_loss, valid.mlm_accuracy, "
+            "valid.mlm_perplexity, valid.nsp_loss, valid.nsp_accuracy");
   EXPECT_EQ(
       faults_of(good_recipe_with("{steps: 100}", "{steps: 100, early: {metric: valid.mlm_loss}}")),
       "");
