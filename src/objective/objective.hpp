@@ -34,6 +34,13 @@ inline std::vector<std::int32_t> first_rows(const Batch& batch) {
   return {batch.starts.begin(), batch.starts.end() - 1};
 }
 
+// Rows of the sequences' last tokens.
+inline std::vector<std::int32_t> last_rows(const Batch& batch) {
+  std::vector<std::int32_t> rows;
+  for (std::size_t b = 1; b < batch.starts.size(); ++b) rows.push_back(batch.starts[b] - 1);
+  return rows;
+}
+
 // A head with its loss: forward pass, loss, and (when the pass trains) the head's whole backward
 // pass at once, which is possible because the gradient's scale is known before: 1 / (terms of the
 // whole step), times the objective's weight.

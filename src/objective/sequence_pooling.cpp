@@ -16,13 +16,15 @@ auto SequencePooling<Real>::forward(const Pass& pass, Tensor2<const Real> hidden
     -> Pooled {
   const Exec& exec = pass.exec;
   const std::int64_t b = pass.batch.num_sequences();
-  Pooled pooled = {.first_B = upload(exec, first_rows(pass.batch))};
+  Pooled pooled = {.rows_B =
+                       upload(exec, pooling_ == recipe::Pooling::kLast ? last_rows(pass.batch)
+                                                                       : first_rows(pass.batch))};
   pooled.x_BC = exec.arena->take2<Real>(b, width_);
   pooled.dx_BC = exec.arena->take2<float>(b, width_);
   if (pooling_ == recipe::Pooling::kMean) {
     mean_rows<Real>(exec, pooled.x_BC, hidden_NC, pass.sequences.starts);
   } else {
-    gather_rows<Real>(exec, pooled.x_BC, hidden_NC, pooled.first_B);
+    gather_rows<Real>(exec, pooled.x_BC, hidden_NC, pooled.rows_B);
   }
   pooled.dropout = pass.dropout_at(kHeadPlace, pass.dropout.hidden);
   std::vector<std::uint64_t> ids_B;  // a sequence is keyed by its first row
@@ -39,7 +41,7 @@ void SequencePooling<Real>::backward(const Pass& pass, const Pooled& pooled,
   if (pooling_ == recipe::Pooling::kMean) {
     mean_rows_backward(pass.exec, dhidden_NC, pooled.dx_BC, pass.sequences.starts);
   } else {
-    scatter_rows(pass.exec, dhidden_NC, pooled.dx_BC, pooled.first_B);
+    scatter_rows(pass.exec, dhidden_NC, pooled.dx_BC, pooled.rows_B);
   }
 }
 

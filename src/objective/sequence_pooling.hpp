@@ -6,7 +6,8 @@
 
 namespace polyphase {
 
-// One state a sequence: the mean of its final hidden states or the first of them, and dropout.
+// One state a sequence: the mean of its final hidden states, the first or the last of them, and
+// dropout.
 template <class Real>
 class SequencePooling {
  public:
@@ -14,8 +15,8 @@ class SequencePooling {
 
   struct Pooled {
     Tensor2<Real> x_BC;
-    Tensor2<float> dx_BC;  // for the head to overwrite
-    Tensor1<const std::int32_t> first_B;
+    Tensor2<float> dx_BC;                // for the head to overwrite
+    Tensor1<const std::int32_t> rows_B;  // the first or the last
     Dropout dropout;
   };
   Pooled forward(const Pass& pass, Tensor2<const Real> hidden_NC) const;

@@ -48,7 +48,7 @@ recipe::Model HeadRun::model() {
 Tally HeadRun::run(bool training, float scale) {
   const ArenaScope scope(arena_);
   parameters.begin_micro_batch(0);
-  const Pass pass = begin_pass(exec_, grid_.tensor, batch, {}, training);
+  const Pass pass = begin_pass(exec_, grid_.tensor, batch, batch, {}, training);
   dhidden.assign(hidden.size(), 0.0F);
   const Tally tally =
       objective_->run(pass, Tensor2<const float>(hidden.data(), kRowMultiple, kWidth),

@@ -40,7 +40,7 @@ TEST(DataParallel, AgreesWithOneRankToTheLastBit) {
 }
 
 TEST(Dropout, ChangesTheLossAndIsTheSameTwice) {
-  const nlohmann::json reference = read_case("prenorm_pretraining");
+  const nlohmann::json reference = read_case("bert_prenorm_pretraining");
   const RankGrid grid = solo_grid();
   ReferenceRun with(reference, grid, 1, recipe::Precision::kF32, 0.1),
       again(reference, grid, 1, recipe::Precision::kF32, 0.1);
@@ -52,7 +52,7 @@ TEST(Dropout, ChangesTheLossAndIsTheSameTwice) {
 
 // Dropout's masks do not depend on how the model is split: only the sums inside products differ.
 TEST(TensorParallel, DrawsTheSameMasks) {
-  const nlohmann::json reference = read_case("prenorm_pretraining");
+  const nlohmann::json reference = read_case("bert_prenorm_pretraining");
   const RankGrid alone = solo_grid(), split = make_grid(*test_world, test_world->size());
   ReferenceRun one(reference, alone, 2, recipe::Precision::kF32, 0.1);
   ReferenceRun many(reference, split, 2, recipe::Precision::kF32, 0.1);
@@ -63,7 +63,7 @@ TEST(TensorParallel, DrawsTheSameMasks) {
 }
 
 TEST(Arena, PlanIsTheExactPeakOfTheLargestMicroBatch) {
-  const nlohmann::json reference = read_case("postnorm_pretraining");
+  const nlohmann::json reference = read_case("bert_postnorm_pretraining");
   const RankGrid grid = solo_grid();
   ReferenceRun run(reference, grid, 1);
   PhaseModel& model = run.model();

@@ -1,103 +1,148 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/reference_run.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 
 #include "base/error.hpp"
+#include "recipe/load.hpp"
 #include "train/largest_batch.hpp"
 
 namespace polyphase {
 namespace {
 
+// The case as a recipe's text: JSON is YAML too.
 recipe::Recipe recipe_of(const nlohmann::json& reference, recipe::Precision precision) {
-  const nlohmann::json& config = reference.at("config");
-  recipe::Recipe recipe;
-  recipe.precision = precision;
-  recipe.model.num_layers = config.at("layers");
-  recipe.model.width = config.at("width");
-  recipe.model.num_heads = config.at("heads");
-  recipe.model.feed_forward = config.at("feed_forward");
-  recipe.model.max_tokens = config.at("positions");
-  recipe.model.norm =
-      config.at("norm") == "pre" ? recipe::NormPlacement::kPre : recipe::NormPlacement::kPost;
-  recipe.model.norm_epsilon = config.at("norm_epsilon");
-  recipe::Phase phase;
-  phase.name = "test";
-  phase.batch = {.sequences = 4, .micro_batch = 4};
-  phase.mask_fraction = 0.5;  // of the plan for the arena: the cases mask more than usual
-  for (const auto& [name, weight] : config.at("objectives").items()) {
-    if (name == "classification")
-      phase.task = recipe::Task{.kind = recipe::TaskKind::kClassification};
-    if (name == "tagging") phase.task = recipe::Task{.kind = recipe::TaskKind::kTagging};
-    if (name == "mlm" || name == "nsp") phase.objectives[name] = weight;
+  const nlohmann::json phase_keys = reference.at("phase");
+  nlohmann::json phase = phase_keys;
+  const bool supervised = phase.contains("task");
+  const std::string kind = supervised ? phase.at("task").at("kind").get<std::string>() : "text";
+  phase["name"] = "test";
+  phase["data"] = {{"data", 1.0}};
+  phase["batch"] = {{"sequences", 4}, {"micro_batch", 4}};
+  phase["optimizer"] = reference.at("optimizer");
+  phase["stop"] = {{"steps", 20}};
+  phase["mask_fraction"] = 0.5;  // of the plan for the arena: the cases mask more than usual
+  const nlohmann::json recipe = {
+      {"name", "reference"},
+      {"corpora", {{"data", {{"kind", kind}, {"train", {"data"}}}}}},
+      {"model", reference.at("model")},
+      {"precision", precision == recipe::Precision::kBf16 ? "bf16" : "f32"},
+      {"phases", {phase}}};
+  return recipe::parse(recipe.dump(), "reference");
+}
+
+void cut_rows(Rows& rows, const nlohmann::json& step, std::int64_t number, std::int64_t first,
+              std::int64_t count) {
+  const auto starts = step.at("starts").get<std::vector<std::int32_t>>();
+  const std::int32_t begin = starts[first], end = starts[first + count];
+  const auto column = [&](const char* key) {
+    if (!step.contains(key)) return std::vector<std::int32_t>(end - begin, 0);
+    const auto all = step.at(key).get<std::vector<std::int32_t>>();
+    return std::vector<std::int32_t>(all.begin() + begin, all.begin() + end);
+  };
+  rows.tokens_N = column("tokens");
+  rows.positions_N = column("positions");
+  rows.segments_N = column("segments");
+  for (std::int64_t b = first; b <= first + count; ++b) rows.starts.push_back(starts[b] - begin);
+  for (std::int64_t b = 0; b < count; ++b) {
+    for (std::int32_t row = rows.starts[b]; row < rows.starts[b + 1]; ++row) {
+      const std::uint64_t sample = static_cast<std::uint64_t>(4 * number + first + b);
+      rows.row_ids_N.push_back((sample << 16) | static_cast<std::uint64_t>(row - rows.starts[b]));
+    }
+    rows.max_tokens = std::max<std::int64_t>(rows.max_tokens, rows.starts[b + 1] - rows.starts[b]);
   }
-  const nlohmann::json& optimizer = reference.at("optimizer");
-  phase.optimizer.learning_rate = optimizer.at("learning_rate");
-  phase.optimizer.weight_decay = optimizer.at("weight_decay");
-  phase.optimizer.beta1 = optimizer.at("beta1");
-  phase.optimizer.beta2 = optimizer.at("beta2");
-  phase.optimizer.epsilon = optimizer.at("epsilon");
-  phase.optimizer.max_grad_norm = optimizer.at("max_grad_norm");
-  recipe.phases = {phase};
-  return recipe;
+  while (rows.tokens_N.size() % kRowMultiple != 0) {  // padding rows, as the corpus makes them
+    rows.tokens_N.push_back(0);
+    rows.positions_N.push_back(0);
+    rows.segments_N.push_back(0);
+    rows.row_ids_N.push_back(0);
+  }
 }
 
 // Sequences [first, first + count) of a step's batch as a micro-batch.
 Batch cut(const nlohmann::json& step, std::int64_t number, std::int64_t first, std::int64_t count) {
   const auto starts = step.at("starts").get<std::vector<std::int32_t>>();
   const std::int32_t begin = starts[first], end = starts[first + count];
-  const auto column = [&](const char* key) {
-    const auto all = step.at(key).get<std::vector<std::int32_t>>();
-    return std::vector<std::int32_t>(all.begin() + begin, all.begin() + end);
-  };
   Batch batch;
-  batch.tokens_N = column("tokens");
-  batch.positions_N = column("positions");
-  batch.segments_N = column("segments");
-  for (std::int64_t b = first; b <= first + count; ++b) batch.starts.push_back(starts[b] - begin);
-  for (std::int64_t b = 0; b < count; ++b) {
-    for (std::int32_t row = batch.starts[b]; row < batch.starts[b + 1]; ++row) {
-      const std::uint64_t sample = static_cast<std::uint64_t>(4 * number + first + b);
-      batch.row_ids_N.push_back((sample << 16) | static_cast<std::uint64_t>(row - batch.starts[b]));
-    }
-    batch.max_tokens =
-        std::max<std::int64_t>(batch.max_tokens, batch.starts[b + 1] - batch.starts[b]);
-  }
-  if (step.contains("masked_rows")) {
-    const auto rows = step.at("masked_rows").get<std::vector<std::int32_t>>();
-    const auto labels = step.at("masked_labels").get<std::vector<std::int32_t>>();
+  cut_rows(batch, step, number, first, count);
+  if (step.contains("source")) cut_rows(batch.source, step.at("source"), number, first, count);
+  const auto values_of_sequences = [&]<class T>(const char* key, std::vector<T>& values) {
+    if (!step.contains(key)) return;
+    const auto all = step.at(key).get<std::vector<T>>();
+    values.assign(all.begin() + first, all.begin() + first + count);
+  };
+  values_of_sequences("prefixes", batch.prefixes_B);
+  values_of_sequences("sequence_labels", batch.sequence_labels_B);
+  values_of_sequences("sequence_values", batch.sequence_values_B);
+  values_of_sequences("answer_first", batch.answer_first_B);
+  values_of_sequences("answer_last", batch.answer_last_B);
+  for (std::int32_t& row : batch.answer_first_B) row -= begin;
+  for (std::int32_t& row : batch.answer_last_B) row -= begin;
+  std::vector<std::vector<float>> label_sets;
+  values_of_sequences("label_sets", label_sets);
+  for (const std::vector<float>& set : label_sets)
+    batch.label_sets_BK.insert(batch.label_sets_BK.end(), set.begin(), set.end());
+  const std::string targets = step.contains("masked_rows") ? "masked" : "target";
+  if (step.contains(targets + "_rows")) {
+    const auto rows = step.at(targets + "_rows").get<std::vector<std::int32_t>>();
+    const auto labels = step.at(targets + "_labels").get<std::vector<std::int32_t>>();
     for (std::size_t m = 0; m < rows.size(); ++m) {
       if (rows[m] < begin || rows[m] >= end) continue;
       batch.target_rows_M.push_back(rows[m] - begin);
       batch.target_labels_M.push_back(labels[m]);
     }
   }
-  if (step.contains("sequence_labels")) {
-    const auto labels = step.at("sequence_labels").get<std::vector<std::int32_t>>();
-    batch.sequence_labels_B.assign(labels.begin() + first, labels.begin() + first + count);
-  }
-  if (step.contains("token_labels")) batch.token_labels_N = column("token_labels");
-  while (batch.tokens_N.size() % kRowMultiple != 0) {  // padding rows, as the corpus makes them
-    batch.tokens_N.push_back(0);
-    batch.positions_N.push_back(0);
-    batch.segments_N.push_back(0);
-    batch.row_ids_N.push_back(0);
-    if (!batch.token_labels_N.empty()) batch.token_labels_N.push_back(-1);
-  }
   while (batch.target_rows_M.size() % kTargetRowMultiple != 0) {
     batch.target_rows_M.push_back(-1);
     batch.target_labels_M.push_back(-1);
   }
+  if (step.contains("token_labels")) {
+    const auto all = step.at("token_labels").get<std::vector<std::int32_t>>();
+    batch.token_labels_N.assign(all.begin() + begin, all.begin() + end);
+    batch.token_labels_N.resize(batch.tokens_N.size(), -1);
+  }
   return batch;
 }
 
-// The script's formula for initial values.
-double formula(const Parameter& parameter, std::size_t ordinal, std::int64_t element) {
+// The scripts' formulas for initial values; those of bert.py lack the square.
+double formula(const Parameter& parameter, std::size_t ordinal, std::int64_t element,
+               double square) {
   const double i = static_cast<double>(element), p = static_cast<double>(ordinal);
-  if (parameter.spec.global_shape.size() == 2) return 0.3 * std::sin(1.7 + 0.61 * i + 0.37 * p);
+  if (parameter.spec.global_shape.size() == 2)
+    return 0.3 * std::sin(1.7 + 0.61 * i + square * i * i + 0.37 * p);
   if (parameter.spec.name.ends_with("gain")) return 1.0 + 0.1 * std::sin(0.5 * i + p);
   return 0.05 * std::cos(0.9 * i + 0.2 * p);
+}
+
+// bert_*.json in the words of family_*.json.
+void translate(nlohmann::json& reference) {
+  if (!reference.contains("config")) return;
+  const nlohmann::json& config = reference.at("config");
+  reference["model"] = {{"family", "bert"},
+                        {"num_layers", config.at("layers")},
+                        {"width", config.at("width")},
+                        {"num_heads", config.at("heads")},
+                        {"feed_forward", config.at("feed_forward")},
+                        {"max_tokens", config.at("positions")},
+                        {"norm", config.at("norm")},
+                        {"norm_epsilon", config.at("norm_epsilon")}};
+  reference["vocabulary"] = config.at("vocabulary");
+  reference["square"] = 0.0;
+  reference["labels"] = nlohmann::json::array();
+  for (int k = 0; k < config.at("classes"); ++k)
+    reference["labels"].push_back(fmt::format("B-{}", k));
+  nlohmann::json phase;
+  for (const auto& [name, weight] : config.at("objectives").items()) {
+    if (name == "classification" || name == "tagging") {
+      phase["task"] = {{"kind", name}};
+    } else {
+      phase["objectives"][name] = weight;
+    }
+  }
+  reference["phase"] = phase;
 }
 
 }  // namespace
@@ -105,10 +150,22 @@ double formula(const Parameter& parameter, std::size_t ordinal, std::int64_t ele
 const Communicator* test_world = nullptr;
 
 nlohmann::json read_case(const std::string& name) {
-  const std::string path = std::string(POLYPHASE_REFERENCE_FOLDER) + "/bert_" + name + ".json";
+  const std::string path = std::string(POLYPHASE_REFERENCE_FOLDER) + "/" + name + ".json";
   std::ifstream file(path);
   POLYPHASE_PROMISE(file.good(), "no reference {}", path);
-  return nlohmann::json::parse(file);
+  nlohmann::json reference = nlohmann::json::parse(file);
+  translate(reference);
+  return reference;
+}
+
+std::vector<std::string> all_cases() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(POLYPHASE_REFERENCE_FOLDER)) {
+    if (entry.path().extension() == ".json") names.push_back(entry.path().stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  POLYPHASE_PROMISE(names.size() == 24, "{} reference cases", names.size());
+  return names;
 }
 
 RankGrid solo_grid() {
@@ -125,13 +182,13 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
       dropout_(dropout),
       recipe_(recipe_of(reference, precision)) {
   const recipe::Phase& phase = recipe_.phases[0];
-  PhaseData data = {.vocab_size = reference.at("config").at("vocabulary"), .label_names = {}};
-  for (int k = 0; k < reference.at("config").at("classes"); ++k)
-    data.label_names.push_back(fmt::format("B-{}", k));
+  const PhaseData data = {.vocab_size = reference.at("vocabulary"),
+                          .label_names = reference.at("labels")};
   model_ = make_phase_model(recipe_, phase, data, grid.tensor);
   model_->parameters().allocate(
       GradientReducer::num_gradient_sets(num_micro_batches / grid.data.size()));
-  model_->allocate_arena(model_->plan_arena_bytes(largest_batch(recipe_, phase, 4, 0), true));
+  model_->allocate_arena(model_->plan_arena_bytes(
+      largest_batch(recipe_, phase, 4, static_cast<std::int64_t>(data.label_names.size())), true));
   optimizer_ = std::make_unique<AdamWOptimizer>(model_->parameters(), phase.optimizer);
   reducer_ = std::make_unique<GradientReducer>(model_->exec(), model_->parameters(), grid.data);
   set_parameters();
@@ -139,6 +196,7 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
 
 void ReferenceRun::set_parameters() {
   const nlohmann::json& listed = reference_.at("parameters");
+  const double square = reference_.value("square", 0.013);
   POLYPHASE_PROMISE(listed.size() == model_->parameters().all().size(),
                     "{} parameters, the reference has {}", model_->parameters().all().size(),
                     listed.size());
@@ -156,7 +214,7 @@ void ReferenceRun::set_parameters() {
       const std::int64_t row = i / columns + (rows_split ? begin : 0);
       const std::int64_t column = i % columns + (rows_split ? 0 : begin);
       model_->parameters().values()(parameter->offset + i) =
-          static_cast<float>(formula(*parameter, ordinal, row * global_columns + column));
+          static_cast<float>(formula(*parameter, ordinal, row * global_columns + column, square));
     }
   }
 }

@@ -16,9 +16,10 @@ namespace polyphase {
 // The ranks of this test program.
 extern const Communicator* test_world;
 
-// A case of tests/model/reference: a tiny BERT, its batches, and the losses that an independent
+// A case of tests/model/reference: a tiny model, its batches, and the losses that an independent
 // script computed.
 nlohmann::json read_case(const std::string& name);
+std::vector<std::string> all_cases();
 
 // The case's model with its weights set by the script's formula, its optimizer, and 20 steps of it
 // on a grid of ranks.

@@ -82,9 +82,7 @@ TEST_P(Reference, Bf16GradientsStayNearThoseOfFloat32) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Reference,
-                         testing::Values("postnorm_pretraining", "prenorm_pretraining",
-                                         "postnorm_classification", "prenorm_tagging"),
+INSTANTIATE_TEST_SUITE_P(Cases, Reference, testing::ValuesIn(all_cases()),
                          [](const auto& info) { return info.param; });
 
 }  // namespace
