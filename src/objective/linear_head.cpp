@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "objective/linear_head.hpp"
 
+#include "kernels/elementwise.hpp"
+
 namespace polyphase {
 
 LinearHead::LinearHead(ParameterSet& parameters, const Communicator& tensor,
