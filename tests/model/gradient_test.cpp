@@ -17,6 +17,16 @@ double loss_of(ReferenceRun& run, const Batch& batch, const std::vector<float>& 
   return loss;
 }
 
+// Parameters whose gradient is zero in exact arithmetic, where a difference of losses would compare
+// rounding with rounding. Keys' biases move all scores of a query alike, which the softmax does not
+// see, unless rotary positions turn them. What moves all rows alike, answers' softmax does not see.
+bool loss_does_not_see(const std::string& name, const recipe::Recipe& recipe) {
+  if (name.ends_with("key.bias")) return recipe.model.positions != recipe::Positions::kRotary;
+  const auto& task = recipe.phases[0].task;
+  if (!task || task->kind != recipe::TaskKind::kQuestionAnswering) return false;
+  return name == "head.question_answering.bias" || name == "layers.1.feed_forward.norm.shift";
+}
+
 class WholeModel : public testing::TestWithParam<std::string> {};
 
 // The derivative along a direction, from two losses, against the gradient's dot product with it:
@@ -37,18 +47,16 @@ TEST_P(WholeModel, GradientIsTheDifferenceOfLosses) {
   const std::vector<float> gradient(parameters.gradients(0).data(),
                                     parameters.gradients(0).data() + parameters.total_count());
 
-  const bool rotary = run.recipe().model.positions == recipe::Positions::kRotary;
+  // A step that crosses a kink of ReLU measures a slope between those of its two sides.
+  const double share = run.recipe().model.activation == "relu" ? 4e-2 : 5e-3;
   const Tensor1<float> values = parameters.values();
   for (const Parameter& parameter : parameters.all()) {
     double norm = 0;
     for (std::int64_t i = 0; i < parameter.count; ++i)
       norm += std::pow(gradient[parameter.offset + i], 2);
     norm = std::sqrt(norm);
-    // Keys' biases move all scores of a query alike, which the softmax does not see: their gradient
-    // is zero in exact arithmetic, and a difference of losses would compare rounding with rounding.
-    // Rotary positions turn them, so that it does see them.
-    if (parameter.spec.name.ends_with("key.bias") && !rotary) {
-      EXPECT_LT(norm, 1e-6);
+    if (loss_does_not_see(parameter.spec.name, run.recipe())) {
+      EXPECT_LT(norm, 1e-6) << parameter.spec.name;
       continue;
     }
     ASSERT_GT(norm, 1e-6) << parameter.spec.name;
@@ -67,7 +75,7 @@ TEST_P(WholeModel, GradientIsTheDifferenceOfLosses) {
     };
     const double difference = (moved(1.0) - moved(-1.0)) / (2 * h);
     std::copy(before.begin(), before.end(), values.data() + parameter.offset);
-    EXPECT_NEAR(difference, norm, 5e-3 * norm + 2e-4) << parameter.spec.name;
+    EXPECT_NEAR(difference, norm, share * norm + 2e-4) << parameter.spec.name;
   }
 }
 

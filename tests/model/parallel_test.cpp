@@ -27,8 +27,7 @@ Trace train(const nlohmann::json& reference, const RankGrid& grid, recipe::Preci
 // With dropout on: masks are keyed by the sample, not by the rank that computes it.
 TEST(DataParallel, AgreesWithOneRankToTheLastBit) {
   for (const recipe::Precision precision : {recipe::Precision::kF32, recipe::Precision::kBf16}) {
-    for (const char* name :
-         {"postnorm_pretraining", "prenorm_tagging", "postnorm_classification"}) {
+    for (const std::string& name : all_cases()) {
       const nlohmann::json reference = read_case(name);
       const Trace alone = train(reference, solo_grid(), precision);
       const Trace together = train(reference, make_grid(*test_world, 1), precision);

@@ -27,7 +27,7 @@ recipe::Recipe recipe_of(const nlohmann::json& reference, recipe::Precision prec
   phase["mask_fraction"] = 0.5;  // of the plan for the arena: the cases mask more than usual
   const nlohmann::json recipe = {
       {"name", "reference"},
-      {"corpora", {{"data", {{"kind", kind}, {"train", {"data"}}}}}},
+      {"corpora", {{"data", {{"kind", kind}, {"train", {"source", "target"}}}}}},
       {"model", reference.at("model")},
       {"precision", precision == recipe::Precision::kBf16 ? "bf16" : "f32"},
       {"phases", {phase}}};
@@ -81,10 +81,12 @@ Batch cut(const nlohmann::json& step, std::int64_t number, std::int64_t first, s
   values_of_sequences("answer_last", batch.answer_last_B);
   for (std::int32_t& row : batch.answer_first_B) row -= begin;
   for (std::int32_t& row : batch.answer_last_B) row -= begin;
-  std::vector<std::vector<float>> label_sets;
-  values_of_sequences("label_sets", label_sets);
-  for (const std::vector<float>& set : label_sets)
-    batch.label_sets_BK.insert(batch.label_sets_BK.end(), set.begin(), set.end());
+  if (step.contains("label_sets")) {  // of all sequences, one behind the other
+    const auto all = step.at("label_sets").get<std::vector<float>>();
+    const auto num_labels = static_cast<std::int64_t>(all.size() / (starts.size() - 1));
+    batch.label_sets_BK.assign(all.begin() + first * num_labels,
+                               all.begin() + (first + count) * num_labels);
+  }
   const std::string targets = step.contains("masked_rows") ? "masked" : "target";
   if (step.contains(targets + "_rows")) {
     const auto rows = step.at(targets + "_rows").get<std::vector<std::int32_t>>();

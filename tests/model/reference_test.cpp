@@ -72,13 +72,15 @@ TEST_P(Reference, Bf16GradientsStayNearThoseOfFloat32) {
   const std::vector<float> rounded =
       first_gradients(reference, recipe::Precision::kBf16, parameters, loss_bf16);
   EXPECT_NEAR(loss_bf16, loss, 0.01 * loss);
+  // Rounding that takes a unit of ReLU across its kink switches its whole gradient on or off.
+  const double share = reference.at("model").value("activation", "gelu") == "relu" ? 0.2 : 0.06;
   for (const Parameter& parameter : parameters) {
     double difference = 0, norm = 0;
     for (std::int64_t i = parameter.offset; i < parameter.offset + parameter.count; ++i) {
       difference += std::pow(static_cast<double>(rounded[i]) - static_cast<double>(exact[i]), 2);
       norm += std::pow(static_cast<double>(exact[i]), 2);
     }
-    EXPECT_LE(std::sqrt(difference), 0.06 * std::sqrt(norm) + 2e-3) << parameter.spec.name;
+    EXPECT_LE(std::sqrt(difference), share * std::sqrt(norm) + 2e-3) << parameter.spec.name;
   }
 }
 
