@@ -68,10 +68,11 @@ class FaultTest(RoadTest):
 
     def test_bad_lines_are_named_by_file_and_number(self):
         lines = len((self.texts / "topics-train.tsv").read_text().splitlines())
+        tag_lines = len((self.texts / "tags-train.conll").read_text().splitlines())
         for name, changed, place in (
             ("tsv", {"topics_train": "no label here\n"}, f"topics-train.tsv:{lines + 1}:"),
             ("label", {"topics_test": "the cat\tunheard-of\n"}, "topics-test.tsv:41:"),
-            ("conll", {"tags_train": "\nlonely\n"}, "tags-train.conll:"),
+            ("conll", {"tags_train": "\nlonely\n"}, f"tags-train.conll:{tag_lines + 2}:"),
         ):
             with self.subTest(name):
                 run = self.new_run(f"run-{name}", folder=self.texts_with(f"texts-{name}", **changed))
