@@ -34,6 +34,18 @@ Tally Classification<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
 }
 
 template <class Real>
+std::vector<Prediction> Classification<Real>::predict(const Pass& pass,
+                                                      Tensor2<const Real> hidden_NC) {
+  const ArenaScope scope(*pass.exec.arena);
+  const auto pooled = pooling_.forward(pass, hidden_NC);
+  const std::vector<double> p_BK = head_.template probabilities<Real>(pass, pooled.x_BC);
+  std::vector<Prediction> predictions;
+  for (auto row = p_BK.begin(); row != p_BK.end(); row += num_classes_)
+    predictions.push_back({.probabilities_K = {row, row + num_classes_}});
+  return predictions;
+}
+
+template <class Real>
 std::map<std::string, double> Classification<Real>::metrics(const Tally& total) const {
   ConfusionMatrix matrix(num_classes_);
   if (!total.counts.empty()) matrix.counts_KK = total.counts;

@@ -20,6 +20,7 @@ class Classification final : public Objective<Real> {
   std::int64_t num_terms(const Batch& batch) const override { return batch.num_sequences(); }
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) override;
+  std::vector<Prediction> predict(const Pass& pass, Tensor2<const Real> hidden_NC) override;
   std::map<std::string, double> metrics(const Tally& total) const override;
 
  private:

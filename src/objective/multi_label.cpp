@@ -29,6 +29,12 @@ MultiLabelCounts from_tally(const std::vector<std::int64_t>& all, std::int64_t n
   return counts;
 }
 
+// The sigmoid of a logit, without the exponential of a large number.
+double probability_of(double z) {
+  const double small = std::exp(-std::abs(z));
+  return z < 0.0 ? small / (1.0 + small) : 1.0 / (1.0 + small);
+}
+
 MultiLabelCounts count_labels(const std::vector<float>& logits_BK,
                               const std::vector<float>& sets_BK, std::int64_t num_labels) {
   MultiLabelCounts counts(num_labels);
@@ -63,10 +69,9 @@ Tally MultiLabel<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
   Tally tally = {.num_terms = num_terms(pass.batch)};
   for (std::size_t i = 0; i < logits_BK.size() && !pass.exec.counting(); ++i) {
     // -y · log σ(z) - (1 - y) · log(1 - σ(z)), without the exponential of a large number.
-    const double z = logits_BK[i], y = sets_BK[i], small = std::exp(-std::abs(z));
-    tally.nats += std::max(z, 0.0) - y * z + std::log1p(small);
-    const double probability = z < 0.0 ? small / (1.0 + small) : 1.0 / (1.0 + small);
-    gradient_BK[i] = gradient_scale * static_cast<float>(probability - y);
+    const double z = logits_BK[i], y = sets_BK[i];
+    tally.nats += std::max(z, 0.0) - y * z + std::log1p(std::exp(-std::abs(z)));
+    gradient_BK[i] = gradient_scale * static_cast<float>(probability_of(z) - y);
   }
   if (pass.training) {
     head_.backward_from_host<Real>(pass, pooled.dx_BC, gradient_BK, pooled.x_BC);
@@ -75,6 +80,18 @@ Tally MultiLabel<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
     tally.counts = to_tally(count_labels(logits_BK, sets_BK, head_.num_outputs()));
   }
   return tally;
+}
+
+template <class Real>
+std::vector<Prediction> MultiLabel<Real>::predict(const Pass& pass, Tensor2<const Real> hidden_NC) {
+  const ArenaScope scope(*pass.exec.arena);
+  const auto pooled = pooling_.forward(pass, hidden_NC);
+  const std::vector<float> logits_BK = head_.forward_to_host<Real>(pass, pooled.x_BC);
+  std::vector<Prediction> predictions(pass.batch.num_sequences());
+  for (std::size_t i = 0; i < logits_BK.size(); ++i) {
+    predictions[i / head_.num_outputs()].probabilities_K.push_back(probability_of(logits_BK[i]));
+  }
+  return predictions;
 }
 
 template <class Real>

@@ -23,6 +23,7 @@ class MultiLabel final : public Objective<Real> {
   }
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) override;
+  std::vector<Prediction> predict(const Pass& pass, Tensor2<const Real> hidden_NC) override;
   std::map<std::string, double> metrics(const Tally& total) const override;
 
  private:

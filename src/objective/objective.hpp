@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "model/pass.hpp"
+#include "objective/prediction.hpp"
 
 namespace polyphase {
 
@@ -59,6 +61,13 @@ class Objective {
   // tensor-parallel ranks; all return the same.
   virtual Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
                     float gradient_scale) = 0;
+
+  // What a task's head makes of each sequence, from the final hidden states of a pass that does not
+  // train; reads no labels. Collective over the tensor-parallel ranks; all return the same. What is
+  // no task predicts nothing of sequences.
+  virtual std::vector<Prediction> predict(const Pass&, Tensor2<const Real>) {
+    broken_promise(__FILE__, __LINE__, "predict() of " + name());
+  }
 
   // Metrics of a data set from its summed tally, for instance {"loss", "accuracy"}. Loss in nats a
   // term.

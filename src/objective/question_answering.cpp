@@ -132,6 +132,22 @@ Tally QuestionAnswering<Real>::run(const Pass& pass, Tensor2<const Real> hidden_
 }
 
 template <class Real>
+std::vector<Prediction> QuestionAnswering<Real>::predict(const Pass& pass,
+                                                         Tensor2<const Real> hidden_NC) {
+  const std::vector<float> logits_N2 = logits(pass, hidden_NC);
+  std::vector<Prediction> predictions;
+  for (std::int64_t b = 0; b < pass.batch.num_sequences(); ++b) {
+    const AnswerRows rows = answer_rows(pass.batch, b);
+    const AnswerSpan best = best_answer(logits_N2, rows, kLongestAnswer);
+    predictions.push_back({.answer = {.first = best.first - rows.none,
+                                      .last = best.last - rows.none,
+                                      .score = best.score,
+                                      .score_of_none = best.score_of_none}});
+  }
+  return predictions;
+}
+
+template <class Real>
 std::map<std::string, double> QuestionAnswering<Real>::metrics(const Tally& total) const {
   const auto n = static_cast<double>(total.num_terms);
   return {{"loss", mean_loss(total)},

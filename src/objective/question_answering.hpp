@@ -36,6 +36,7 @@ class QuestionAnswering final : public Objective<Real> {
   std::int64_t num_terms(const Batch& batch) const override { return batch.num_sequences(); }
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) override;
+  std::vector<Prediction> predict(const Pass& pass, Tensor2<const Real> hidden_NC) override;
   std::map<std::string, double> metrics(const Tally& total) const override;
 
   // Logits of all rows, in host memory.

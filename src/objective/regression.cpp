@@ -36,6 +36,16 @@ Tally Regression<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
 }
 
 template <class Real>
+std::vector<Prediction> Regression<Real>::predict(const Pass& pass, Tensor2<const Real> hidden_NC) {
+  const ArenaScope scope(*pass.exec.arena);
+  const auto pooled = pooling_.forward(pass, hidden_NC);
+  std::vector<Prediction> predictions;
+  for (const float value : head_.forward_to_host<Real>(pass, pooled.x_BC))
+    predictions.push_back({.value = value});
+  return predictions;
+}
+
+template <class Real>
 std::map<std::string, double> Regression<Real>::metrics(const Tally& total) const {
   std::vector<double> there, predicted;
   for (std::size_t i = 0; i + 1 < total.records.size(); i += 2) {

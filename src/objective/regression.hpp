@@ -21,6 +21,7 @@ class Regression final : public Objective<Real> {
   // Records: of every sequence, its true number and the predicted one.
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) override;
+  std::vector<Prediction> predict(const Pass& pass, Tensor2<const Real> hidden_NC) override;
   std::map<std::string, double> metrics(const Tally& total) const override;
 
  private:

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "objective/softmax.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace polyphase {
 namespace {
@@ -118,6 +120,23 @@ SoftmaxOutcome SoftmaxHead::run(const Pass& pass, Tensor2<const Real> x_MC, Tens
   return outcome;
 }
 
+template <class Real>
+std::vector<double> SoftmaxHead::probabilities(const Pass& pass, Tensor2<const Real> x_MC) const {
+  const std::vector<float> logits_MK = output_.forward_to_host<Real>(pass, x_MC);
+  const std::int64_t num_classes = output_.num_outputs();
+  std::vector<double> result_MK(logits_MK.begin(), logits_MK.end());
+  for (auto row = result_MK.begin(); row != result_MK.end(); row += num_classes) {
+    const auto end = row + num_classes;
+    const double largest = *std::max_element(row, end);
+    std::transform(row, end, row, [=](double logit) { return std::exp(logit - largest); });
+    const double sum = std::accumulate(row, end, 0.0);
+    std::transform(row, end, row, [=](double share) { return share / sum; });
+  }
+  return result_MK;
+}
+
+template std::vector<double> SoftmaxHead::probabilities(const Pass&, Tensor2<const float>) const;
+template std::vector<double> SoftmaxHead::probabilities(const Pass&, Tensor2<const bf16>) const;
 template SoftmaxOutcome SoftmaxHead::run(const Pass&, Tensor2<const float>, Tensor2<float>,
                                          const std::vector<std::int32_t>&, float,
                                          const SoftmaxLoss&);

@@ -48,6 +48,10 @@ class SoftmaxHead {
                      const std::vector<std::int32_t>& labels_M, float gradient_scale,
                      const SoftmaxLoss& loss = {});
 
+  // Probabilities of every class, row by row, on the host.
+  template <class Real>
+  std::vector<double> probabilities(const Pass& pass, Tensor2<const Real> x_MC) const;
+
  private:
   LinearHead output_;
 };

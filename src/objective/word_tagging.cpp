@@ -41,6 +41,31 @@ std::int64_t WordTagging<Real>::num_terms(const Batch& batch) const {
 }
 
 template <class Real>
+Tensor2<Real> WordTagging<Real>::gather(const Pass& pass, const TaggedWords& words,
+                                        Tensor1<const std::int32_t> rows_M,
+                                        Tensor2<const Real> hidden_NC) const {
+  const auto x_MC =
+      pass.exec.arena->take2<Real>(static_cast<std::int64_t>(words.rows_M.size()), width_);
+  gather_rows<Real>(pass.exec, x_MC, hidden_NC, rows_M);
+  return x_MC;
+}
+
+template <class Real>
+std::vector<Prediction> WordTagging<Real>::predict(const Pass& pass,
+                                                   Tensor2<const Real> hidden_NC) {
+  const ArenaScope scope(*pass.exec.arena);
+  const TaggedWords words = tagged_words(pass.batch);
+  const Tensor2<Real> x_MC = gather(pass, words, upload(pass.exec, words.rows_M), hidden_NC);
+  const std::vector<std::int32_t> best_M = tag(pass, words, x_MC, {}, 0.0F).best_M;
+  std::vector<Prediction> predictions(words.starts.size() - 1);
+  for (std::size_t b = 0; b < predictions.size(); ++b) {
+    predictions[b].tags_T.assign(best_M.begin() + words.starts[b],
+                                 best_M.begin() + words.starts[b + 1]);
+  }
+  return predictions;
+}
+
+template <class Real>
 Tally WordTagging<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
                              Tensor2<float> dhidden_NC, float gradient_scale) {
   const Exec& exec = pass.exec;
@@ -49,11 +74,10 @@ Tally WordTagging<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
   const TaggedWords words = tagged_words(pass.batch);
   const auto m = static_cast<std::int64_t>(words.rows_M.size());
   const Tensor1<const std::int32_t> rows = upload(exec, words.rows_M);
-  const auto x_MC = arena.take2<Real>(m, width_);
+  const Tensor2<Real> x_MC = gather(pass, words, rows, hidden_NC);
   const auto dx_MC = arena.take2<float>(m, width_);
   Dropout dropout = pass.dropout_at(kHeadPlace, pass.dropout.hidden);
   dropout.row_ids_N = upload(exec, words.ids_M);
-  gather_rows<Real>(exec, x_MC, hidden_NC, rows);
   dropout_apply<Real>(exec, x_MC, dropout);
   const Outcome outcome = tag(pass, words, x_MC, dx_MC, gradient_scale);
   if (pass.training) {

@@ -28,6 +28,7 @@ class WordTagging : public Objective<Real> {
   std::int64_t num_terms(const Batch& batch) const override;
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) final;
+  std::vector<Prediction> predict(const Pass& pass, Tensor2<const Real> hidden_NC) final;
   std::map<std::string, double> metrics(const Tally& total) const override;
 
  protected:
@@ -40,6 +41,9 @@ class WordTagging : public Objective<Real> {
                       Tensor2<float> dx_MC, float gradient_scale) = 0;
 
  private:
+  // Hidden states of the words' first pieces, in the arena.
+  Tensor2<Real> gather(const Pass& pass, const TaggedWords& words,
+                       Tensor1<const std::int32_t> rows_M, Tensor2<const Real> hidden_NC) const;
   void count(const TaggedWords& words, const std::vector<std::int32_t>& best_M, bool entities,
              Tally& tally) const;
 

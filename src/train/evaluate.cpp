@@ -93,9 +93,9 @@ std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
   return totals;
 }
 
-std::optional<std::map<std::string, double>> evaluate(PhaseModel& model, EvaluationStream& stream,
-                                                      const Communicator& world,
-                                                      const Communicator& data, StopRequest& stop) {
+std::optional<std::vector<Tally>> evaluation_tallies(PhaseModel& model, EvaluationStream& stream,
+                                                     const Communicator& world,
+                                                     const Communicator& data, StopRequest& stop) {
   std::vector<std::vector<Tally>> tallies;
   while (const std::optional<EvaluationBatch> next = stream.next()) {
     if (stop.agreed(world)) return std::nullopt;
@@ -103,7 +103,15 @@ std::optional<std::map<std::string, double>> evaluate(PhaseModel& model, Evaluat
                           ? model.evaluate(next->batch)
                           : std::vector<Tally>(model.objective_names().size()));
   }
-  return model.metrics(sum_tallies(tallies, data, Dealing::kInTurn));
+  return sum_tallies(tallies, data, Dealing::kInTurn);
+}
+
+std::optional<std::map<std::string, double>> evaluate(PhaseModel& model, EvaluationStream& stream,
+                                                      const Communicator& world,
+                                                      const Communicator& data, StopRequest& stop) {
+  const auto tallies = evaluation_tallies(model, stream, world, data, stop);
+  if (!tallies) return std::nullopt;
+  return model.metrics(*tallies);
 }
 
 }  // namespace polyphase

@@ -13,8 +13,13 @@
 
 namespace polyphase {
 
-// Metrics of a data set's part under the model as it is; the same bits on any number of
-// data-parallel ranks. Collective. Empty when a stop was asked for meanwhile.
+// Each objective's tally of a data set's part under the model as it is; the same bits on any number
+// of data-parallel ranks. Collective. Empty when a stop was asked for meanwhile.
+std::optional<std::vector<Tally>> evaluation_tallies(PhaseModel& model, EvaluationStream& stream,
+                                                     const Communicator& world,
+                                                     const Communicator& data, StopRequest& stop);
+
+// The metrics that follow from them.
 std::optional<std::map<std::string, double>> evaluate(PhaseModel& model, EvaluationStream& stream,
                                                       const Communicator& world,
                                                       const Communicator& data, StopRequest& stop);

@@ -51,6 +51,13 @@ class PhaseModelOf final : public PhaseModel {
     return tallies;
   }
 
+  std::vector<Prediction> predict(const Batch& batch) override {
+    begin(exec_, batch, {}, false);
+    std::vector<Prediction> predictions = objectives_.at(0)->predict(*pass_, hidden_NC_);
+    pass_.reset();
+    return predictions;
+  }
+
   std::size_t plan_arena_bytes(const Batch& largest, bool training) override {
     Arena counting;
     const Exec exec = {.space = {}, .arena = &counting};

@@ -39,6 +39,10 @@ class PhaseModel {
   // A micro-batch without gradients.
   virtual std::vector<Tally> evaluate(const Batch& batch) = 0;
 
+  // What the phase's task says of each sequence of a micro-batch without labels (of tagging, 0 on
+  // the rows that want a tag).
+  virtual std::vector<Prediction> predict(const Batch& batch) = 0;
+
   // Metrics of summed tallies: "loss" is the weighted sum over objectives; with several objectives
   // theirs are "mlm_loss", "nsp_accuracy" and so on.
   std::map<std::string, double> metrics(const std::vector<Tally>& totals) const;

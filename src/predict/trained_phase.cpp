@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "predict/trained_phase.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "comm/agreement.hpp"
+#include "corpus/prepare_tokenizer.hpp"
+#include "io/checkpoint.hpp"
+#include "recipe/load.hpp"
+#include "report/run_state.hpp"
+#include "train/checkpointing.hpp"
+#include "train/largest_batch.hpp"
+#include "train/phase_checkpoint.hpp"
+
+namespace polyphase {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string names_of(const std::vector<report::PhaseState>& phases) {
+  std::vector<std::string> words;
+  for (const report::PhaseState& phase : phases)
+    words.push_back(fmt::format("{} ({})", phase.name, phase.state));
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
+// The phase that is named, else the last one that is done.
+const report::PhaseState& chosen_phase(const report::RunState& run,
+                                       const TrainedPhaseChoice& choice) {
+  for (auto phase = run.phases.rbegin(); phase != run.phases.rend(); ++phase) {
+    if (choice.phase.empty() ? phase->state == "done" : phase->name == choice.phase) return *phase;
+  }
+  if (choice.phase.empty()) {
+    fail<RecipeError>(
+        "{}: no phase is done yet; it has {}; train one first, or name one that has "
+        "a checkpoint with --phase",
+        choice.run.string(), names_of(run.phases));
+  }
+  fail<RecipeError>("--phase {}: the run {} has no such phase; it has {}", choice.phase,
+                    choice.run.string(), names_of(run.phases));
+}
+
+// What rank 0 finds in the run folder and tells the others.
+struct Found {
+  std::string recipe, phase, checkpoint;
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Found, recipe, phase, checkpoint)
+
+Found find(const TrainedPhaseChoice& choice) {
+  const fs::path recipe_file = choice.run / "recipe.yaml";
+  std::error_code error;
+  if (!fs::exists(recipe_file, error)) {
+    fail<RecipeError>(
+        "{}: not the folder of a run (it has no recipe.yaml); give the run_dir of a "
+        "recipe that was trained",
+        choice.run.string());
+  }
+  const recipe::Recipe recipe = recipe::load(recipe_file.string());
+  const report::RunState run = report::read_run_state(choice.run);
+  const report::PhaseState& phase = chosen_phase(run, choice);
+  const fs::path folder = checkpoints_of(choice.run / phase.folder);
+  const std::vector<CheckpointEntry> complete = find_checkpoints(folder);
+  if (complete.empty()) {
+    fail<RecipeError>("{}: phase {} is {} and has no complete checkpoint in {}; train it first",
+                      choice.run.string(), phase.name, phase.state, folder.string());
+  }
+  return {.recipe = recipe::resolved(recipe),
+          .phase = phase.name,
+          .checkpoint = complete.back().folder.string()};
+}
+
+Found shared_find(const TrainedPhaseChoice& choice, const Communicator& world) {
+  const std::string text = from_rank_0(world, [&] { return nlohmann::json(find(choice)).dump(); });
+  return nlohmann::json::parse(text).get<Found>();
+}
+
+// Batches of a training step do not matter here: only what the model itself must be divided by.
+void check_split(recipe::Recipe model_alone, std::int64_t num_ranks) {
+  const std::int64_t tensor = model_alone.parallel.tensor;
+  if (num_ranks % tensor != 0) {
+    fail<RecipeError>(
+        "{} tensor-parallel ranks do not divide a job of {}; give another number "
+        "with --tensor (1 always fits), or start more ranks",
+        tensor, num_ranks);
+  }
+  model_alone.phases.clear();
+  recipe::check_layout(model_alone, num_ranks);
+}
+
+template <class T>
+void require_same(const nlohmann::json& before, const T& now, const char* key, const char* what,
+                  const fs::path& checkpoint) {
+  const auto found = before.find(key);
+  if (found == before.end()) {
+    fail<DataError>("{}: its state is not that of a phase (it has no {})", checkpoint.string(),
+                    key);
+  }
+  if (*found == nlohmann::json(now)) return;
+  fail<RecipeError>(
+      "{}: {} changed since this checkpoint was written; bring the prepared data "
+      "back as it was, or train anew",
+      checkpoint.string(), what);
+}
+
+}  // namespace
+
+TrainedPhase::TrainedPhase(const TrainedPhaseChoice& choice, const Communicator& world) {
+  const Found found = shared_find(choice, world);
+  checkpoint_ = found.checkpoint;
+  recipe_ = recipe::parse(found.recipe, (choice.run / "recipe.yaml").string());
+  if (choice.tensor > 0) recipe_.parallel.tensor = choice.tensor;
+  agree_on(world, [&] { check_split(recipe_, world.size()); });
+  grid_.emplace(make_grid(world, static_cast<int>(recipe_.parallel.tensor)));
+  agree_on(world, [&] {
+    const recipe::Phase* phase = recipe::find_phase(recipe_, found.phase);
+    if (phase == nullptr) {
+      fail<DataError>("{}: its status.json has a phase {} that its recipe.yaml has not",
+                      choice.run.string(), found.phase);
+    }
+    phase_number_ = static_cast<std::size_t>(phase - recipe_.phases.data());
+    open_corpus((choice.run / "data").string());
+  });
+  load(world);
+}
+
+void TrainedPhase::open_corpus(const std::string& data_dir) {
+  corpus_.emplace(recipe_, phase(), data_dir);
+  tokenizer_.emplace(prepare::load_tokenizer(data_dir));
+  if (tokenizer_->digest() != corpus_->tokenizer_digest()) {
+    fail<DataError>(
+        "{}: the tokenizer is not the one that the corpus {} was prepared with; "
+        "prepare again",
+        data_dir, corpus_->name());
+  }
+}
+
+void TrainedPhase::load(const Communicator& world) {
+  model_ = make_phase_model(recipe_, phase(), corpus_->phase_data(), grid_->tensor);
+  model_->parameters().allocate(0);
+  agree_on(world, [&] {
+    const nlohmann::json state = CheckpointReader(checkpoint_).state();
+    const nlohmann::json data = state.value("data", nlohmann::json::object());
+    require_same(data, corpus_->tokenizer_digest(), "tokenizer", "the tokenizer", checkpoint_);
+    require_same(data, corpus_->phase_data().label_names, "label_names", "the corpus' labels",
+                 checkpoint_);
+    const HandOver loaded = take_over(checkpoint_, model_->parameters());
+    if (loaded.fresh.empty()) return;
+    fail<DataError>(
+        "{}: lacks {} of the model's {} parameters, or has them in another shape ({}); "
+        "the run's recipe.yaml was changed, or this is another run's checkpoint",
+        checkpoint_.string(), loaded.fresh.size(), model_->parameters().all().size(),
+        loaded.fresh.front());
+  });
+}
+
+SampleSettings TrainedPhase::sample_settings() const {
+  return corpus_->sample_settings(phase_key(phase().name));
+}
+
+void TrainedPhase::allow_sequences(std::int64_t num_sequences) {
+  const Batch largest =
+      largest_batch(recipe_, phase(), num_sequences,
+                    static_cast<std::int64_t>(corpus_->phase_data().label_names.size()));
+  model_->allocate_arena(model_->plan_arena_bytes(largest, false));
+}
+
+}  // namespace polyphase
