@@ -23,6 +23,21 @@ void gather_rows(const Exec& exec, Tensor2<Real> y_MC, Tensor2<const Real> x_NC,
       });
 }
 
+template <class Real>
+void store_rows(const Exec& exec, Tensor2<Real> y_RC, Tensor1<const std::int32_t> rows_N,
+                Tensor2<const Real> x_NQ, std::int64_t first_column) {
+  const KernelRegion region("store_rows");
+  const std::int64_t num_columns = y_RC.extent(1);
+  for_rows(
+      exec, x_NQ.extent(0), KOKKOS_LAMBDA(const Row& row) {
+        const std::int32_t to = rows_N(row.index());
+        if (to < 0) return;
+        const Real* x = row_data(x_NQ, row.index()) + first_column;
+        Real* y = row_data(y_RC, to);
+        row.each(num_columns, [=](std::int64_t c) { y[c] = x[c]; });
+      });
+}
+
 void scatter_rows(const Exec& exec, Tensor2<float> dx_NC, Tensor2<const float> dy_MC,
                   Tensor1<const std::int32_t> rows_M) {
   const KernelRegion region("scatter_rows");
@@ -74,6 +89,10 @@ void mean_rows_backward(const Exec& exec, Tensor2<float> dx_NC, Tensor2<const fl
       });
 }
 
+template void store_rows<float>(const Exec&, Tensor2<float>, Tensor1<const std::int32_t>,
+                                Tensor2<const float>, std::int64_t);
+template void store_rows<bf16>(const Exec&, Tensor2<bf16>, Tensor1<const std::int32_t>,
+                               Tensor2<const bf16>, std::int64_t);
 template void gather_rows<float>(const Exec&, Tensor2<float>, Tensor2<const float>,
                                  Tensor1<const std::int32_t>);
 template void gather_rows<bf16>(const Exec&, Tensor2<bf16>, Tensor2<const bf16>,

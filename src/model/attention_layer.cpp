@@ -3,7 +3,9 @@
 
 #include <cmath>
 
+#include "kernels/rows.hpp"
 #include "model/initial_deviation.hpp"
+#include "model/key_value_cache.hpp"
 #include "recipe/load.hpp"
 
 namespace polyphase {
@@ -78,6 +80,22 @@ AttentionInput<Real> SelfAttention<Real>::input(const Pass& pass) const {
           .positions = relative_.positions()};
 }
 
+// The pass's keys and values join those of the passes before it.
+template <class Real>
+AttentionInput<Real> SelfAttention<Real>::cached_input(const Pass& pass) const {
+  const std::int64_t first = query_key_value_.first_column(1),
+                     values = query_key_value_.first_column(2) - first;
+  const auto cached = pass.cache->rows<Real>(place_, query_key_value_.local_out() - first);
+  store_rows<Real>(pass.exec, cached, pass.cache->places_N(), qkv_NQ_, first);
+  return {.query = {qkv_NQ_, 0},
+          .key = {cached, 0},
+          .value = {cached, values},
+          .queries = pass.sequences,
+          .keys = pass.cache->keys(),
+          .shape = shape_,
+          .positions = relative_.positions()};
+}
+
 // Queries and, behind them, keys.
 template <class Real>
 void SelfAttention<Real>::rotate(const Pass& pass, Tensor2<Real> qkv_NQ,
@@ -97,7 +115,8 @@ void SelfAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
   log_sum_NH_ = arena.take2<float>(pass.num_rows, shape_.num_heads);
   query_key_value_.template forward<Real, Real>(pass, qkv_NQ_, y_NC);
   rotate(pass, qkv_NQ_, Direction::kForward);
-  attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_, input(pass),
+  attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_,
+                          pass.cache == nullptr ? input(pass) : cached_input(pass),
                           pass.dropout_at(place, pass.dropout.attention));
   output_.template forward<Real, float>(pass, update_NC, heads_NC_);
 }
@@ -140,8 +159,21 @@ AttentionInput<Real> CrossAttention<Real>::input(const Pass& pass) const {
           .key = {key_value_SK_, key_value_.first_column(0)},
           .value = {key_value_SK_, key_value_.first_column(1)},
           .queries = pass.sequences,
-          .keys = encoder_.pass->sequences,
+          .keys = pass.cache == nullptr ? encoder_.pass->sequences : pass.cache->source_keys(),
           .shape = shape_};
+}
+
+// In a generation the first pass makes them for all.
+template <class Real>
+void CrossAttention<Real>::make_keys_and_values(const Pass& pass) {
+  bool fresh = true;
+  key_value_SK_ =
+      pass.cache == nullptr
+          ? pass.exec.arena->take2<Real>(encoder_.pass->num_rows, key_value_.local_out())
+          : pass.cache->source_rows<Real>(place_, key_value_.local_out(), fresh);
+  if (fresh) {
+    key_value_.template forward<Real, Real>(*encoder_.pass, key_value_SK_, encoder_.hidden_SC);
+  }
 }
 
 template <class Real>
@@ -150,11 +182,10 @@ void CrossAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
   Arena& arena = *pass.exec.arena;
   place_ = place;
   query_NC_ = arena.take2<Real>(pass.num_rows, query_.local_out());
-  key_value_SK_ = arena.take2<Real>(encoder_.pass->num_rows, key_value_.local_out());
   heads_NC_ = arena.take2<Real>(pass.num_rows, output_.local_in());
   log_sum_NH_ = arena.take2<float>(pass.num_rows, shape_.num_heads);
   query_.template forward<Real, Real>(pass, query_NC_, y_NC);
-  key_value_.template forward<Real, Real>(*encoder_.pass, key_value_SK_, encoder_.hidden_SC);
+  make_keys_and_values(pass);
   attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_, input(pass),
                           pass.dropout_at(place, pass.dropout.attention));
   output_.template forward<Real, float>(pass, update_NC, heads_NC_);

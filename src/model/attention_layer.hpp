@@ -26,6 +26,7 @@ class SelfAttention final : public Sublayer<Real> {
 
  private:
   AttentionInput<Real> input(const Pass& pass) const;
+  AttentionInput<Real> cached_input(const Pass& pass) const;
   void rotate(const Pass& pass, Tensor2<Real> qkv_NQ, Direction direction) const;
 
   Linear query_key_value_, output_;
@@ -61,6 +62,7 @@ class CrossAttention final : public Sublayer<Real> {
 
  private:
   AttentionInput<Real> input(const Pass& pass) const;
+  void make_keys_and_values(const Pass& pass);
 
   Linear query_, key_value_, output_;
   const EncoderOutput<Real>& encoder_;

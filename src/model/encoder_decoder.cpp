@@ -2,6 +2,7 @@
 #include "model/encoder_decoder.hpp"
 
 #include "kernels/elementwise.hpp"
+#include "model/key_value_cache.hpp"
 #include "recipe/load.hpp"
 
 namespace polyphase {
@@ -26,6 +27,10 @@ EncoderDecoder<Real>::EncoderDecoder(ParameterSet& parameters, const Communicato
 
 template <class Real>
 Tensor2<const Real> EncoderDecoder<Real>::forward(const Pass& pass) {
+  if (pass.cache != nullptr) {
+    if (pass.cache->has_source()) return decoder_.forward(pass);
+    pass.cache->begin_source(pass.exec, pass.batch.source);
+  }
   source_pass_.reset();
   source_pass_.emplace(begin_pass(pass.exec, pass.tensor, pass.batch, pass.batch.source,
                                   pass.dropout, pass.training));

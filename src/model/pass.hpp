@@ -9,6 +9,8 @@
 
 namespace polyphase {
 
+class KeyValueCache;
+
 // Dropout of a pass. Each place in the model draws with its own key.
 struct PassDropout {
   float hidden = 0.0F;
@@ -30,6 +32,8 @@ struct Pass {
   Tensor1<const std::uint64_t> row_ids_N;
   PassDropout dropout;
   bool training = false;
+  // Generation: where attention finds the rows of earlier passes; else nullptr.
+  KeyValueCache* cache = nullptr;
 
   // Dropout of the given rate at a place, numbered through the model.
   Dropout dropout_at(std::uint64_t place, float rate) const;

@@ -33,8 +33,8 @@ class LanguageModel final : public Objective<Real> {
 
   // Logits of this tensor-parallel rank's part of the vocabulary for chosen rows of the pass.
   void logits(const Pass& pass, Tensor2<float> logits_MV, Tensor2<const Real> hidden_NC,
-              const std::vector<std::int32_t>& rows_M) const;
-  Split vocabulary() const { return output_.vocabulary(); }
+              const std::vector<std::int32_t>& rows_M) const override;
+  Split vocabulary() const override { return output_.vocabulary(); }
 
  private:
   // The rows' hidden states as the output product takes them, in the arena.

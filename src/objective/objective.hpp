@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "model/parameters.hpp"
 #include "model/pass.hpp"
 #include "objective/prediction.hpp"
 
@@ -67,6 +68,14 @@ class Objective {
   // no task predicts nothing of sequences.
   virtual std::vector<Prediction> predict(const Pass&, Tensor2<const Real>) {
     broken_promise(__FILE__, __LINE__, "predict() of " + name());
+  }
+
+  // Language models alone: logits of chosen rows over this tensor-parallel rank's part of the
+  // vocabulary, which is `vocabulary`; logits_MV has as many columns.
+  virtual Split vocabulary() const { return {}; }
+  virtual void logits(const Pass&, Tensor2<float> /*logits_MV*/, Tensor2<const Real> /*hidden_NC*/,
+                      const std::vector<std::int32_t>& /*rows_M*/) const {
+    POLYPHASE_PROMISE(false, "{} generates nothing", name());
   }
 
   // Metrics of a data set from its summed tally, for instance {"loss", "accuracy"}. Loss in nats a

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/phase_model.hpp"
 
+#include <algorithm>
 #include <optional>
 
 #include "kernels/elementwise.hpp"
 #include "model/body.hpp"
+#include "model/key_value_cache.hpp"
 #include "recipe/load.hpp"
 
 namespace polyphase {
@@ -58,6 +60,21 @@ class PhaseModelOf final : public PhaseModel {
     return predictions;
   }
 
+  void begin_generation(std::int64_t num_sequences, std::int64_t max_tokens) override {
+    cache_.emplace(num_sequences, max_tokens);
+    generation_tokens_ = max_tokens;
+  }
+
+  std::vector<float> next_logits(const Batch& batch) override {
+    plan_generation(batch);
+    cache_->begin_pass(exec_, batch);
+    return run_generation(exec_, batch);
+  }
+
+  void reorder_generation(const std::vector<std::int32_t>& parents) override {
+    cache_->reorder(exec_, parents);
+  }
+
   std::size_t plan_arena_bytes(const Batch& largest, bool training) override {
     Arena counting;
     const Exec exec = {.space = {}, .arena = &counting};
@@ -84,6 +101,48 @@ class PhaseModelOf final : public PhaseModel {
     fill(exec, flat(dhidden_NC_), 0.0F);
   }
 
+  // The first pass needs the most memory. It is counted without the cache, whose memory is not the
+  // arena's, but with keys as long as they can become.
+  void plan_generation(const Batch& first) {
+    if (generation_tokens_ == 0) return;
+    Arena counting;
+    Batch longest = first;
+    longest.max_tokens = generation_tokens_;
+    run_generation({.space = {}, .arena = &counting}, longest);
+    if (counting.peak_bytes() > arena_capacity_bytes()) allocate_arena(counting.peak_bytes());
+    generation_tokens_ = 0;
+  }
+
+  // Logits behind every sequence's last row.
+  std::vector<float> run_generation(const Exec& exec, const Batch& batch) {
+    exec.arena->release(0);
+    pass_.emplace(begin_pass(exec, tensor_, batch, batch, {}, false));
+    if (!exec.counting()) pass_->cache = &*cache_;
+    hidden_NC_ = body_->forward(*pass_);
+    const Objective<Real>& model = *objectives_[0];
+    const std::int64_t b = batch.num_sequences();
+    const auto logits_BV = exec.arena->take2<float>(b, model.vocabulary().size);
+    model.logits(*pass_, logits_BV, hidden_NC_, last_rows(batch));
+    if (exec.counting()) return {};
+    return whole_vocabulary(exec, logits_BV, model.vocabulary());
+  }
+
+  std::vector<float> whole_vocabulary(const Exec& exec, Tensor2<float> logits_BV,
+                                      const Split& mine) const {
+    const auto b = static_cast<std::int64_t>(logits_BV.extent(0));
+    std::vector<float> part(static_cast<std::size_t>(logits_BV.size()));
+    copy_to_host(exec, part.data(), Tensor1<const float>(flat(logits_BV)));
+    if (tensor_.size() == 1) return part;
+    const std::int64_t all = body_->embedding().num_token_ids();
+    std::vector<float> whole(static_cast<std::size_t>(b * all), 0.0F);
+    for (std::int64_t row = 0; row < b; ++row) {
+      std::copy_n(part.begin() + row * mine.size, mine.size,
+                  whole.begin() + row * all + mine.begin);
+    }
+    tensor_.sum(whole.data(), static_cast<std::int64_t>(whole.size()));
+    return whole;
+  }
+
   std::vector<Tally> run_heads(const std::vector<float>& scales) {
     std::vector<Tally> tallies;
     for (std::size_t o = 0; o < objectives_.size(); ++o) {
@@ -102,6 +161,8 @@ class PhaseModelOf final : public PhaseModel {
   std::unique_ptr<Body<Real>> body_;
   std::vector<std::unique_ptr<Objective<Real>>> objectives_;
   std::optional<Pass> pass_;
+  std::optional<KeyValueCache> cache_;
+  std::int64_t generation_tokens_ = 0;  // of a generation that is not yet planned
   Tensor2<const Real> hidden_NC_;
   Tensor2<float> dhidden_NC_;
 };

@@ -43,6 +43,15 @@ class PhaseModel {
   // the rows that want a tag).
   virtual std::vector<Prediction> predict(const Batch& batch) = 0;
 
+  // Generation with the phase's language model: begin, then next_logits() with further rows of
+  // every sequence, each time. Returns B × V logits that follow each sequence's last row, the same
+  // on every tensor-parallel rank. The first batch holds the prompts, for an encoder and decoder
+  // the sources beside them.
+  virtual void begin_generation(std::int64_t num_sequences, std::int64_t max_tokens) = 0;
+  virtual std::vector<float> next_logits(const Batch& batch) = 0;
+  // Sequence b goes on from where sequence parents[b] stands.
+  virtual void reorder_generation(const std::vector<std::int32_t>& parents) = 0;
+
   // Metrics of summed tallies: "loss" is the weighted sum over objectives; with several objectives
   // theirs are "mlm_loss", "nsp_accuracy" and so on.
   std::map<std::string, double> metrics(const std::vector<Tally>& totals) const;
@@ -55,6 +64,7 @@ class PhaseModel {
   // Makes the arena. Until then only plan_arena_bytes may be called.
   void allocate_arena(std::size_t num_bytes);
   std::size_t arena_peak_bytes() const { return arena_.peak_bytes(); }
+  std::size_t arena_capacity_bytes() const { return memory_.extent(0); }
 
  protected:
   virtual std::map<std::string, double> objective_metrics(std::size_t objective,
