@@ -42,10 +42,44 @@ ExitCode on_rank_0(const Communicator& world, const std::function<ExitCode()>& c
   return code;
 }
 
+void describe_generate(CLI::App& app, GenerateOptions& options, std::function<ExitCode()>& command,
+                       const Communicator& world) {
+  CLI::App* sub = app.add_subcommand("generate", "Text from a trained language model");
+  sub->add_option("run", options.run, "Run folder")->required();
+  sub->add_option("--phase", options.phase,
+                  "Phase whose model is used; default: the last one done");
+  sub->add_option("--tensor", options.tensor, "Tensor-parallel ranks; default: the recipe's")
+      ->check(CLI::PositiveNumber);
+  sub->add_option("--prompt", options.prompt, "Text to go on from; else one a line is read");
+  sub->add_option("--input", options.input, "File with one text a line; default: standard input");
+  GenerationSettings& settings = options.settings;
+  sub->add_option("--max-new-tokens", settings.max_new_tokens, "Longest text, in tokens")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  sub->add_option("--temperature", settings.temperature, "Of sampling; 0: the likeliest token")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  sub->add_option("--top-k", settings.top_k, "Sample among so many tokens; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  sub->add_option("--top-p", settings.top_p, "Sample among the likeliest of this probability")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  sub->add_option("--seed", settings.seed, "Of sampling")->capture_default_str();
+  sub->add_option("--beams", settings.beams, "Beam search, when more than 1")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  sub->add_option("--length-penalty", settings.length_penalty,
+                  "Power of its length that a beam's log-probability is divided by")
+      ->capture_default_str();
+  sub->callback([&] { command = [&] { return generate_command(options, world); }; });
+}
+
 // Every command fills `command`, which then runs on all ranks.
 void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argument,
                        std::string& phase, std::int64_t& ranks, std::int64_t& tensor,
-                       const Communicator& world, std::function<ExitCode()>& command) {
+                       GenerateOptions& generate, const Communicator& world,
+                       std::function<ExitCode()>& command) {
   app.require_subcommand(1);
   const auto with_recipe = [&](const char* name, const char* what) {
     CLI::App* sub = app.add_subcommand(name, what);
@@ -80,6 +114,7 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
   plan->callback([&] {
     command = [&] { return on_rank_0(world, [&] { return plan_command(recipe, ranks, tensor); }); };
   });
+  describe_generate(app, generate, command, world);
   with_path("status", "Where a run stands", "Run folder", status_command);
   with_path("report", "Write a run's report as one HTML file", "Run folder", report_command);
   with_path("inspect", "What is in a checkpoint or a prepared corpus", "Folder", inspect_command);
@@ -108,7 +143,9 @@ int parse_and_run(int argc, char** argv, const MpiSession& session) {
   std::string argument, phase;
   std::int64_t ranks = session.world().size(), tensor = 0;
   std::function<ExitCode()> command;
-  describe_commands(app, recipe, argument, phase, ranks, tensor, session.world(), command);
+  GenerateOptions generate;
+  describe_commands(app, recipe, argument, phase, ranks, tensor, generate, session.world(),
+                    command);
   if (const std::string fault = fault_of_command(app, argc, argv); !fault.empty()) {
     throw AgreedError(fault + "; --help tells more", ExitCode::kUsage);
   }

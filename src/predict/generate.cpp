@@ -22,7 +22,8 @@ void append(Rows& rows, const Tokens& tokens, std::int64_t first_position) {
     rows.positions_N.push_back(static_cast<std::int32_t>(first_position + i));
   }
   rows.starts.push_back(static_cast<std::int32_t>(rows.tokens_N.size()));
-  rows.max_tokens = std::max<std::int64_t>(rows.max_tokens, static_cast<std::int64_t>(tokens.size()));
+  rows.max_tokens =
+      std::max<std::int64_t>(rows.max_tokens, static_cast<std::int64_t>(tokens.size()));
 }
 
 void finish(Rows& rows) {
@@ -159,7 +160,8 @@ class Beams {
       steps.push_back({candidate.parent, candidate.token});
     }
     live_ = next;
-    // A live beam can only lose probability: none of them may overtake the best finished one.
+    // Enough are finished, and the best live one would not beat them if it ended here. (With a
+    // length penalty it might still catch up by growing longer, which is not waited for.)
     done_ = live_.empty() ||
             (num_finished_ >= settings_.beams && score(live_.front(), 0) <= best_score_);
     while (static_cast<std::int64_t>(steps.size()) < settings_.beams) {

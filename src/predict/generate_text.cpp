@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "predict/generate_text.hpp"
+
+#include <algorithm>
+
+#include "base/log.hpp"
+#include "comm/agreement.hpp"
+#include "recipe/goals.hpp"
+#include "recipe/load.hpp"
+
+namespace polyphase {
+namespace {
+
+constexpr std::int64_t kTextsTogether = 16;
+
+// How the phase's model is asked, and what its tokens say.
+class Asking {
+ public:
+  Asking(TrainedPhase& trained, const GenerationSettings& settings)
+      : trained_(trained), settings_(settings) {
+    const recipe::Phase& phase = trained.phase();
+    const bool task = phase.task && phase.task->kind == recipe::TaskKind::kGeneration;
+    const bool continues =
+        phase.objectives.contains("clm") || phase.objectives.contains("prefix_lm");
+    if (!task && !continues) {
+      fail<RecipeError>(
+          "phase {} trains for {}, which generates no text; a phase with the task "
+          "generation or the objective clm or prefix_lm does",
+          phase.name, recipe::goal_name(phase));
+    }
+    encoder_ = trained.recipe().model.family == recipe::Family::kT5;
+    separated_ = task && !encoder_;
+    max_tokens_ = recipe::max_tokens_of(trained.recipe(), phase);
+    settings_.max_new_tokens = std::min(settings.max_new_tokens, max_tokens_ - 1);
+  }
+
+  const GenerationSettings& settings() const { return settings_; }
+
+  void add(const std::string& text, GenerationInput& input) {
+    std::vector<std::int32_t> tokens = trained_.tokenizer().encode(text);
+    const std::int64_t special = encoder_ ? 1 : (separated_ ? 2 : 1);
+    const std::int64_t room = max_tokens_ - special - (encoder_ ? 0 : settings_.max_new_tokens);
+    if (static_cast<std::int64_t>(tokens.size()) > room) {  // the end is what goes on
+      const std::int64_t cut =
+          static_cast<std::int64_t>(tokens.size()) - std::max<std::int64_t>(0, room);
+      tokens.erase(tokens.begin(), encoder_ ? tokens.begin() : tokens.begin() + cut);
+      if (encoder_) tokens.resize(static_cast<std::size_t>(room));
+      ++num_cut_;
+    }
+    if (encoder_ || separated_) tokens.push_back(text::kSepId);
+    if (encoder_) {
+      input.sources.push_back(std::move(tokens));
+      input.prompts.push_back({text::kClsId});
+    } else {
+      tokens.insert(tokens.begin(), text::kClsId);
+      input.prompts.push_back(std::move(tokens));
+    }
+    input.num_pieces = trained_.tokenizer().vocab_size();
+  }
+
+  // What the tokens say behind their prompt.
+  std::string text_of(const std::vector<std::int32_t>& prompt,
+                      const std::vector<std::int32_t>& tokens) const {
+    if (encoder_ || separated_) return trained_.tokenizer().decode(tokens);
+    std::vector<std::int32_t> all(prompt.begin() + 1, prompt.end());
+    const std::string before = trained_.tokenizer().decode(all);
+    all.insert(all.end(), tokens.begin(), tokens.end());
+    const std::string whole = trained_.tokenizer().decode(all);
+    return whole.starts_with(before) ? whole.substr(before.size())
+                                     : trained_.tokenizer().decode(tokens);
+  }
+
+  void warn() const {
+    if (num_cut_ > 0)
+      log_warning("{} texts did not fit into max_tokens ({}) and were cut", num_cut_, max_tokens_);
+  }
+
+ private:
+  TrainedPhase& trained_;
+  GenerationSettings settings_;
+  bool encoder_ = false, separated_ = false;
+  std::int64_t max_tokens_ = 0, num_cut_ = 0;
+};
+
+// One line of a gathered block.
+std::string escaped(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    if (c == '\n') {
+      result += "\\n";
+    } else if (c == '\\') {
+      result += "\\\\";
+    } else {
+      result += c;
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<std::string> generate_texts(TrainedPhase& trained, const Communicator& world,
+                                        const std::vector<std::string>& texts,
+                                        const GenerationSettings& settings) {
+  const Communicator& data = trained.grid().data;
+  std::string mine;
+  agree_on(world, [&] {
+    Asking asking(trained, settings);
+    const auto n = static_cast<std::int64_t>(texts.size());
+    const std::int64_t begin = data.rank() * n / data.size(),
+                       end = (data.rank() + 1) * n / data.size();
+    for (std::int64_t first = begin; first < end; first += kTextsTogether) {
+      GenerationInput input = {.first_number = static_cast<std::uint64_t>(first)};
+      for (std::int64_t i = first; i < std::min(end, first + kTextsTogether); ++i)
+        asking.add(texts[i], input);
+      const std::vector<Generated> results = generate(trained.model(), input, asking.settings());
+      for (std::size_t i = 0; i < results.size(); ++i)
+        mine += escaped(asking.text_of(input.prompts[i], results[i].tokens)) + "\n";
+    }
+    asking.warn();
+  });
+  const std::vector<std::string> blocks = data.gather(mine);
+  std::vector<std::string> lines;
+  if (world.rank() != 0) return lines;
+  for (const std::string& block : blocks) {
+    for (std::size_t at = 0; at < block.size();) {
+      const std::size_t line_end = block.find('\n', at);
+      lines.push_back(block.substr(at, line_end - at));
+      at = line_end + 1;
+    }
+  }
+  return lines;
+}
+
+std::string generate_text(TrainedPhase& trained, const Communicator& world, const std::string& text,
+                          const GenerationSettings& settings,
+                          const std::function<void(const std::string&)>& on_text) {
+  std::string whole;
+  agree_on(world, [&] {
+    Asking asking(trained, settings);
+    GenerationInput input;
+    asking.add(text, input);
+    std::string said;
+    const auto hear = [&](const std::vector<std::int32_t>& tokens) {
+      if (world.rank() != 0) return;
+      const std::string now = asking.text_of(input.prompts[0], tokens);
+      // The last bytes of a character that is not whole yet may still change.
+      if (now.starts_with(said) && !now.ends_with("\xEF\xBF\xBD")) {
+        on_text(now.substr(said.size()));
+        said = now;
+      }
+    };
+    const Generated result = generate(trained.model(), input, asking.settings(), hear).front();
+    whole = asking.text_of(input.prompts[0], result.tokens);
+    if (world.rank() == 0 && whole.starts_with(said)) on_text(whole.substr(said.size()));
+    asking.warn();
+  });
+  return whole;
+}
+
+}  // namespace polyphase
