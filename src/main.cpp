@@ -42,14 +42,56 @@ ExitCode on_rank_0(const Communicator& world, const std::function<ExitCode()>& c
   return code;
 }
 
+// A subcommand that uses a trained model.
+CLI::App* add_use(CLI::App& app, const char* name, const char* what, ModelOptions& model) {
+  CLI::App* sub = app.add_subcommand(name, what);
+  sub->add_option("run", model.run, "Run folder")->required();
+  sub->add_option("--phase", model.phase, "Phase whose model is used; default: the last one done");
+  sub->add_option("--tensor", model.tensor, "Tensor-parallel ranks; default: the recipe's")
+      ->check(CLI::PositiveNumber);
+  return sub;
+}
+
+void describe_evaluate(CLI::App& app, EvaluateOptions& options, std::function<ExitCode()>& command,
+                       const Communicator& world) {
+  CLI::App* sub =
+      add_use(app, "evaluate",
+              "Metrics of a trained phase on a part of its corpus. Of causal language models also "
+              "bits a byte and word perplexity; words are what stands between white space, and of "
+              "raw text its line ends too",
+              options);
+  CLI::Option* part = sub->add_option("--part", options.part, "Default: test, else valid")
+                          ->check(CLI::IsMember({"train", "valid", "test"}));
+  sub->add_option("--input", options.input,
+                  "Question answering: a SQuAD file (*.json) instead; exact match and F1 in "
+                  "percent, as the official script has them")
+      ->excludes(part);
+  sub->add_option("--format", options.format, "table or json")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"table", "json"}));
+  sub->callback([&] { command = [&] { return evaluate_command(options, world); }; });
+}
+
+void describe_predict(CLI::App& app, PredictOptions& options, std::function<ExitCode()>& command,
+                      const Communicator& world) {
+  CLI::App* sub =
+      add_use(app, "predict",
+              "What a trained phase says of texts, a sample a line: a text; two texts with a tab "
+              "between; the words of a sentence; question, tab, context",
+              options);
+  sub->add_option("--input", options.input,
+                  "File of samples (question answering: or a SQuAD file, *.json); default: "
+                  "standard input");
+  sub->add_option("--output", options.output, "Default: standard output");
+  sub->add_option("--format", options.format, "text or jsonl")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"text", "jsonl"}));
+  sub->callback([&] { command = [&] { return predict_command(options, world); }; });
+}
+
 void describe_generate(CLI::App& app, GenerateOptions& options, std::function<ExitCode()>& command,
                        const Communicator& world) {
-  CLI::App* sub = app.add_subcommand("generate", "Text from a trained language model");
-  sub->add_option("run", options.run, "Run folder")->required();
-  sub->add_option("--phase", options.phase,
-                  "Phase whose model is used; default: the last one done");
-  sub->add_option("--tensor", options.tensor, "Tensor-parallel ranks; default: the recipe's")
-      ->check(CLI::PositiveNumber);
+  CLI::App* sub = add_use(app, "generate", "Text from a trained language model", options);
   sub->add_option("--prompt", options.prompt, "Text to go on from; else one a line is read");
   sub->add_option("--input", options.input, "File with one text a line; default: standard input");
   GenerationSettings& settings = options.settings;
@@ -78,8 +120,7 @@ void describe_generate(CLI::App& app, GenerateOptions& options, std::function<Ex
 // Every command fills `command`, which then runs on all ranks.
 void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argument,
                        std::string& phase, std::int64_t& ranks, std::int64_t& tensor,
-                       GenerateOptions& generate, const Communicator& world,
-                       std::function<ExitCode()>& command) {
+                       const Communicator& world, std::function<ExitCode()>& command) {
   app.require_subcommand(1);
   const auto with_recipe = [&](const char* name, const char* what) {
     CLI::App* sub = app.add_subcommand(name, what);
@@ -114,7 +155,6 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
   plan->callback([&] {
     command = [&] { return on_rank_0(world, [&] { return plan_command(recipe, ranks, tensor); }); };
   });
-  describe_generate(app, generate, command, world);
   with_path("status", "Where a run stands", "Run folder", status_command);
   with_path("report", "Write a run's report as one HTML file", "Run folder", report_command);
   with_path("inspect", "What is in a checkpoint or a prepared corpus", "Folder", inspect_command);
@@ -142,10 +182,14 @@ int parse_and_run(int argc, char** argv, const MpiSession& session) {
   RecipeOptions recipe;
   std::string argument, phase;
   std::int64_t ranks = session.world().size(), tensor = 0;
-  std::function<ExitCode()> command;
+  EvaluateOptions evaluate;
+  PredictOptions predict;
   GenerateOptions generate;
-  describe_commands(app, recipe, argument, phase, ranks, tensor, generate, session.world(),
-                    command);
+  std::function<ExitCode()> command;
+  describe_commands(app, recipe, argument, phase, ranks, tensor, session.world(), command);
+  describe_evaluate(app, evaluate, command, session.world());
+  describe_predict(app, predict, command, session.world());
+  describe_generate(app, generate, command, session.world());
   if (const std::string fault = fault_of_command(app, argc, argv); !fault.empty()) {
     throw AgreedError(fault + "; --help tells more", ExitCode::kUsage);
   }

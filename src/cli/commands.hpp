@@ -18,6 +18,27 @@ struct RecipeOptions {
   std::vector<std::string> overrides;  // key.path=value
 };
 
+// Options that name the model of a phase in a run folder.
+struct ModelOptions {
+  std::string run;          // folder
+  std::string phase;        // empty: the last one that is done
+  std::int64_t tensor = 0;  // ranks that share one copy of the model; 0: the recipe's
+};
+struct PredictOptions : ModelOptions {
+  std::string input, output;    // files; empty: standard input and output
+  std::string format = "text";  // or jsonl
+};
+struct EvaluateOptions : ModelOptions {
+  std::string part;              // of the phase's corpus; empty: test, else valid
+  std::string input;             // a SQuAD file instead
+  std::string format = "table";  // or json
+};
+struct GenerateOptions : ModelOptions {
+  std::optional<std::string> prompt;  // else the lines of `input`
+  std::string input;                  // a file; empty: standard input
+  GenerationSettings settings;
+};
+
 // The program's commands; each returns the exit code. Those that take the world are collective over
 // all ranks.
 
@@ -30,15 +51,12 @@ ExitCode run_command(const RecipeOptions& options, const std::string& phase,
 // anything.
 ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std::int64_t tensor);
 
-// Text from a trained language model.
-struct GenerateOptions {
-  std::string run, phase;             // phase: empty: the last one that is done
-  std::int64_t tensor = 0;            // ranks that share one copy of the model; 0: the recipe's
-  std::optional<std::string> prompt;  // else the lines of `input`
-  std::string input;                  // a file; empty: standard input
-  GenerationSettings settings;
-};
+// Prints text from a trained language model.
 ExitCode generate_command(const GenerateOptions& options, const Communicator& world);
+// Prints what the model of a phase says of every sample of the input, in its order.
+ExitCode predict_command(const PredictOptions& options, const Communicator& world);
+// Prints metrics of the model of a phase.
+ExitCode evaluate_command(const EvaluateOptions& options, const Communicator& world);
 
 ExitCode status_command(const std::string& run_folder);
 ExitCode report_command(const std::string& run_folder);

@@ -4,15 +4,14 @@
 #include "base/error.hpp"
 #include "corpus/draws.hpp"
 #include "corpus/sample_form.hpp"
-#include "text/tokenizer.hpp"
+#include "corpus/text_layout.hpp"
 
 namespace polyphase {
 namespace {
 
-// [CLS] question [SEP] context [SEP] (Devlin et al., 2019, section 4.2). Of a context that does not
-// fit a sample shows one window: in training a keyed one that holds the answer, in evaluation the
-// one with the answer in its middle; without an answer any, or the first. Questions keep at most
-// half of the room.
+// A question and its context. Of a context that does not fit a sample shows one window: in training
+// a keyed one that holds the answer, in evaluation the one with the answer in its middle; without
+// an answer any, or the first.
 class AnswerSamples final : public SampleForm {
  public:
   AnswerSamples(Dataset& dataset, const SampleSettings& settings)
@@ -25,24 +24,15 @@ class AnswerSamples final : public SampleForm {
                       dataset_.name(), sample, text_.sentence_starts.size() - 1);
     }
     const std::int64_t border = text_.sentence_starts[1];
-    const std::int64_t room = settings_.max_tokens - 3;
-    const std::int64_t question = std::min(border, room / 2);
-    const std::int64_t size = static_cast<std::int64_t>(text_.tokens.size()) - border;
-    const std::int64_t window = std::min(size, room - question);
-    const std::int64_t start = window_start(size, window, border, global_sample);
-    append(text::kClsId, 0, result);
-    append(text_, 0, question, 0, result);
-    append(text::kSepId, 0, result);
-    const auto context = static_cast<std::int64_t>(result.tokens.size());
-    append(text_, border + start, window, 1, result);
-    append(text::kSepId, 1, result);
-    result.truncated = question < border || window < size;
+    const AnswerRoom room = answer_room(text_, settings_.max_tokens);
+    const std::int64_t start = window_start(room.context, room.window, border, global_sample);
+    lay_out_question(text_, room, start, result);
     if (text_.labels.empty()) return;
     const std::int64_t first = text_.labels[0] - border - start,
                        last = text_.labels[1] - border - start;
-    if (first < 0 || last >= window) return;  // longer than the window
-    result.answer_first = static_cast<std::int32_t>(context + first);
-    result.answer_last = static_cast<std::int32_t>(context + last);
+    if (first < 0 || last >= room.window) return;  // longer than the window
+    result.answer_first = static_cast<std::int32_t>(window_place(room) + first);
+    result.answer_last = static_cast<std::int32_t>(window_place(room) + last);
   }
 
  private:

@@ -3,12 +3,12 @@
 
 #include "base/error.hpp"
 #include "corpus/sample_form.hpp"
-#include "text/tokenizer.hpp"
+#include "corpus/text_layout.hpp"
 
 namespace polyphase {
 namespace {
 
-// One or two texts with what is known of them: [CLS] A [SEP] or [CLS] A [SEP] B [SEP].
+// One or two texts with what is known of them.
 class LabelledTexts final : public SampleForm {
  public:
   using SampleForm::SampleForm;
@@ -20,18 +20,7 @@ class LabelledTexts final : public SampleForm {
       fail<DataError>("{}: sample {} has {} texts, but one or two can be classified; prepare again",
                       dataset_.name(), sample, num_texts);
     }
-    const std::int64_t border = text_.sentence_starts[1];
-    const auto end = static_cast<std::int64_t>(text_.tokens.size());
-    std::int64_t first = border, second = end - border;
-    fit_pair(settings_.max_tokens - 1 - num_texts, first, second);
-    append(text::kClsId, 0, result);
-    append(text_, 0, first, 0, result);
-    append(text::kSepId, 0, result);
-    if (num_texts == 2) {
-      append(text_, border, second, 1, result);
-      append(text::kSepId, 1, result);
-    }
-    result.truncated = first + second < end;
+    lay_out_texts(text_, settings_.max_tokens, result);
     set_labels(sample, result);
   }
 
@@ -50,7 +39,7 @@ class LabelledTexts final : public SampleForm {
   }
 };
 
-// Words with their tags: [CLS] text [SEP]; a word's first piece carries its tag.
+// Words with their tags; a word's first piece carries its tag.
 class TaggedTexts final : public SampleForm {
  public:
   using SampleForm::SampleForm;
@@ -58,10 +47,8 @@ class TaggedTexts final : public SampleForm {
   void make(std::int64_t sample, std::uint64_t, Sample& result) override {
     dataset_.read_document(sample, text_);
     const auto end = static_cast<std::int64_t>(text_.tokens.size());
-    const std::int64_t count = std::min(end, settings_.max_tokens - 2);
-    append(text::kClsId, 0, result);
-    append(text_, 0, count, 0, result);
-    append(text::kSepId, 0, result);
+    const std::int64_t count = std::min(end, room_for_words(settings_.max_tokens));
+    lay_out_words(text_, 0, count, result);
     result.token_labels.assign(result.tokens.size(), -1);
     for (std::int64_t i = 0; i < count; ++i) {
       result.token_labels[i + 1] = checked_label(sample, text_.token_labels.at(i), -1);

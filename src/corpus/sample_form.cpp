@@ -10,18 +10,6 @@ std::uint64_t SampleForm::key(Purpose purpose) const {
   return random_key(settings_.seed, purpose, {1, settings_.phase});
 }
 
-void SampleForm::append(std::int32_t token, std::int32_t segment, Sample& result) {
-  result.tokens.push_back(token);
-  result.segments.push_back(segment);
-}
-
-void SampleForm::append(const ShardText& text, std::int64_t first, std::int64_t count,
-                        std::int32_t segment, Sample& result) {
-  const auto begin = text.tokens.begin() + first;
-  result.tokens.insert(result.tokens.end(), begin, begin + count);
-  result.segments.insert(result.segments.end(), count, segment);
-}
-
 void SampleForm::add_target(std::int64_t place, std::int32_t label, Sample& result) {
   result.targets.positions.push_back(static_cast<std::int32_t>(place));
   result.targets.labels.push_back(label);
@@ -35,19 +23,6 @@ std::int32_t SampleForm::checked_label(std::int64_t sample, std::int32_t label,
                     dataset_.name(), sample, label, num_labels);
   }
   return label;
-}
-
-void fit_pair(std::int64_t room, std::int64_t& first, std::int64_t& second) {
-  const std::int64_t half = room / 2;
-  if (first + second <= room) return;
-  if (second <= half) {
-    first = room - second;
-  } else if (first <= room - half) {
-    second = room - first;
-  } else {
-    first = room - half;
-    second = half;
-  }
 }
 
 }  // namespace polyphase

@@ -5,6 +5,7 @@
 
 #include "base/philox.hpp"
 #include "corpus/sample.hpp"
+#include "corpus/text_layout.hpp"
 
 namespace polyphase {
 
@@ -22,10 +23,13 @@ class SampleForm {
   // The key of random draws: of the phase in training, the same for all phases in evaluation.
   std::uint64_t key(Purpose purpose) const;
 
-  static void append(std::int32_t token, std::int32_t segment, Sample& result);
-  // Tokens [first, first + count) of text.
+  static void append(std::int32_t token, std::int32_t segment, Sample& result) {
+    append_token(token, segment, result);
+  }
   static void append(const ShardText& text, std::int64_t first, std::int64_t count,
-                     std::int32_t segment, Sample& result);
+                     std::int32_t segment, Sample& result) {
+    append_tokens(text, first, count, segment, result);
+  }
   static void add_target(std::int64_t place, std::int32_t label, Sample& result);
   // DataError for a label outside [lowest, number of labels).
   std::int32_t checked_label(std::int64_t sample, std::int32_t label, std::int32_t lowest) const;
@@ -34,9 +38,6 @@ class SampleForm {
   const SampleSettings settings_;
   ShardText text_;  // memory that is used again
 };
-
-// Shortens the longer of two texts, then both, until they fit together.
-void fit_pair(std::int64_t room, std::int64_t& first, std::int64_t& second);
 
 std::unique_ptr<SampleForm> make_encoder_samples(Dataset& dataset, const SampleSettings& settings);
 std::unique_ptr<SampleForm> make_window_samples(Dataset& dataset, const SampleSettings& settings);

@@ -10,6 +10,8 @@ void SourceSample::clear() {
   labels.clear();
   value = 0;
   answer_begin = answer_end = 0;
+  id.clear();
+  answers.clear();
   line = 0;
   word_lines.clear();
 }

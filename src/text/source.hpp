@@ -44,6 +44,8 @@ struct SourceSample {
   float value = 0;                  // regression
   // Question answering: the answer's bytes [begin, end) of the context; equal: no answer.
   std::int64_t answer_begin = 0, answer_end = 0;
+  std::string id;                        // of a question, as its file has it
+  std::vector<std::string> answers;      // all that its file accepts; none where it has no answer
   std::int64_t line = 0;                 // where it begins
   std::vector<std::int64_t> word_lines;  // tagging: of every word
 

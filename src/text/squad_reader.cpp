@@ -126,6 +126,8 @@ class SquadReader final : public SourceReader {
                       place(line_));
       }
     }
+    const auto id = question.find("id");
+    if (id != question.end() && id->is_string()) sample.id = id->get<std::string>();
     const auto answers = question.find("answers");
     const bool impossible = question.value("is_impossible", false);
     if (impossible || answers == question.end() || answers->empty()) return;
@@ -138,6 +140,7 @@ class SquadReader final : public SourceReader {
       fail<BadLine>("{}: the answer \"{}\" does not stand at character {} of its context",
                     place(line_), text, start);
     }
+    for (const Json& each : *answers) sample.answers.push_back(each.at("text").get<std::string>());
     sample.answer_begin = static_cast<std::int64_t>(begin);
     sample.answer_end = sample.answer_begin + static_cast<std::int64_t>(text.size());
   }

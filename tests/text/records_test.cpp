@@ -116,6 +116,9 @@ TEST(Squad, AnswersAreFoundByCharactersAndGivenAsBytes) {
                 static_cast<std::size_t>(samples[0].answer_end - samples[0].answer_begin)),
             "Köln");
   EXPECT_EQ(samples[0].line, 3);
+  EXPECT_EQ(samples[0].id, "q1");
+  EXPECT_EQ(samples[0].answers, (Strings{"Köln", "in"}));
+  EXPECT_TRUE(samples[1].answers.empty());
   EXPECT_EQ(samples[1].line, 5);
   EXPECT_EQ(samples[1].answer_begin, samples[1].answer_end);
   EXPECT_EQ(samples[2].texts[1], "One two");
