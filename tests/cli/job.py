@@ -80,7 +80,8 @@ def children_of(pid, name=None):
 class Job:
     """One started job; with `ranks` None the program runs without mpirun."""
 
-    def __init__(self, arguments, ranks=None, cwd=None, program=PROGRAM, grace_seconds=0):
+    def __init__(self, arguments, ranks=None, cwd=None, program=PROGRAM, grace_seconds=0,
+                 stdin=subprocess.DEVNULL):
         command = [str(program), *map(str, arguments)]
         if ranks is not None:
             command = [str(SOURCE / "scripts" / "mpi"), str(ranks), *command]
@@ -92,7 +93,7 @@ class Job:
         environment = dict(os.environ, OMP_NUM_THREADS="1", OMPI_MCA_mpi_yield_when_idle="1",
                            OMPI_MCA_odls_base_sigkill_timeout=str(grace_seconds))
         self.process = subprocess.Popen(command, stdout=self.out, stderr=self.err, cwd=cwd,
-                                        stdin=subprocess.DEVNULL, env=environment)
+                                        stdin=stdin, env=environment)
 
     def mpirun(self):
         """Process number of mpirun, which scripts/mpi runs as its child; None when there is none."""
@@ -158,8 +159,14 @@ class Job:
         return Outcome(code, *texts)
 
 
-def polyphase(*arguments, ranks=None, cwd=None):
-    return Job(arguments, ranks, cwd).wait()
+def polyphase(*arguments, ranks=None, cwd=None, text=None):
+    """One job from start to end; it reads `text` from its standard input."""
+    if text is None:
+        return Job(arguments, ranks, cwd).wait()
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(text if isinstance(text, bytes) else text.encode())
+        stdin.seek(0)
+        return Job(arguments, ranks, cwd, stdin=stdin).wait()
 
 
 def settings(values):

@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trained models are evaluated and predict, whatever their family and task, on any layout of ranks."""
+import json
+import math
+import random
+import unittest
+
+from job import (DATA, DONE, NOUNS, SYSTEM, USAGE, RoadTest, polyphase, sentence, settings, tags_of)
+
+CORPORA = """
+corpora:
+  text:    {kind: text, files: [text.txt], valid_fraction: 0.1}
+  topics:  {kind: classification, train: [topics-train.tsv], test: [topics-test.tsv]}
+  pairs:   {kind: classification, train: [pairs.tsv]}
+  numbers: {kind: regression, train: [numbers.tsv]}
+  sets:    {kind: multi_label, train: [sets.tsv]}
+  tags:    {kind: tagging, train: [tags-train.conll], test: [tags-test.conll]}
+  answers: {kind: question_answering, train: [answers.json]}
+"""
+
+PHASE = ("  - {{name: {name}, task: {{kind: {task}}}, data: {{{corpus}: 1.0}}, dropout: 0, "
+         "optimizer: {{learning_rate: 3e-3}}, batch: {{sequences: 16, micro_batch: 4}}, "
+         "stop: {{steps: {steps}}}}}\n")
+
+ENCODER = """
+name: use
+seed: 3
+tokenizer: {kind: unigram, vocab_size: 120, corpora: [text]}
+""" + CORPORA + """
+model: {family: bert, num_layers: 1, width: 32, num_heads: 2, max_tokens: 40, norm: pre}
+phases:
+  - {name: pretrain, objectives: {mlm: 1.0}, data: {text: 1.0}, batch: {sequences: 8}, stop: {steps: 3}}
+""" + "".join(PHASE.format(name=name, task=task, corpus=corpus, steps=steps)
+              for name, task, corpus, steps in (
+                  ("topic", "classification", "topics", 150), ("pair", "classification", "pairs", 8),
+                  ("number", "regression", "numbers", 30), ("set", "multi_label", "sets", 60),
+                  ("tag", "tagging", "tags", 30), ("crf", "tagging, head: crf", "tags", 30),
+                  ("answer", "question_answering", "answers", 200)))
+
+DECODER = """
+name: use-gpt
+seed: 3
+tokenizer: {kind: char, vocab_size: 60, whitespace: keep, corpora: [book]}
+corpora:
+  book:   {kind: text, layout: raw, files: [text.txt], valid: [valid.txt]}
+  topics: {kind: classification, train: [topics-train.tsv], test: [topics-test.tsv]}
+  turns:  {kind: generation, format: tsv, train: [turns.tsv]}
+model: {family: gpt, num_layers: 1, width: 32, num_heads: 2, max_tokens: 96}
+phases:
+  - {name: book, objectives: {clm: 1.0}, data: {book: 1.0}, batch: {sequences: 8}, stop: {steps: 10}}
+  - {name: topic, from: book, task: {kind: classification, pooling: last}, data: {topics: 1.0},
+     batch: {sequences: 16, micro_batch: 4}, stop: {steps: 10}}
+  - {name: turn, from: book, task: {kind: generation}, data: {turns: 1.0}, batch: {sequences: 8},
+     stop: {steps: 2}}
+"""
+
+
+def question(draw):
+    """A context of some sentences, a question about the thing that someone takes, and its answer."""
+    sentences = [sentence(draw)[0] for _ in range(draw.randint(1, 3))]
+    words = [word for words in sentences for word in words]
+    context = " ".join(words)
+    noun = sentences[0][2]
+    return context, f"who {sentences[0][3]} ?", noun, context.index(noun)
+
+
+def squad(questions):
+    return {"data": [{"paragraphs": [
+        {"context": context, "qas": [{"id": f"q{number}", "question": asked, "answers": [
+            {"text": answer, "answer_start": place}]}]}
+        for number, (context, asked, answer, place) in enumerate(questions)]}]}
+
+
+def write_more_texts(folder):
+    draw = random.Random(5)
+    made = [sentence(draw) for _ in range(64)]
+    lines = [" ".join(words) for words, _ in made]
+    kinds = [kind for _, kind in made]
+    nouns = {noun for names in NOUNS.values() for noun in names}
+    counted = [sum(word in nouns for word in words) + ("old" in words) for words, _ in made]
+    both = [",".join(sorted({k for k in NOUNS for noun in NOUNS[k] if noun in words}))
+            for words, _ in made]
+    files = {"pairs.tsv": [f"{a}\t{b}\t{'same' if j == k else 'other'}" for a, b, j, k in
+                           zip(lines, lines[1:], kinds, kinds[1:])],
+             "numbers.tsv": [f"{line}\t{count}" for line, count in zip(lines, counted)],
+             "sets.tsv": [f"{line}\t{labels}" for line, labels in zip(lines, both)],
+             "turns.tsv": [f"{line}\t{kind}" for line, kind in zip(lines, kinds)],
+             "valid.txt": lines[:20]}
+    for name, rows in files.items():
+        (folder / name).write_text("\n".join(rows) + "\n")
+    (folder / "answers.json").write_text(json.dumps(squad([question(draw) for _ in range(32)])))
+
+
+class UseTest(RoadTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        write_more_texts(cls.texts)
+        cls.encoder = cls.trained("encoder", ENCODER)
+        cls.decoder = cls.trained("decoder", DECODER)
+
+    @classmethod
+    def trained(cls, name, recipe):
+        (cls.texts / f"{name}.yaml").write_text(recipe)
+        run = cls.scratch / name
+        outcome = polyphase("run", cls.texts / f"{name}.yaml", *settings({"run_dir": run}))
+        assert outcome.code == DONE, outcome
+        return run
+
+    def lines_of(self, name):
+        return (self.texts / name).read_text().splitlines()
+
+    def write(self, name, text):
+        path = self.scratch / name
+        path.write_text(text)
+        return path
+
+    def predict(self, *arguments, text=None, ranks=None, run=None):
+        outcome = polyphase("predict", run or self.encoder, *arguments, text=text, ranks=ranks)
+        self.assert_exit(outcome, DONE)
+        return outcome
+
+    def metrics(self, *arguments, ranks=None, run=None):
+        outcome = polyphase("evaluate", run or self.encoder, *arguments, "--format", "json",
+                            ranks=ranks)
+        self.assert_exit(outcome, DONE)
+        return json.loads(outcome.out)
+
+    # --- labels of whole texts
+
+    def test_predicted_classes_are_those_that_evaluate_counts(self):
+        rows = [line.split("\t") for line in self.lines_of("topics-train.tsv")]
+        outcome = self.predict("--phase", "topic", text="\n".join(row[0] for row in rows))
+        predicted = [line.split("\t") for line in outcome.out.splitlines()]
+        right = sum(label == row[1] for (label, _), row in zip(predicted, rows, strict=True))
+        found = self.metrics("--phase", "topic", "--part", "train")
+        self.assertEqual(found["samples"], len(rows))
+        self.assertAlmostEqual(found["metrics"]["accuracy"], right / len(rows), places=12)
+        self.assertGreater(right / len(rows), 0.7)
+        for _, probability in predicted:
+            self.assertGreaterEqual(float(probability), 1 / 3)
+
+    def test_ranks_do_not_change_a_digit(self):
+        text = "\n".join(line.split("\t")[0] for line in self.lines_of("topics-train.tsv"))
+        alone = self.predict("--phase", "topic", "--format", "jsonl", text=text)
+        both = self.predict("--phase", "topic", "--format", "jsonl", text=text, ranks=2)
+        three = self.predict("--phase", "topic", "--format", "jsonl", text=text, ranks=3)
+        self.assertEqual(alone.out.count("\n"), 200)
+        self.assertEqual(alone.out, both.out)
+        self.assertEqual(alone.out, three.out)
+        tensor = self.predict("--phase", "topic", "--format", "jsonl", "--tensor", 2, text=text,
+                              ranks=2)
+        for one, other in zip(alone.out.splitlines(), tensor.out.splitlines(), strict=True):
+            one, other = json.loads(one), json.loads(other)
+            self.assertAlmostEqual(one["probability"], other["probability"], places=4)
+            self.assertAlmostEqual(sum(one["probabilities"].values()), 1, places=9)
+            self.assertEqual(one["probabilities"][one["label"]], one["probability"])
+        for phase in ("topic", "answer", "pretrain"):
+            part = ("--phase", phase, "--part", "valid" if phase == "pretrain" else "train")
+            self.assertEqual(self.metrics(*part), self.metrics(*part, ranks=2))
+
+    def test_evaluate_repeats_what_training_reported(self):
+        status = json.loads((self.encoder / "status.json").read_text())
+        reported = {phase["name"]: phase["metrics"] for phase in status["phases"]}
+        for phase, part in (("topic", "test"), ("crf", "test"), ("pretrain", "valid")):
+            found = self.metrics("--phase", phase)  # the part is chosen
+            self.assertEqual(found["data"], part)
+            self.assertEqual({f"{part}.{name}": value for name, value in found["metrics"].items()},
+                             {name: value for name, value in reported[phase].items()
+                              if name.startswith(part)})
+        table = polyphase("evaluate", self.encoder, "--phase", "topic")
+        self.assert_says(table, "topic (classification), step-000150: 40 samples of test",
+                         "accuracy", "matthews")
+
+    def test_pairs_numbers_and_sets(self):
+        rows = [line.rsplit("\t", 1) for line in self.lines_of("pairs.tsv")]
+        outcome = self.predict("--phase", "pair", text="\n".join(row[0] for row in rows))
+        right = sum(line.startswith(row[1] + "\t")
+                    for line, row in zip(outcome.out.splitlines(), rows, strict=True))
+        accuracy = self.metrics("--phase", "pair", "--part", "train")["metrics"]["accuracy"]
+        self.assertAlmostEqual(accuracy, right / len(rows), places=12)
+
+        rows = [line.split("\t") for line in self.lines_of("numbers.tsv")]
+        text = "\n".join(row[0] for row in rows)
+        values = [float(line) for line in self.predict("--phase", "number", text=text).out.split()]
+        error = sum((value - float(row[1])) ** 2 for value, row in zip(values, rows, strict=True))
+        loss = self.metrics("--phase", "number", "--part", "train")["metrics"]["loss"]
+        self.assertAlmostEqual(error / len(rows), loss, places=4)
+
+        rows = [line.split("\t") for line in self.lines_of("sets.tsv")]
+        text = "\n".join(row[0] for row in rows)
+        found = self.predict("--phase", "set", text=text).out.splitlines()
+        objects = [json.loads(line) for line in self.predict(
+            "--phase", "set", "--format", "jsonl", text=text).out.splitlines()]
+        exact = 0
+        for line, object_, row in zip(found, objects, rows, strict=True):
+            columns = line.split("\t") if line else []
+            self.assertEqual(columns[::2], object_["labels"])
+            self.assertEqual(columns[::2], [label for label, p in object_["probabilities"].items()
+                                            if p >= 0.5])
+            exact += columns[::2] == row[1].split(",")
+        accuracy = self.metrics("--phase", "set", "--part", "train")["metrics"]["accuracy"]
+        self.assertAlmostEqual(accuracy, exact / len(rows), places=12)
+
+    # --- tags
+
+    def test_tags_are_a_corpus_again(self):
+        sentences = [[line.split("\t")[0] for line in block.split("\n") if line]
+                     for block in (self.texts / "tags-test.conll").read_text().split("\n\n")]
+        text = "\n".join(" ".join(words) for words in sentences if words)
+        for phase in ("tag", "crf"):
+            output = self.scratch / f"{phase}.conll"
+            self.predict("--phase", phase, "--output", output, text=text, ranks=2)
+            blocks = output.read_text().split("\n\n")
+            self.assertEqual(blocks.pop(), "")
+            pairs = [[line.split("\t") for line in block.split("\n")] for block in blocks]
+            self.assertEqual([[word for word, _ in block] for block in pairs], sentences)
+            right = sum(tag == true for block in pairs
+                        for (_, tag), true in zip(block, tags_of([w for w, _ in block])))
+            words = sum(map(len, pairs))
+            accuracy = self.metrics("--phase", phase)["metrics"]["accuracy"]
+            self.assertAlmostEqual(accuracy, right / words, places=12)
+            self.assertGreater(accuracy, 0.8)
+            # A run that has nothing but these tags takes them as they are.
+            (self.texts / "predicted.conll").write_text(output.read_text())
+            again = self.scratch / f"again-{phase}"
+            self.assert_exit(polyphase("prepare", self.texts / "encoder.yaml", *settings(
+                {"run_dir": again, "corpora.tags.test": "[predicted.conll]"})), DONE)
+
+    def test_a_long_sentence_gets_all_its_tags(self):
+        words = sentence(random.Random(1))[0] * 12
+        outcome = self.predict("--phase", "crf", text=" ".join(words) + "\nthe old cat\n")
+        blocks = outcome.out.split("\n\n")
+        self.assertEqual([line.split("\t")[0] for line in blocks[0].split("\n")], words)
+        self.assertEqual(len(blocks[1].split("\n")), 3)
+        self.assert_says(outcome, "1 of 2 samples did not fit into max_tokens (40) and were tagged in")
+
+    # --- answers
+
+    def test_answers_are_cut_from_their_context(self):
+        file = self.texts / "answers.json"
+        data = json.loads(file.read_text())["data"][0]["paragraphs"]
+        outcome = self.predict("--phase", "answer", "--input", file, "--format", "jsonl")
+        both = self.predict("--phase", "answer", "--input", file, "--format", "jsonl", ranks=2)
+        self.assertEqual(outcome.out, both.out)
+        found = [json.loads(line) for line in outcome.out.splitlines()]
+        self.assertEqual([f["id"] for f in found], [p["qas"][0]["id"] for p in data])
+        exact = 0
+        for prediction, paragraph in zip(found, data):
+            self.assertIn(prediction["answer"], paragraph["context"])
+            self.assertEqual(prediction["answer"] == "",
+                             prediction["no_answer_score"] > prediction["score"])
+            exact += prediction["answer"] == paragraph["qas"][0]["answers"][0]["text"]
+        scores = self.metrics("--phase", "answer", "--input", file)
+        self.assertEqual(scores["samples"], len(data))
+        self.assertAlmostEqual(scores["metrics"]["exact_match"], 100 * exact / len(data), places=9)
+        self.assertGreaterEqual(scores["metrics"]["f1"], scores["metrics"]["exact_match"])
+        self.assertGreater(exact, 5)  # one word of twenty or so
+        self.assertEqual(scores, self.metrics("--phase", "answer", "--input", file, ranks=2))
+        # The same questions as lines.
+        lines = "".join(f"{p['qas'][0]['question']}\t{p['context']}\r\n" for p in data)
+        texts = self.predict("--phase", "answer", text=lines).out.splitlines()
+        self.assertEqual([line.split("\t")[0] for line in texts], [f["answer"] for f in found])
+
+    def test_a_question_without_an_answer_scores_as_squad_2(self):
+        context, asked, answer, place = question(random.Random(8))
+        data = squad([(context, asked, answer, place)])
+        data["data"][0]["paragraphs"][0]["qas"].append(
+            {"id": "none", "question": "zzz", "answers": [], "is_impossible": True})
+        file = self.write("squad-2.json", json.dumps(data))
+        found = [json.loads(line) for line in self.predict(
+            "--phase", "answer", "--input", file, "--format", "jsonl").out.splitlines()]
+        expected = [found[0]["answer"] == answer, found[1]["answer"] == ""]
+        self.assertEqual(self.metrics("--phase", "answer", "--input", file)["metrics"]["exact_match"],
+                         50 * sum(expected))
+
+    def test_windows_reach_the_end_of_a_long_context(self):
+        context, asked, answer, _ = question(random.Random(2))
+        filler = "the the the the the the the the " * 10
+        outcome = self.predict("--phase", "answer", "--format", "jsonl",
+                               text=f"{asked}\t{filler}{context}")
+        self.assertIn(json.loads(outcome.out)["answer"], context)
+        self.assertNotEqual(json.loads(outcome.out)["answer"], "")
+
+    # --- decoders
+
+    def test_a_causal_model_counts_bits_and_words(self):
+        found = self.metrics("--phase", "book", run=self.decoder)
+        text = (self.texts / "valid.txt").read_text()
+        values = found["metrics"]
+        self.assertEqual(found["data"], "valid")
+        # Every character and the end of the document are predicted.
+        nats = values["loss"] * (len(text) + 1)
+        self.assertAlmostEqual(values["bits_per_byte"], nats / math.log(2) / len(text), places=9)
+        words = len(text.split()) + text.count("\n")
+        self.assertAlmostEqual(math.log(values["word_perplexity"]), nats / words, places=9)
+        self.assertEqual(found, self.metrics("--phase", "book", run=self.decoder, ranks=2))
+
+    def test_a_decoder_classifies(self):
+        rows = [line.split("\t") for line in self.lines_of("topics-test.tsv")]
+        outcome = self.predict("--phase", "topic", text="\n".join(row[0] for row in rows),
+                               run=self.decoder, ranks=2)
+        right = sum(line.split("\t")[0] == row[1]
+                    for line, row in zip(outcome.out.splitlines(), rows, strict=True))
+        accuracy = self.metrics("--phase", "topic", run=self.decoder)["metrics"]["accuracy"]
+        self.assertAlmostEqual(accuracy, right / len(rows), places=12)
+
+    # --- input as it comes
+
+    def test_empty_lines_keep_their_place(self):
+        text = "\ufeffthe old cat\r\n\r\n   \nthe new tree".encode()
+        outcome = self.predict("--phase", "topic", text=text, ranks=2)
+        lines = outcome.out.split("\n")
+        self.assertEqual([bool(line) for line in lines], [True, False, False, True, False])
+        plain = self.predict("--phase", "topic", text="the old cat\nthe new tree\n")
+        self.assertEqual([line for line in lines if line], plain.out.splitlines())
+        objects = self.predict("--phase", "topic", "--format", "jsonl", text=text).out.splitlines()
+        self.assertEqual([line == "null" for line in objects], [False, True, True, False])
+        for phase in ("topic", "crf"):
+            self.assertEqual(self.predict("--phase", phase, text="").out, "")
+
+    def test_long_texts_are_cut_with_one_warning(self):
+        text = "the old cat sees a small dog . " * 20
+        outcome = self.predict("--phase", "topic", text=f"{text}\nthe cat\n{text}\n", ranks=2)
+        self.assertEqual(outcome.out.count("\n"), 3)
+        self.assertEqual(outcome.err.count("2 of 3 samples did not fit into max_tokens (40)"), 1)
+
+    def test_input_and_output_may_be_files(self):
+        source = self.write("some text.txt", "the old cat\nthe new tree\n")
+        output = self.scratch / "labels.tsv"
+        self.assertEqual(self.predict("--phase", "topic", "--input", source, "--output", output).out,
+                         "")
+        self.assertEqual(output.read_text(),
+                         self.predict("--phase", "topic", text=source.read_text()).out)
+
+    def test_faults_of_the_input_are_named(self):
+        for phase, text, words in (
+                ("topic", "a cat\nthe cat\tanimal\n", "standard input:2: 2 texts between tabs; "
+                                                      "write one text"),
+                ("pair", "the cat\n", "standard input:1: 1 text between tabs; write two"),
+                ("tag", "the\tO\n", "standard input:1: a tab"),
+                ("answer", "who ?\n", "a question, a tab, and its context"),
+                ("topic", b"a\nthe c\xe4t\n", "standard input:2: byte 6 of the line is not UTF-8"),
+                ("topic", "x" * (1 << 20) + "y", "standard input:1: a line of more than")):
+            for ranks in (None, 2) if phase == "tag" else (None,):
+                outcome = polyphase("predict", self.encoder, "--phase", phase, text=text,
+                                    ranks=ranks)
+                self.assert_exit(outcome, DATA)
+                self.assert_says(outcome, words)
+        missing = polyphase("predict", self.encoder, "--phase", "topic", "--input", "none.txt")
+        self.assert_exit(missing, DATA)
+        self.assert_says(missing, "none.txt: cannot be opened")
+        self.assert_exit(polyphase("predict", self.encoder, "--phase", "answer", "--input",
+                                   self.write("no.json", "{}")), DATA)
+
+    # --- choices
+
+    def test_choices_that_cannot_be_are_explained(self):
+        for command, run, arguments, words in (
+                ("predict", self.encoder, ("--phase", "pretrain"), "phase pretrain is pretraining"),
+                ("predict", self.decoder, ("--phase", "turn"), "use polyphase generate"),
+                ("predict", self.encoder, ("--phase", "topics"), "no such phase; it has pretrain (done)"),
+                ("predict", self.texts, (), "not the folder of a run"),
+                ("evaluate", self.encoder, ("--phase", "pair", "--part", "test"), "has no test part"),
+                ("evaluate", self.encoder, ("--phase", "topic", "--input", "x.tsv"),
+                 "only question answering"),
+                ("evaluate", self.encoder, ("--tensor", 3), "--tensor"),
+                ("evaluate", self.encoder, ("--format", "xml"), "--format"),
+                ("predict", self.encoder, ("--phase", "topic", "--tensor", 0), "--tensor")):
+            outcome = polyphase(command, run, *arguments, text="the cat\n")
+            self.assert_exit(outcome, USAGE)
+            self.assert_says(outcome, words)
+        both = polyphase("predict", self.encoder, "--phase", "pretrain", text="a\n", ranks=2)
+        self.assert_exit(both, USAGE)
+        self.assertEqual(both.err.count("is pretraining"), 1)
+        # The last phase that is done.
+        self.assertEqual(self.metrics("--part", "train")["phase"], "answer")
+        self.assert_exit(polyphase("evaluate", self.decoder), USAGE)  # turn has only a training part
+
+    def test_a_phase_that_is_not_trained_is_refused(self):
+        run = self.scratch / "young"
+        self.assert_exit(polyphase("run", self.texts / "encoder.yaml", "--phase", "pretrain",
+                                   *settings({"run_dir": run})), DONE)
+        self.assertEqual(self.metrics(run=run)["phase"], "pretrain")
+        outcome = polyphase("evaluate", run, "--phase", "topic")
+        self.assert_exit(outcome, USAGE)
+        self.assert_says(outcome, "phase topic is pending and has no complete checkpoint")
+        part = next((run / "round-1" / "01-pretrain").rglob("writer-0000.h5"))
+        part.write_bytes(part.read_bytes()[:-64])
+        outcome = polyphase("evaluate", run, ranks=2)
+        self.assertIn(outcome.code, (DATA, SYSTEM), outcome)
+        self.assert_says(outcome, part.name)
+
+
+if __name__ == "__main__":
+    unittest.main()
