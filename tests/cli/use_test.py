@@ -276,11 +276,9 @@ class UseTest(RoadTest):
 
     def test_windows_reach_the_end_of_a_long_context(self):
         context, asked, answer, _ = question(random.Random(2))
-        filler = "the the the the the the the the " * 10
         outcome = self.predict("--phase", "answer", "--format", "jsonl",
-                               text=f"{asked}\t{filler}{context}")
-        self.assertIn(json.loads(outcome.out)["answer"], context)
-        self.assertNotEqual(json.loads(outcome.out)["answer"], "")
+                               text=f"{asked}\t{'q ' * 80}{context}")
+        self.assertIn(answer, json.loads(outcome.out)["answer"])
 
     # --- decoders
 
