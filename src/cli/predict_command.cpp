@@ -82,7 +82,10 @@ ExitCode predict_command(const PredictOptions& options, const Communicator& worl
     input = open_input(options, phase);
     output = std::make_unique<Output>(options.output);
   });
-  PredictionRounds rounds(phase, world, std::move(input), from_terminal(options));
+  // Other ranks have another standard input.
+  const bool typed =
+      from_rank_0(world, [&] { return from_terminal(options) ? "yes" : "no"; }) == "yes";
+  PredictionRounds rounds(phase, world, std::move(input), typed);
   const PredictionWriter writer(
       phase.phase().task->kind, phase.corpus().phase_data().label_names,
       options.format == "jsonl" ? PredictionFormat::kJsonLines : PredictionFormat::kText);

@@ -95,9 +95,10 @@ PredictionRounds::PredictionRounds(TrainedPhase& phase, const Communicator& worl
       world_(world),
       input_(std::move(input)),
       settings_(phase.sample_settings()),
-      group_(recipe::micro_batch_of(phase.phase())),
+      num_sequences_(recipe::micro_batch_of(phase.phase())),
+      group_(num_sequences_),
       groups_(std::max<std::int64_t>(kGroupsOfRound, phase.grid().data.size())) {
-  phase_.allow_sequences(group_);
+  phase_.allow_sequences(num_sequences_);
   if (one_by_one) group_ = groups_ = 1;
 }
 
@@ -136,7 +137,8 @@ void PredictionRounds::predict_group(PredictedSamples& block, std::size_t begin,
     inputs.push_back(encode_input(block.samples[i], phase_.tokenizer(), settings_));
     num_too_long_ += inputs.back().too_long ? 1 : 0;
   }
-  const std::vector<Prediction> predictions = run_passes(phase_.model(), settings_, inputs, group_);
+  const std::vector<Prediction> predictions =
+      run_passes(phase_.model(), settings_, inputs, num_sequences_);
   std::size_t next = 0;
   for (std::size_t i = begin; i < end; ++i) {
     const EncodedInput& input = inputs[i - begin];

@@ -53,8 +53,9 @@ class PredictionRounds {
   const Communicator& world_;
   std::unique_ptr<SampleInput> input_;
   SampleSettings settings_;
-  std::int64_t group_ = 0;   // samples of a group, sequences of a pass
-  std::int64_t groups_ = 0;  // of a round
+  std::int64_t num_sequences_ = 0;  // of a pass, at most
+  std::int64_t group_ = 0;          // samples
+  std::int64_t groups_ = 0;         // of a round
   std::int64_t num_samples_ = 0;
   std::int64_t num_too_long_ = 0;  // of this data-parallel rank
 };

@@ -43,6 +43,7 @@ seed: 3
 tokenizer: {kind: char, vocab_size: 60, whitespace: keep, corpora: [book]}
 corpora:
   book:   {kind: text, layout: raw, files: [text.txt], valid: [valid.txt]}
+  lines:  {kind: text, files: [text.txt], valid: [valid.txt]}
   topics: {kind: classification, train: [topics-train.tsv], test: [topics-test.tsv]}
   turns:  {kind: generation, format: tsv, train: [turns.tsv]}
 model: {family: gpt, num_layers: 1, width: 32, num_heads: 2, max_tokens: 96}
@@ -50,8 +51,23 @@ phases:
   - {name: book, objectives: {clm: 1.0}, data: {book: 1.0}, batch: {sequences: 8}, stop: {steps: 10}}
   - {name: topic, from: book, task: {kind: classification, pooling: last}, data: {topics: 1.0},
      batch: {sequences: 16, micro_batch: 4}, stop: {steps: 10}}
+  - {name: lines, objectives: {clm: 1.0}, data: {lines: 1.0}, batch: {sequences: 8}, stop: {steps: 3}}
   - {name: turn, from: book, task: {kind: generation}, data: {turns: 1.0}, batch: {sequences: 8},
      stop: {steps: 2}}
+"""
+
+ENCODER_DECODER = """
+name: use-t5
+seed: 3
+tokenizer: {kind: unigram, vocab_size: 120, corpora: [text]}
+corpora:
+  text:  {kind: text, files: [text.txt], valid: [valid.txt]}
+  turns: {kind: generation, format: tsv, train: [turns.tsv], test: [turns.tsv]}
+model: {family: t5, num_layers: 1, width: 32, num_heads: 2, max_tokens: 40}
+phases:
+  - {name: spans, objectives: {span: 1.0}, data: {text: 1.0}, batch: {sequences: 8}, stop: {steps: 3}}
+  - {name: turn, from: spans, task: {kind: generation}, data: {turns: 1.0}, batch: {sequences: 8},
+     stop: {steps: 3}}
 """
 
 
@@ -85,7 +101,7 @@ def write_more_texts(folder):
              "numbers.tsv": [f"{line}\t{count}" for line, count in zip(lines, counted)],
              "sets.tsv": [f"{line}\t{labels}" for line, labels in zip(lines, both)],
              "turns.tsv": [f"{line}\t{kind}" for line, kind in zip(lines, kinds)],
-             "valid.txt": lines[:20]}
+             "valid.txt": lines[:10] + [""] + lines[10:20]}
     for name, rows in files.items():
         (folder / name).write_text("\n".join(rows) + "\n")
     (folder / "answers.json").write_text(json.dumps(squad([question(draw) for _ in range(32)])))
@@ -98,6 +114,7 @@ class UseTest(RoadTest):
         write_more_texts(cls.texts)
         cls.encoder = cls.trained("encoder", ENCODER)
         cls.decoder = cls.trained("decoder", DECODER)
+        cls.encoder_decoder = cls.trained("encoder-decoder", ENCODER_DECODER)
 
     @classmethod
     def trained(cls, name, recipe):
@@ -160,14 +177,18 @@ class UseTest(RoadTest):
             self.assertEqual(self.metrics(*part), self.metrics(*part, ranks=2))
 
     def test_evaluate_repeats_what_training_reported(self):
-        status = json.loads((self.encoder / "status.json").read_text())
-        reported = {phase["name"]: phase["metrics"] for phase in status["phases"]}
-        for phase, part in (("topic", "test"), ("crf", "test"), ("pretrain", "valid")):
-            found = self.metrics("--phase", phase)  # the part is chosen
-            self.assertEqual(found["data"], part)
-            self.assertEqual({f"{part}.{name}": value for name, value in found["metrics"].items()},
-                             {name: value for name, value in reported[phase].items()
-                              if name.startswith(part)})
+        for run, phase, part in ((self.encoder, "topic", "test"), (self.encoder, "crf", "test"),
+                                 (self.encoder, "pretrain", "valid"),
+                                 (self.encoder_decoder, "spans", "valid"),
+                                 (self.encoder_decoder, "turn", "test")):
+            status = json.loads((run / "status.json").read_text())
+            reported = {p["name"]: p["metrics"] for p in status["phases"]}[phase]
+            for ranks in (None, 2):
+                found = self.metrics("--phase", phase, run=run, ranks=ranks)  # the part is chosen
+                self.assertEqual(found["data"], part)
+                self.assertEqual(
+                    {f"{part}.{name}": value for name, value in found["metrics"].items()},
+                    {name: value for name, value in reported.items() if name.startswith(part)})
         table = polyphase("evaluate", self.encoder, "--phase", "topic")
         self.assert_says(table, "topic (classification), step-000150: 40 samples of test",
                          "accuracy", "matthews")
@@ -293,6 +314,12 @@ class UseTest(RoadTest):
         words = len(text.split()) + text.count("\n")
         self.assertAlmostEqual(math.log(values["word_perplexity"]), nats / words, places=9)
         self.assertEqual(found, self.metrics("--phase", "book", run=self.decoder, ranks=2))
+        # Of sentences, line ends are neither predicted nor counted; two documents end.
+        found = self.metrics("--phase", "lines", run=self.decoder)["metrics"]
+        num_bytes = len(text) - text.count("\n")
+        nats = found["bits_per_byte"] * math.log(2) * num_bytes
+        self.assertAlmostEqual(math.log(found["word_perplexity"]), nats / len(text.split()), places=9)
+        self.assertAlmostEqual(nats / found["loss"], num_bytes + 2, places=5)
 
     def test_a_decoder_classifies(self):
         rows = [line.split("\t") for line in self.lines_of("topics-test.tsv")]
