@@ -94,6 +94,8 @@ void describe_generate(CLI::App& app, GenerateOptions& options, std::function<Ex
   CLI::App* sub = add_use(app, "generate", "Text from a trained language model", options);
   sub->add_option("--prompt", options.prompt, "Text to go on from; else one a line is read");
   sub->add_option("--input", options.input, "File with one text a line; default: standard input");
+  sub->add_option("--references", options.references,
+                  "File with the right text of every line: BLEU and chrF go to standard error");
   GenerationSettings& settings = options.settings;
   sub->add_option("--max-new-tokens", settings.max_new_tokens, "Longest text, in tokens")
       ->check(CLI::PositiveNumber)

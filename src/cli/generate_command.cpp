@@ -7,6 +7,8 @@
 
 #include "cli/commands.hpp"
 #include "comm/agreement.hpp"
+#include "metrics/bleu.hpp"
+#include "metrics/chrf.hpp"
 #include "predict/generate_text.hpp"
 
 namespace polyphase {
@@ -45,6 +47,14 @@ std::vector<std::string> read_lines(const std::string& file, const Communicator&
   return lines;
 }
 
+void print_scores(const std::vector<std::string>& texts,
+                  const std::vector<std::string>& references) {
+  std::vector<std::vector<std::string>> lists;
+  for (const std::string& reference : references) lists.push_back({reference});
+  fmt::print(stderr, "BLEU {:.2f}, chrF {:.2f}, {} texts\n", corpus_bleu(texts, lists).score,
+             corpus_chrf(texts, lists), texts.size());
+}
+
 }  // namespace
 
 ExitCode generate_command(const GenerateOptions& options, const Communicator& world) {
@@ -62,8 +72,20 @@ ExitCode generate_command(const GenerateOptions& options, const Communicator& wo
     return ExitCode::kDone;
   }
   const std::vector<std::string> texts = read_lines(options.input, world);
-  for (const std::string& line : generate_texts(trained, world, texts, options.settings))
-    fmt::print("{}\n", line);
+  const std::vector<std::string> references = options.references.empty()
+                                                  ? std::vector<std::string>()
+                                                  : read_lines(options.references, world);
+  if (!options.references.empty() && references.size() != texts.size()) {
+    throw AgreedError(fmt::format("{} has {} lines, but there are {} texts; give one for each",
+                                  options.references, references.size(), texts.size()),
+                      ExitCode::kUsage);
+  }
+  const std::vector<std::string> lines = generate_texts(trained, world, texts, options.settings);
+  for (const std::string& line : lines) fmt::print("{}\n", line);
+  if (world.rank() == 0 && !references.empty()) {
+    std::fflush(stdout);
+    print_scores(lines, references);
+  }
   return ExitCode::kDone;
 }
 
