@@ -24,6 +24,7 @@ class AnswerSamples final : public SampleForm {
                       dataset_.name(), sample, text_.sentence_starts.size() - 1);
     }
     const std::int64_t border = text_.sentence_starts[1];
+    check_answer(sample, border);
     const AnswerRoom room = answer_room(text_, settings_.max_tokens);
     const std::int64_t start = window_start(room.context, room.window, border, global_sample);
     lay_out_question(text_, room, start, result);
@@ -36,6 +37,16 @@ class AnswerSamples final : public SampleForm {
   }
 
  private:
+  void check_answer(std::int64_t sample, std::int64_t border) const {
+    const std::vector<std::int32_t>& answer = text_.labels;
+    if (answer.empty()) return;
+    const bool whole = answer.size() == 2 && border <= answer[0] && answer[0] <= answer[1] &&
+                       answer[1] < static_cast<std::int64_t>(text_.tokens.size());
+    if (whole) return;
+    fail<DataError>("{}: the answer of sample {} does not lie in its context; prepare it again",
+                    dataset_.name(), sample);
+  }
+
   std::int64_t window_start(std::int64_t size, std::int64_t window, std::int64_t border,
                             std::uint64_t global_sample) const {
     if (window == size) return 0;

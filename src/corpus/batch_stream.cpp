@@ -29,6 +29,7 @@ StreamSettings checked(StreamSettings settings) {
                     settings.sequences, settings.micro_batch, settings.first_step,
                     settings.queue_steps);
   POLYPHASE_PROMISE(!settings.sample.evaluation, "training draws masks anew in every epoch");
+  settings.sample.max_train_samples = settings.max_train_samples;
   if (settings.micro_batch == 0) {
     settings.micro_batch = divide_up(settings.sequences, settings.num_data_ranks);
   }

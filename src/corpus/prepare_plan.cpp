@@ -122,6 +122,10 @@ Plan make_plan(const recipe::Recipe& recipe, std::vector<SourceFile> sources,
       plan.corpora[c].valid_below = validation_bound(plan, recipe.corpora[c], c);
     } else if (has_label_names(recipe.corpora[c].kind)) {
       plan.corpora[c].labels = training_labels(plan, c);
+      if (plan.corpora[c].labels.empty()) {
+        fail<DataError>("corpus {}: no sample of the training part carries a label; give it some",
+                        recipe.corpora[c].name);
+      }
       require_known_labels(plan, c);
     }
   }

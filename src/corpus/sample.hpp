@@ -40,6 +40,7 @@ struct SampleSettings {
   std::int32_t first_sentinel = 0, num_sentinels = 0;  // ids that stand for corrupted spans
   // Whole-word masks: whether a word begins with the token id. Empty: tokens are masked one by one.
   std::shared_ptr<const std::vector<bool>> begins_word;
+  std::int64_t max_train_samples = 0;  // of an epoch of training; 0: all
   std::uint64_t seed = 1;
   std::uint64_t phase = 0;  // key of the phase, of its name: other phases draw other masks
   bool evaluation = false;  // masks and pairs that depend on the seed and the sample only

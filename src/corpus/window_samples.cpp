@@ -43,7 +43,10 @@ class WindowSamples final : public SampleForm {
     if (settings_.evaluation) return 0;
     const std::int64_t slack = num_rows_ - num_samples() * settings_.max_tokens;
     if (slack <= 0) return 0;
-    const std::uint64_t epoch = global_sample / static_cast<std::uint64_t>(num_samples());
+    const std::int64_t of_epoch = settings_.max_train_samples > 0
+                                      ? std::min(settings_.max_train_samples, num_samples())
+                                      : num_samples();
+    const std::uint64_t epoch = global_sample / static_cast<std::uint64_t>(of_epoch);
     return Draws(offset_key_, epoch).below(slack + 1);
   }
 

@@ -28,7 +28,13 @@ KeyValueCache::Integers KeyValueCache::to_device(const Exec& exec,
   return result;
 }
 
-void KeyValueCache::begin_pass(const Exec& exec, const Rows& rows) {
+void KeyValueCache::begin_pass(const Exec& exec, const Batch& batch) {
+  const Rows& rows = batch;
+  if (!batch.prefixes_B.empty()) {
+    keys_.prefix_host = batch.prefixes_B;
+    prefixes_ = to_device(exec, keys_.prefix_host);
+    keys_.prefix = view(prefixes_);
+  }
   POLYPHASE_PROMISE(rows.num_sequences() == num_sequences_, "{} sequences in a cache of {}",
                     rows.num_sequences(), num_sequences_);
   std::vector<std::int32_t> places(rows.tokens_N.size(), -1);

@@ -19,7 +19,8 @@ class KeyValueCache {
   KeyValueCache(std::int64_t num_sequences, std::int64_t max_tokens);
 
   // Before a pass: its rows stand behind those that are there.
-  void begin_pass(const Exec& exec, const Rows& rows);
+  // The first pass may say how many of each sequence's rows all of it sees (Batch::prefixes_B).
+  void begin_pass(const Exec& exec, const Batch& batch);
 
   // All rows so far, those of the pass among them, as keys.
   const Sequences& keys() const { return keys_; }
@@ -59,7 +60,7 @@ class KeyValueCache {
 
   std::int64_t num_sequences_, max_tokens_;
   Sequences keys_, source_keys_;
-  Integers starts_, lengths_, places_, source_starts_;
+  Integers starts_, lengths_, prefixes_, places_, source_starts_;
   bool has_source_ = false;
   std::int64_t num_source_rows_ = 0;
   std::map<std::uint64_t, Layer> layers_, source_layers_;

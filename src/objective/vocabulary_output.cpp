@@ -32,15 +32,16 @@ VocabularyOutput<Real>::VocabularyOutput(ParameterSet& parameters, const recipe:
 }
 
 template <class Real>
-auto VocabularyOutput<Real>::blocks(std::int64_t num_rows) const -> std::vector<Block> {
-  const std::int64_t most = std::max<std::int64_t>(
-      1, block_bytes_ / std::max<std::int64_t>(1, num_rows * std::int64_t{sizeof(float)}));
-  const std::int64_t count = (vocabulary_.size + most - 1) / most;
-  std::vector<Block> blocks;
-  for (std::int64_t b = 0; b < count; ++b) {
-    const Split part = split_evenly(vocabulary_.size, static_cast<int>(b), static_cast<int>(count));
-    blocks.push_back({.first = part.begin, .size = part.size});
+auto VocabularyOutput<Real>::blocks(const Exec& exec, std::int64_t num_rows) -> std::vector<Block> {
+  if (block_width_ == 0 || exec.counting()) {
+    const std::int64_t most = std::max<std::int64_t>(
+        1, block_bytes_ / std::max<std::int64_t>(1, num_rows * std::int64_t{sizeof(float)}));
+    const std::int64_t count = (vocabulary_.size + most - 1) / most;
+    block_width_ = (vocabulary_.size + count - 1) / count;
   }
+  std::vector<Block> blocks;
+  for (std::int64_t first = 0; first < vocabulary_.size; first += block_width_)
+    blocks.push_back({first, std::min(block_width_, vocabulary_.size - first)});
   return blocks;
 }
 
@@ -84,9 +85,8 @@ SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real>
   const Exec& exec = pass.exec;
   Arena& arena = *exec.arena;
   const auto m = static_cast<std::int64_t>(y_MC.extent(0));
-  const std::vector<Block> all = blocks(m);
-  std::int64_t widest = 0;
-  for (const Block& block : all) widest = std::max(widest, block.size);
+  const std::vector<Block> all = blocks(exec, m);
+  const std::int64_t widest = block_width_;
   const auto logits = arena.take1<float>(m * widest);
   const Tensor1<const std::int32_t> labels = upload(exec, labels_M);
   const SoftmaxStats stats = begin_softmax(exec, m, loss);

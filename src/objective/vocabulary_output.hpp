@@ -13,7 +13,8 @@ namespace polyphase {
 // The product from hidden states to the vocabulary's logits, with their cross-entropy. The
 // vocabulary is split over the tensor-parallel ranks, and logits exist for one block of it at a
 // time: a block is made once for the statistics and, where there are several, again for the
-// gradient.
+// gradient. The width of blocks is decided by the first pass, or by the last that was counted: for
+// the largest number of rows, so that fewer rows never need more memory.
 template <class Real>
 class VocabularyOutput {
  public:
@@ -41,7 +42,7 @@ class VocabularyOutput {
   struct Block {
     std::int64_t first = 0, size = 0;  // columns of this rank's part of the vocabulary
   };
-  std::vector<Block> blocks(std::int64_t num_rows) const;
+  std::vector<Block> blocks(const Exec& exec, std::int64_t num_rows);
   void block_logits(const Pass& pass, Tensor2<float> logits_MK, Tensor2<const Real> y_MC,
                     const Block& block) const;
   void block_backward(const Pass& pass, Tensor2<float> dy_MC, Tensor2<const Real> dlogits_MK,
@@ -54,6 +55,7 @@ class VocabularyOutput {
   Split vocabulary_;
   std::int64_t num_classes_;
   std::int64_t block_bytes_;
+  std::int64_t block_width_ = 0;  // columns; 0: not decided yet
 };
 
 }  // namespace polyphase

@@ -34,6 +34,13 @@ void finish(Rows& rows) {
   rows.row_ids_N.assign(n, 0);
 }
 
+// New tokens that input i has room for.
+std::int64_t limit_of(const GenerationInput& input, std::size_t i, std::int64_t max_new_tokens) {
+  if (input.max_tokens == 0) return max_new_tokens;
+  const auto used = static_cast<std::int64_t>(input.prompts[i].size());
+  return std::clamp<std::int64_t>(input.max_tokens - used, 0, max_new_tokens);
+}
+
 // Sequences of a generation: `copies` for each input, side by side.
 class Growing {
  public:
@@ -46,6 +53,8 @@ class Growing {
       for (std::int64_t copy = 0; copy < copies; ++copy) {
         append(batch, input.prompts[i], 0);
         if (!input.sources.empty()) append(batch.source, input.sources[i], 0);
+        if (input.prompts_are_prefixes)
+          batch.prefixes_B.push_back(static_cast<std::int32_t>(input.prompts[i].size()));
         lengths_.push_back(static_cast<std::int64_t>(input.prompts[i].size()));
         longest = std::max(longest, lengths_.back());
       }
@@ -102,7 +111,7 @@ std::vector<Generated> follow(PhaseModel& model, const GenerationInput& input,
     bool all_ended = true;
     for (std::int64_t i = 0; i < b; ++i) {
       tokens[i] = text::kSepId;  // what has ended goes on unheard
-      if (results[i].ended) continue;
+      if (results[i].ended || step >= limit_of(input, i, settings.max_new_tokens)) continue;
       const std::vector<double> log_probabilities = growing.log_probabilities_of(i);
       tokens[i] = settings.temperature > 0 ? sample(log_probabilities, settings, draws[i])
                                            : likeliest(log_probabilities);
@@ -122,7 +131,8 @@ std::vector<Generated> follow(PhaseModel& model, const GenerationInput& input,
 // The beams of one input.
 class Beams {
  public:
-  explicit Beams(const GenerationSettings& settings) : settings_(settings), live_(1) {}
+  Beams(const GenerationSettings& settings, std::int64_t limit)
+      : settings_(settings), limit_(limit), live_(1), done_(limit == 0) {}
 
   bool done() const { return done_; }
   std::int64_t num_live() const { return static_cast<std::int64_t>(live_.size()); }
@@ -164,18 +174,17 @@ class Beams {
     // length penalty it might still catch up by growing longer, which is not waited for.)
     done_ = live_.empty() ||
             (num_finished_ >= settings_.beams && score(live_.front(), 0) <= best_score_);
+    if (++num_steps_ == limit_ && !done_) {
+      for (const Generated& beam : live_) finish(beam);
+      done_ = true;
+    }
     while (static_cast<std::int64_t>(steps.size()) < settings_.beams) {
       steps.push_back({steps.empty() ? 0 : steps.back().parent, text::kSepId});
     }
     return steps;
   }
 
-  Generated result() {
-    for (const Generated& beam : live_) {
-      if (!done_) finish(beam);
-    }
-    return best_;
-  }
+  const Generated& best() const { return best_; }
 
  private:
   struct Candidate {
@@ -198,17 +207,20 @@ class Beams {
   }
 
   const GenerationSettings& settings_;
+  std::int64_t limit_;  // steps
   std::vector<Generated> live_;
   Generated best_;
   double best_score_ = -std::numeric_limits<double>::infinity();
-  std::int64_t num_finished_ = 0;
-  bool done_ = false;
+  std::int64_t num_finished_ = 0, num_steps_ = 0;
+  bool done_;
 };
 
 std::vector<Generated> search(PhaseModel& model, const GenerationInput& input,
                               const GenerationSettings& settings) {
   Growing growing(model, input, settings.beams, settings.max_new_tokens);
-  std::vector<Beams> all(input.prompts.size(), Beams(settings));
+  std::vector<Beams> all;
+  for (std::size_t i = 0; i < input.prompts.size(); ++i)
+    all.emplace_back(settings, limit_of(input, i, settings.max_new_tokens));
   for (std::int64_t step = 0; step < settings.max_new_tokens; ++step) {
     Tokens parents, tokens;
     for (std::size_t i = 0; i < all.size(); ++i) {
@@ -229,7 +241,7 @@ std::vector<Generated> search(PhaseModel& model, const GenerationInput& input,
     growing.grow(parents, tokens);
   }
   std::vector<Generated> results;
-  for (Beams& beams : all) results.push_back(beams.result());
+  for (const Beams& beams : all) results.push_back(beams.best());
   return results;
 }
 

@@ -30,7 +30,10 @@ struct GenerationInput {
   std::vector<std::vector<std::int32_t>> prompts;  // begun by [CLS]
   // Numbers of the inputs in the whole job: what is drawn for one does not depend on the others.
   std::uint64_t first_number = 0;
-  std::int64_t num_pieces = 0;  // of the tokenizer: ids behind them are never generated
+  // Prompt and new tokens together, at most; 0: no limit but max_new_tokens.
+  std::int64_t max_tokens = 0;
+  bool prompts_are_prefixes = false;  // each is seen from everywhere in it (prefix language model)
+  std::int64_t num_pieces = 0;        // of the tokenizer: ids behind them are never generated
 };
 
 struct Generated {

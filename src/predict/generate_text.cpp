@@ -38,13 +38,16 @@ class Asking {
 
   void add(const std::string& text, GenerationInput& input) {
     std::vector<std::int32_t> tokens = trained_.tokenizer().encode(text);
-    const std::int64_t special = encoder_ ? 1 : (separated_ ? 2 : 1);
-    const std::int64_t room = max_tokens_ - special - (encoder_ ? 0 : settings_.max_new_tokens);
-    if (static_cast<std::int64_t>(tokens.size()) > room) {  // the end is what goes on
-      const std::int64_t cut =
-          static_cast<std::int64_t>(tokens.size()) - std::max<std::int64_t>(0, room);
-      tokens.erase(tokens.begin(), encoder_ ? tokens.begin() : tokens.begin() + cut);
-      if (encoder_) tokens.resize(static_cast<std::size_t>(room));
+    const std::int64_t special = separated_ ? 2 : 1;
+    // A long prompt leaves half of the room, if so much is asked for, to what follows.
+    const std::int64_t reserved =
+        encoder_ ? 0 : std::min(settings_.max_new_tokens, max_tokens_ / 2);
+    const std::int64_t room = max_tokens_ - special - reserved;
+    const std::int64_t too_many = static_cast<std::int64_t>(tokens.size()) - room;
+    if (too_many > 0) {  // of a source the head stays, as in training; of a prompt the end goes on
+      const bool source = encoder_ || separated_;
+      tokens.erase(source ? tokens.end() - too_many : tokens.begin(),
+                   source ? tokens.end() : tokens.begin() + too_many);
       ++num_cut_;
     }
     if (encoder_ || separated_) tokens.push_back(text::kSepId);
@@ -55,6 +58,8 @@ class Asking {
       tokens.insert(tokens.begin(), text::kClsId);
       input.prompts.push_back(std::move(tokens));
     }
+    input.max_tokens = max_tokens_;
+    input.prompts_are_prefixes = trained_.phase().objectives.contains("prefix_lm");
     input.num_pieces = trained_.tokenizer().vocab_size();
   }
 

@@ -31,6 +31,17 @@ class Checks {
     faults_.add_unless_known(nearest_place(places_, path), message);
   }
 
+  // Half of the buckets, or a quarter where keys lie on both sides, stand for one distance each.
+  void check_relative_positions(const Model& model) {
+    if (model.positions != Positions::kRelative) return;
+    const std::int64_t exact = model.relative_buckets / (model.family == Family::kBert ? 4 : 2);
+    if (model.relative_max_distance > exact) return;
+    fault("model.relative_max_distance",
+          "model.relative_max_distance is {}, but {} buckets tell the first {} distances apart one "
+          "by one; it must be larger",
+          model.relative_max_distance, model.relative_buckets, exact);
+  }
+
   void check_model() {
     const Model& model = recipe_.model;
     const std::int64_t key_heads = num_key_heads_of(model);
@@ -42,6 +53,7 @@ class Checks {
       fault("model.positions", "rotary positions turn pairs, but a head is {} wide; make it even",
             head_width_of(model));
     }
+    check_relative_positions(model);
     if (model.head_width == 0 && model.width % model.num_heads != 0) {
       fault("model.num_heads",
             "model.width is {}, which {} heads do not divide; a width of {} fits", model.width,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "text/readers.hpp"
@@ -146,9 +147,11 @@ class JsonLinesReader final : public SourceReader {
     const std::string key = key_of(settings_.columns.label, "label");
     const Json& label = member(object, key);
     if (settings_.kind == CorpusKind::kMultiLabel) {
-      std::string names;
-      for (const std::string& name : texts_at(object, key)) names += name + ",";
-      set_label(settings_.kind, names, lines_.place(), sample);
+      for (const std::string& name : texts_at(object, key)) {
+        const bool known =
+            std::find(sample.labels.begin(), sample.labels.end(), name) != sample.labels.end();
+        if (!known) sample.labels.push_back(name);
+      }
     } else if (label.is_structured() || label.is_null()) {
       fail<BadLine>("{}: \"{}\" is no single label", lines_.place(), key);
     } else {

@@ -26,7 +26,7 @@ void fill_rows(Rows& rows, std::int64_t num_rows, std::int64_t sequences, std::i
 
 // Rows of a sample that predict a token.
 std::int64_t targets_of(const recipe::Phase& phase, std::int64_t length) {
-  if (phase.objectives.contains("mlm")) {
+  if (phase.objectives.contains("mlm") && !phase.whole_words) {
     return static_cast<std::int64_t>(std::ceil(phase.mask_fraction * static_cast<double>(length))) +
            1;
   }

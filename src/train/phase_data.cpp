@@ -40,7 +40,8 @@ SampleKind sample_kind_of(const recipe::Phase& phase) {
 
 // For every token id, whether a word begins with it.
 std::shared_ptr<const std::vector<bool>> word_beginnings(const std::string& data_dir) {
-  const text::Tokenizer tokenizer = text::Tokenizer::load(prepare::tokenizer_path(data_dir).string());
+  const text::Tokenizer tokenizer =
+      text::Tokenizer::load(prepare::tokenizer_path(data_dir).string());
   auto begins = std::make_shared<std::vector<bool>>();
   for (std::int64_t id = 0; id < tokenizer.vocab_size(); ++id)
     begins->push_back(tokenizer.starts_word(id));

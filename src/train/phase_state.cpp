@@ -8,8 +8,10 @@ namespace polyphase {
 bool runs_out_of_patience(PhaseState& state, const recipe::Early& early,
                           const std::map<std::string, double>& valid) {
   const double value = valid.at(early.metric.substr(std::string("valid.").size()));
-  // Losses are better when lower, every other metric when higher. What is no number never is.
-  const double score = early.metric.ends_with("loss") ? -value : value;
+  // Losses and perplexities are better when lower, every other metric when higher. What is no
+  // number never is.
+  const bool lower = early.metric.ends_with("loss") || early.metric.ends_with("perplexity");
+  const double score = lower ? -value : value;
   if (std::isfinite(score) && (state.best_step < 0 || score > state.best_metric)) {
     state.best_metric = score;
     state.best_step = state.step;

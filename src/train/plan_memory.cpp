@@ -19,7 +19,9 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
   const Communicator tensor = planning_communicator(static_cast<int>(recipe.parallel.tensor));
   PhaseData data = {.vocab_size = recipe.tokenizer.vocab_size, .label_names = {}};
   if (phase.task) data.label_names.assign(kAssumedLabels, "O");
-  const auto model = make_phase_model(recipe, phase, data, tensor);
+  recipe::Phase planned = phase;
+  if (planned.task) planned.task->class_weights.clear();  // the classes are not known yet
+  const auto model = make_phase_model(recipe, planned, data, tensor);
   model->parameters().allocate_nothing();
   const std::int64_t micro_batch = recipe::micro_batch_of(phase);
   PlannedMemory plan;
