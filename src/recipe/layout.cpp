@@ -33,7 +33,8 @@ class LayoutChecks {
             tensor_, num_ranks_, divisors_of(num_ranks_));
     }
     check_split("model.num_heads", recipe_.model.num_heads);
-    check_split("model.num_key_heads", num_key_heads_of(recipe_.model));
+    if (recipe_.model.num_key_heads > 0)
+      check_split("model.num_key_heads", recipe_.model.num_key_heads);
     check_split("model.width", recipe_.model.width);
     check_split("model.feed_forward", feed_forward_of(recipe_.model));
     if (num_ranks_ % tensor_ == 0) {
