@@ -36,7 +36,7 @@ struct EvaluateOptions : ModelOptions {
 struct GenerateOptions : ModelOptions {
   std::optional<std::string> prompt;  // else the lines of `input`
   std::string input;                  // a file; empty: standard input
-  std::string references;  // a file that the texts are scored against; empty: none
+  std::string references;             // a file that the texts are scored against; empty: none
   GenerationSettings settings;
 };
 
