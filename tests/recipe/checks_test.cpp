@@ -60,6 +60,20 @@ TEST(RecipeChecks, UnknownObjectiveIsToldTheObjectives) {
             "prefix_lm or span, with a weight");
 }
 
+TEST(RecipeChecks, RelativePositionsReachBehindTheirSingleBuckets) {
+  const std::vector<std::string> relative = {"model.positions=relative",
+                                             "model.relative_buckets=32"};
+  const auto faults = [&](const std::string& distance) {
+    std::vector<std::string> overrides = relative;
+    overrides.push_back("model.relative_max_distance=" + distance);
+    return faults_of(kGoodRecipe, overrides);
+  };
+  EXPECT_EQ(faults("9"), "");  // keys lie on both sides: a quarter of the buckets is exact
+  EXPECT_EQ(faults("8"),
+            "--set model.relative_max_distance: model.relative_max_distance is 8, but 32 buckets "
+            "tell the first 8 distances apart one by one; it must be larger");
+}
+
 TEST(RecipeChecks, ExactlyOneOfStepsAndEpochs) {
   EXPECT_EQ(faults_of(good_recipe_with("{steps: 100}", "{steps: 100, epochs: 2}")),
             "r.yaml:21:11: phases.pretrain.stop has both steps and epochs; expected exactly one of "

@@ -36,6 +36,12 @@ TEST(RecipeLayout, TensorDividesTheModel) {
             "divide; parallel.tensor 4 would fit");
 }
 
+TEST(RecipeLayout, TensorDividesKeyHeadsThatTheRecipeNames) {
+  EXPECT_EQ(layout_faults({"parallel.tensor=4", "model.num_key_heads=2"}, 4),
+            "--set model.num_key_heads: model.num_key_heads is 2, which parallel.tensor 4 does not "
+            "divide; parallel.tensor 2 would fit");
+}
+
 TEST(RecipeLayout, SequencesDivideAmongTheDataParallelRanks) {
   EXPECT_EQ(layout_faults({"phases.pretrain.batch.micro_batch=32", "phases.tags.stop.steps=1",
                            "parallel.tensor=1", "phases.tags.batch.sequences=48",

@@ -55,10 +55,10 @@ TEST(JsonLines, EveryKindHasItsKeys) {
   EXPECT_EQ(samples.at(0).texts, (Strings{"a", "b"}));
   EXPECT_EQ(samples.at(0).value, 4.5F);
   settings = settings_of(CorpusKind::kMultiLabel, CorpusFormat::kJsonl);
-  samples = samples_of(settings, R"({"text": "a", "label": ["x", "y"]})"
+  samples = samples_of(settings, R"({"text": "a", "label": ["x, z", "y", "y"]})"
                                  "\n"
                                  R"({"text": "b", "label": []})");
-  EXPECT_EQ(samples.at(0).labels, (Strings{"x", "y"}));
+  EXPECT_EQ(samples.at(0).labels, (Strings{"x, z", "y"}));  // a comma belongs to the name
   EXPECT_TRUE(samples.at(1).labels.empty());
   settings.kind = CorpusKind::kTagging;
   samples = samples_of(settings, R"({"tokens": ["New", "York"], "tags": ["B-LOC", "I-LOC"]})");
