@@ -45,5 +45,8 @@ struct Batch : Rows {
 // Rows are rounded up to multiples of these.
 inline constexpr std::int64_t kRowMultiple = 32;
 inline constexpr std::int64_t kTargetRowMultiple = 16;
+inline std::int64_t round_up(std::int64_t count, std::int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
 
 }  // namespace polyphase

@@ -74,7 +74,7 @@ void Dataset::read_window(std::int64_t first_row, std::int64_t count,
     WindowPiece& piece = pieces[used];
     read_piece(row, end_row, piece);
     const auto num_tokens = static_cast<std::int64_t>(piece.tokens.size());
-    row += num_tokens + (piece.begins_document ? 1 : 0) - (piece.has_next ? 1 : 0);
+    row += num_tokens + (piece.begins_document ? 1 : 0) - (piece.ends_document ? 0 : 1);
   }
   pieces.resize(used);
 }
@@ -97,7 +97,6 @@ void Dataset::read_piece(std::int64_t row, std::int64_t end_row, WindowPiece& pi
   piece.document = document + first_documents_[shard];
   piece.begins_document = first == 0;
   piece.ends_document = end == num_tokens + 1;
-  piece.has_next = !piece.ends_document;
   piece.first = std::max<std::int64_t>(first - 1, 0);
   const std::int64_t end_token = std::min(end, num_tokens);
   from.read_tokens(begin_token + piece.first, end_token - piece.first, piece.tokens);

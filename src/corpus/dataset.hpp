@@ -38,7 +38,7 @@ struct WindowPiece {
   std::int64_t first = 0;        // place of tokens.front() in the document
   bool begins_document = false;  // the window holds the row in front of the document
   bool ends_document = false;    // the window holds the row of the document's last token
-  bool has_next = false;         // tokens has one more behind the piece's rows: not ends_document
+  // Of the piece's rows, and one more behind them unless the document ends.
   std::vector<std::int32_t> tokens;
 };
 

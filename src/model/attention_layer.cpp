@@ -69,31 +69,27 @@ SelfAttention<Real>::SelfAttention(ParameterSet& parameters, const Communicator&
       shape_(shape_of(model, tensor, causal)),
       rotary_theta_(model.positions == recipe::Positions::kRotary ? model.rotary_theta : 0.0) {}
 
+// Keys and values stand behind the queries, or, in a generation, in the cache with those of the
+// passes before.
 template <class Real>
 AttentionInput<Real> SelfAttention<Real>::input(const Pass& pass) const {
-  return {.query = {qkv_NQ_, query_key_value_.first_column(0)},
-          .key = {qkv_NQ_, query_key_value_.first_column(1)},
-          .value = {qkv_NQ_, query_key_value_.first_column(2)},
+  const std::int64_t first_key = query_key_value_.first_column(1),
+                     first_value = query_key_value_.first_column(2);
+  const bool cached = pass.cache != nullptr;
+  const Tensor2<const Real> rows = cached ? cached_rows(pass) : qkv_NQ_;
+  return {.query = {qkv_NQ_, 0},
+          .key = {rows, cached ? 0 : first_key},
+          .value = {rows, cached ? first_value - first_key : first_value},
           .queries = pass.sequences,
-          .keys = pass.sequences,
+          .keys = cached ? pass.cache->keys() : pass.sequences,
           .shape = shape_,
           .positions = relative_.positions()};
 }
 
-// The pass's keys and values join those of the passes before it.
 template <class Real>
-AttentionInput<Real> SelfAttention<Real>::cached_input(const Pass& pass) const {
-  const std::int64_t first = query_key_value_.first_column(1),
-                     values = query_key_value_.first_column(2) - first;
-  const auto cached = pass.cache->rows<Real>(place_, query_key_value_.local_out() - first);
-  store_rows<Real>(pass.exec, cached, pass.cache->places_N(), qkv_NQ_, first);
-  return {.query = {qkv_NQ_, 0},
-          .key = {cached, 0},
-          .value = {cached, values},
-          .queries = pass.sequences,
-          .keys = pass.cache->keys(),
-          .shape = shape_,
-          .positions = relative_.positions()};
+Tensor2<Real> SelfAttention<Real>::cached_rows(const Pass& pass) const {
+  return pass.cache->rows<Real>(place_,
+                                query_key_value_.local_out() - query_key_value_.first_column(1));
 }
 
 // Queries and, behind them, keys.
@@ -115,8 +111,11 @@ void SelfAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
   log_sum_NH_ = arena.take2<float>(pass.num_rows, shape_.num_heads);
   query_key_value_.template forward<Real, Real>(pass, qkv_NQ_, y_NC);
   rotate(pass, qkv_NQ_, Direction::kForward);
-  attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_,
-                          pass.cache == nullptr ? input(pass) : cached_input(pass),
+  if (pass.cache != nullptr) {
+    store_rows<Real>(pass.exec, cached_rows(pass), pass.cache->places_N(), qkv_NQ_,
+                     query_key_value_.first_column(1));
+  }
+  attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_, input(pass),
                           pass.dropout_at(place, pass.dropout.attention));
   output_.template forward<Real, float>(pass, update_NC, heads_NC_);
 }

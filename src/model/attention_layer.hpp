@@ -26,7 +26,7 @@ class SelfAttention final : public Sublayer<Real> {
 
  private:
   AttentionInput<Real> input(const Pass& pass) const;
-  AttentionInput<Real> cached_input(const Pass& pass) const;
+  Tensor2<Real> cached_rows(const Pass& pass) const;
   void rotate(const Pass& pass, Tensor2<Real> qkv_NQ, Direction direction) const;
 
   Linear query_key_value_, output_;

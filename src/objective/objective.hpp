@@ -32,6 +32,9 @@ inline double mean_loss(const Tally& tally) {
   return tally.num_terms == 0 ? std::nan("") : tally.nats / static_cast<double>(tally.num_terms);
 }
 
+// Dropout in front of a task's head is keyed by this place; a phase has one such head.
+inline constexpr std::uint64_t kHeadPlace = std::uint64_t{1} << 30;
+
 // Rows of the sequences' first tokens.
 inline std::vector<std::int32_t> first_rows(const Batch& batch) {
   return {batch.starts.begin(), batch.starts.end() - 1};

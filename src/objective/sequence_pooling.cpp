@@ -5,11 +5,6 @@
 #include "objective/objective.hpp"
 
 namespace polyphase {
-namespace {
-
-constexpr std::uint64_t kHeadPlace = std::uint64_t{1} << 30;
-
-}  // namespace
 
 template <class Real>
 auto SequencePooling<Real>::forward(const Pass& pass, Tensor2<const Real> hidden_NC) const

@@ -8,11 +8,6 @@
 #include "metrics/ratio.hpp"
 
 namespace polyphase {
-namespace {
-
-constexpr std::uint64_t kHeadPlace = std::uint64_t{1} << 30;
-
-}  // namespace
 
 TaggedWords tagged_words(const Batch& batch) {
   TaggedWords words;

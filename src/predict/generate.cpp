@@ -27,7 +27,8 @@ void append(Rows& rows, const Tokens& tokens, std::int64_t first_position) {
 }
 
 void finish(Rows& rows) {
-  const std::size_t n = (rows.tokens_N.size() + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
+  const auto n = static_cast<std::size_t>(
+      round_up(static_cast<std::int64_t>(rows.tokens_N.size()), kRowMultiple));
   rows.tokens_N.resize(n, 0);
   rows.positions_N.resize(n, 0);
   rows.segments_N.assign(n, 0);

@@ -8,10 +8,6 @@
 namespace polyphase {
 namespace {
 
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 // `sequences` sequences in num_rows rows, of which the longest is `length`.
 void fill_rows(Rows& rows, std::int64_t num_rows, std::int64_t sequences, std::int64_t length) {
   const auto n = static_cast<std::size_t>(round_up(num_rows, kRowMultiple));

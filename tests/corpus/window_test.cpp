@@ -19,7 +19,7 @@ std::vector<Row> rows_of(const std::vector<WindowPiece>& pieces) {
   std::vector<Row> rows;
   for (const WindowPiece& piece : pieces) {
     Tokens inputs = piece.tokens;
-    if (piece.has_next) inputs.pop_back();
+    if (!piece.ends_document) inputs.pop_back();
     if (piece.begins_document) inputs.insert(inputs.begin(), -1);
     const std::size_t lead = piece.begins_document ? 0 : 1;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -80,10 +80,10 @@ TEST_F(WindowTest, PiecesSayWhereDocumentsBeginAndEnd) {
   EXPECT_TRUE(pieces[0].ends_document);
   EXPECT_TRUE(pieces[1].begins_document);
   EXPECT_TRUE(pieces[1].ends_document);
-  EXPECT_FALSE(pieces[1].has_next);
+  EXPECT_TRUE(pieces[1].ends_document);
   EXPECT_EQ(pieces[2].first, 0);
   EXPECT_EQ(pieces[2].tokens, (Tokens{30, 31}));
-  EXPECT_TRUE(pieces[2].has_next);
+  EXPECT_FALSE(pieces[2].ends_document);
   EXPECT_THROW(dataset_->read_window(0, dataset_->num_window_rows() + 1, pieces), std::logic_error);
 }
 
