@@ -52,6 +52,15 @@ CLI::App* add_use(CLI::App& app, const char* name, const char* what, ModelOption
   return sub;
 }
 
+CLI::Option* add_threshold(CLI::App& sub, double& threshold) {
+  return sub
+      .add_option(
+          "--no-answer-threshold", threshold,
+          "Question answering: no answer is given where its score exceeds the best answer's "
+          "by more than this (a difference of logits)")
+      ->capture_default_str();
+}
+
 void describe_evaluate(CLI::App& app, EvaluateOptions& options, std::function<ExitCode()>& command,
                        const Communicator& world) {
   CLI::App* sub =
@@ -62,10 +71,12 @@ void describe_evaluate(CLI::App& app, EvaluateOptions& options, std::function<Ex
               options);
   CLI::Option* part = sub->add_option("--part", options.part, "Default: test, else valid")
                           ->check(CLI::IsMember({"train", "valid", "test"}));
-  sub->add_option("--input", options.input,
-                  "Question answering: a SQuAD file (*.json) instead; exact match and F1 in "
-                  "percent, as the official script has them")
-      ->excludes(part);
+  CLI::Option* input =
+      sub->add_option("--input", options.input,
+                      "Question answering: a SQuAD file (*.json) instead; exact match and F1 in "
+                      "percent, as the official script has them")
+          ->excludes(part);
+  add_threshold(*sub, options.no_answer_threshold)->needs(input);
   sub->add_option("--format", options.format, "table or json")
       ->capture_default_str()
       ->check(CLI::IsMember({"table", "json"}));
@@ -83,6 +94,7 @@ void describe_predict(CLI::App& app, PredictOptions& options, std::function<Exit
                   "File of samples (question answering: or a SQuAD file, *.json); default: "
                   "standard input");
   sub->add_option("--output", options.output, "Default: standard output");
+  add_threshold(*sub, options.no_answer_threshold);
   sub->add_option("--format", options.format, "text or jsonl")
       ->capture_default_str()
       ->check(CLI::IsMember({"text", "jsonl"}));

@@ -27,11 +27,13 @@ struct ModelOptions {
 struct PredictOptions : ModelOptions {
   std::string input, output;    // files; empty: standard input and output
   std::string format = "text";  // or jsonl
+  double no_answer_threshold = 0;
 };
 struct EvaluateOptions : ModelOptions {
   std::string part;              // of the phase's corpus; empty: test, else valid
   std::string input;             // a SQuAD file instead
   std::string format = "table";  // or json
+  double no_answer_threshold = 0;
 };
 struct GenerateOptions : ModelOptions {
   std::optional<std::string> prompt;  // else the lines of `input`

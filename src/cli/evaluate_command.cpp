@@ -45,7 +45,9 @@ void print(const TrainedPhase& phase, const std::string& source, const std::stri
              metrics.num_samples, source, table.text());
 }
 
-PartMetrics evaluate_file(TrainedPhase& phase, const std::string& path, const Communicator& world) {
+PartMetrics evaluate_file(TrainedPhase& phase, const EvaluateOptions& options,
+                          const Communicator& world) {
+  const std::string& path = options.input;
   std::unique_ptr<SampleInput> input;
   agree_on(world, [&] {
     const recipe::Phase& what = phase.phase();
@@ -59,7 +61,7 @@ PartMetrics evaluate_file(TrainedPhase& phase, const std::string& path, const Co
     if (world.rank() == 0) input = open_sample_input(path, CorpusKind::kQuestionAnswering, 2);
   });
   PredictionRounds rounds(phase, world, std::move(input), false);
-  return evaluate_answers(rounds, phase.grid().data);
+  return evaluate_answers(rounds, options.no_answer_threshold, phase.grid().data);
 }
 
 // The part that is named, else the test part or, where there is none, the validation part.
@@ -78,7 +80,7 @@ ExitCode evaluate_command(const EvaluateOptions& options, const Communicator& wo
   if (options.input.empty()) {
     metrics = evaluate_part(phase, source, world, stop);
   } else {
-    metrics = evaluate_file(phase, options.input, world);
+    metrics = evaluate_file(phase, options, world);
   }
   if (!metrics) {
     log_info("stopped ({}) without a result", stop.reason());

@@ -88,7 +88,8 @@ ExitCode predict_command(const PredictOptions& options, const Communicator& worl
   PredictionRounds rounds(phase, world, std::move(input), typed);
   const PredictionWriter writer(
       phase.phase().task->kind, phase.corpus().phase_data().label_names,
-      options.format == "jsonl" ? PredictionFormat::kJsonLines : PredictionFormat::kText);
+      options.format == "jsonl" ? PredictionFormat::kJsonLines : PredictionFormat::kText,
+      options.no_answer_threshold);
   while (const std::optional<PredictedSamples> block = rounds.next()) {
     std::string mine;
     for (std::size_t i = 0; i < block->samples.size(); ++i)

@@ -9,9 +9,11 @@
 namespace polyphase {
 namespace {
 
-// A question and its context. Of a context that does not fit a sample shows one window: in training
-// a keyed one that holds the answer, in evaluation the one with the answer in its middle; without
-// an answer any, or the first.
+// A question and its context. Of a context that does not fit a sample shows one window: in
+// evaluation the one with the answer in its middle, or the first where there is none. In training
+// it is a keyed one: every second time any window at all, so that a model learns to find no answer
+// where it does not stand whole (label [CLS], as in the released code of Devlin et al., 2019), else
+// one that holds the answer, which in a long context would be rare otherwise.
 class AnswerSamples final : public SampleForm {
  public:
   AnswerSamples(Dataset& dataset, const SampleSettings& settings)
@@ -31,7 +33,7 @@ class AnswerSamples final : public SampleForm {
     if (text_.labels.empty()) return;
     const std::int64_t first = text_.labels[0] - border - start,
                        last = text_.labels[1] - border - start;
-    if (first < 0 || last >= room.window) return;  // longer than the window
+    if (first < 0 || last >= room.window) return;  // not whole in the window
     result.answer_first = static_cast<std::int32_t>(window_place(room) + first);
     result.answer_last = static_cast<std::int32_t>(window_place(room) + last);
   }
@@ -50,8 +52,11 @@ class AnswerSamples final : public SampleForm {
   std::int64_t window_start(std::int64_t size, std::int64_t window, std::int64_t border,
                             std::uint64_t global_sample) const {
     if (window == size) return 0;
+    const bool answered = !text_.labels.empty();
     Draws draws(key_, global_sample);
-    if (text_.labels.empty()) return settings_.evaluation ? 0 : draws.below(size - window + 1);
+    if (!settings_.evaluation && (!answered || draws.below(2) == 0))
+      return draws.below(size - window + 1);
+    if (!answered) return 0;
     const std::int64_t first = text_.labels[0] - border, last = text_.labels[1] - border;
     const std::int64_t lowest = std::max<std::int64_t>(0, last - window + 1);
     const std::int64_t highest = std::max(lowest, std::min(first, size - window));

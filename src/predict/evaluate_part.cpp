@@ -12,28 +12,93 @@
 namespace polyphase {
 namespace {
 
-// A question's scores under both scripts.
+// What a question adds to the scores: of its answer under both scripts, and of its best span, which
+// is the answer at a high threshold.
 struct QuestionScores {
-  AnswerScore squad_1, squad_2;
-  bool has_answer = false;
+  AnswerScore squad_1, squad_2, span;
+  double no_answer_margin = 0;
+  bool has_answer = false, has_span = false;
 };
 
+nlohmann::json json_of(const AnswerScore& score) { return {score.exact_match, score.f1}; }
+
+AnswerScore score_from(const nlohmann::json& json) {
+  return {.exact_match = json.at(0), .f1 = json.at(1)};
+}
+
 void to_json(nlohmann::json& json, const QuestionScores& scores) {
-  json = {scores.squad_1.exact_match, scores.squad_1.f1, scores.squad_2.exact_match,
-          scores.squad_2.f1, scores.has_answer};
+  json = {json_of(scores.squad_1), json_of(scores.squad_2), json_of(scores.span),
+          scores.no_answer_margin, scores.has_answer,       scores.has_span};
 }
 
 void from_json(const nlohmann::json& json, QuestionScores& scores) {
-  scores = {.squad_1 = {.exact_match = json.at(0), .f1 = json.at(1)},
-            .squad_2 = {.exact_match = json.at(2), .f1 = json.at(3)},
-            .has_answer = json.at(4)};
+  scores = {.squad_1 = score_from(json.at(0)),
+            .squad_2 = score_from(json.at(1)),
+            .span = score_from(json.at(2)),
+            .no_answer_margin = json.at(3),
+            .has_answer = json.at(4),
+            .has_span = json.at(5)};
 }
 
-QuestionScores scores_of(const std::string& answer, const std::vector<std::string>& accepted) {
+QuestionScores scores_of(const SamplePrediction& prediction, double no_answer_threshold,
+                         const std::vector<std::string>& accepted) {
+  const std::string answer = prediction.answer(no_answer_threshold);
   QuestionScores scores = {.squad_2 = score_answer(answer, accepted),
-                           .has_answer = !accepted.empty()};
+                           .span = score_answer(prediction.span, accepted),
+                           .no_answer_margin = prediction.no_answer_margin(),
+                           .has_answer = !accepted.empty(),
+                           .has_span = !prediction.span.empty()};
   if (scores.has_answer) scores.squad_1 = score_answer_squad_1(answer, accepted);
   return scores;
+}
+
+void add_sums(const std::string& prefix, const AnswerSums& sums,
+              std::map<std::string, double>& values) {
+  if (sums.num_questions == 0) return;
+  values[prefix + "exact"] = sums.exact_match_percent();
+  values[prefix + "f1"] = sums.f1_percent();
+}
+
+// What SQuAD 2.0's script prints beside the scores of all questions.
+void add_squad_2_metrics(const std::vector<QuestionScores>& questions,
+                         std::map<std::string, double>& values) {
+  AnswerSums with_answer, without_answer;
+  std::vector<NoAnswerCase> exact, f1;
+  for (const QuestionScores& question : questions) {
+    (question.has_answer ? with_answer : without_answer).add(question.squad_2);
+    exact.push_back({.score = question.span.exact_match,
+                     .no_answer = question.no_answer_margin,
+                     .has_answer = question.has_answer,
+                     .predicted_text = question.has_span});
+    f1.push_back(exact.back());
+    f1.back().score = question.span.f1;
+  }
+  add_sums("HasAns_", with_answer, values);
+  add_sums("NoAns_", without_answer, values);
+  const BestThreshold best_exact = best_no_answer_threshold(std::move(exact)),
+                      best_f1 = best_no_answer_threshold(std::move(f1));
+  values["best_exact"] = best_exact.percent;
+  values["best_exact_thresh"] = best_exact.threshold;
+  values["best_f1"] = best_f1.percent;
+  values["best_f1_thresh"] = best_f1.threshold;
+}
+
+// In the order of the input, whatever the number of ranks.
+std::vector<QuestionScores> all_scores(PredictionRounds& rounds, double no_answer_threshold,
+                                       const Communicator& data) {
+  std::vector<QuestionScores> all;
+  while (const std::optional<PredictedSamples> block = rounds.next()) {
+    std::vector<QuestionScores> mine;
+    for (std::size_t i = 0; i < block->samples.size(); ++i) {
+      mine.push_back(
+          scores_of(block->predictions[i], no_answer_threshold, block->samples[i].answers));
+    }
+    for (const std::string& text : data.gather(nlohmann::json(mine).dump())) {
+      const auto more = nlohmann::json::parse(text).get<std::vector<QuestionScores>>();
+      all.insert(all.end(), more.begin(), more.end());
+    }
+  }
+  return all;
 }
 
 // Bits a byte and word perplexity of a causal language model that has predicted all of its text.
@@ -75,25 +140,18 @@ std::optional<PartMetrics> evaluate_part(TrainedPhase& phase, const std::string&
   return result;
 }
 
-PartMetrics evaluate_answers(PredictionRounds& rounds, const Communicator& data) {
-  AnswerSums squad_1, squad_2;
-  bool all_have_answers = true;
-  while (const std::optional<PredictedSamples> block = rounds.next()) {
-    std::vector<QuestionScores> mine;
-    for (std::size_t i = 0; i < block->samples.size(); ++i)
-      mine.push_back(scores_of(block->predictions[i].answer, block->samples[i].answers));
-    // Added in the order of the input, whatever the number of ranks.
-    for (const std::string& text : data.gather(nlohmann::json(mine).dump())) {
-      for (const auto& scores : nlohmann::json::parse(text).get<std::vector<QuestionScores>>()) {
-        squad_1.add(scores.squad_1);
-        squad_2.add(scores.squad_2);
-        all_have_answers = all_have_answers && scores.has_answer;
-      }
-    }
-  }
-  const AnswerSums& sums = all_have_answers ? squad_1 : squad_2;
-  return {.values = {{"exact_match", sums.exact_match_percent()}, {"f1", sums.f1_percent()}},
-          .num_samples = sums.num_questions};
+PartMetrics evaluate_answers(PredictionRounds& rounds, double no_answer_threshold,
+                             const Communicator& data) {
+  const std::vector<QuestionScores> questions = all_scores(rounds, no_answer_threshold, data);
+  const bool squad_1 = std::all_of(questions.begin(), questions.end(),
+                                   [](const QuestionScores& each) { return each.has_answer; });
+  AnswerSums sums;
+  for (const QuestionScores& each : questions) sums.add(squad_1 ? each.squad_1 : each.squad_2);
+  PartMetrics result = {
+      .values = {{"exact_match", sums.exact_match_percent()}, {"f1", sums.f1_percent()}},
+      .num_samples = sums.num_questions};
+  if (!squad_1) add_squad_2_metrics(questions, result.values);
+  return result;
 }
 
 }  // namespace polyphase

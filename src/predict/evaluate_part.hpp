@@ -26,8 +26,12 @@ std::optional<PartMetrics> evaluate_part(TrainedPhase& phase, const std::string&
                                          const Communicator& world, StopRequest& stop);
 
 // exact_match and f1 of the answers' texts, in percent, as the official script of SQuAD 1.1 prints
-// them, or, where a question has no answer, that of SQuAD 2.0. Reads the rounds to their end.
+// them, or, where a question has no answer, that of SQuAD 2.0: then also HasAns_* and NoAns_*, of
+// the questions with an answer and without, and the best scores that any threshold gives, with it
+// (best_exact, best_exact_thresh, best_f1, best_f1_thresh). Answers are those of
+// `no_answer_threshold`, the best ones are sought over all margins. Reads the rounds to their end.
 // Collective.
-PartMetrics evaluate_answers(PredictionRounds& rounds, const Communicator& data);
+PartMetrics evaluate_answers(PredictionRounds& rounds, double no_answer_threshold,
+                             const Communicator& data);
 
 }  // namespace polyphase

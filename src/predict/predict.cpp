@@ -66,8 +66,8 @@ void join_windows(const std::string& context, const EncodedInput& input,
     best.score_of_none = none;
   }
   result.prediction.answer = best;
-  if (best.score_of_none <= best.score)
-    result.answer = answer_text(context, input, best_window, best);
+  if (best.score > -std::numeric_limits<double>::infinity())
+    result.span = answer_text(context, input, best_window, best);
 }
 
 SamplePrediction join(const InputSample& sample, const EncodedInput& input,
@@ -88,6 +88,15 @@ SamplePrediction join(const InputSample& sample, const EncodedInput& input,
 }
 
 }  // namespace
+
+double SamplePrediction::no_answer_margin() const {
+  const double most = std::numeric_limits<double>::max();
+  return empty ? most : std::min(most, prediction.answer.score_of_none - prediction.answer.score);
+}
+
+std::string SamplePrediction::answer(double no_answer_threshold) const {
+  return no_answer_margin() > no_answer_threshold ? "" : span;
+}
 
 PredictionRounds::PredictionRounds(TrainedPhase& phase, const Communicator& world,
                                    std::unique_ptr<SampleInput> input, bool one_by_one)

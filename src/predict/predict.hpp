@@ -15,7 +15,13 @@ namespace polyphase {
 struct SamplePrediction {
   bool empty = true;      // there was no text: nothing else is set
   Prediction prediction;  // tagging: tags of all words; question answering: the best of all windows
-  std::string answer;     // question answering: its text; "" where none scores best
+  // Question answering: the text of the best span, however likely it is that there is none.
+  std::string span;
+
+  // By how much no answer scores above the best span, in logits.
+  double no_answer_margin() const;
+  // The span, or "" where the margin exceeds the threshold (Devlin et al., 2019, section 4.3).
+  std::string answer(double no_answer_threshold) const;
 };
 
 // A part of the input with what the model says of it, in order.

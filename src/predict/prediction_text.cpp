@@ -18,10 +18,10 @@ std::string on_one_line(std::string text) {
   return text;
 }
 
-std::string answer_line(const SamplePrediction& prediction) {
+std::string answer_line(const SamplePrediction& prediction, double no_answer_threshold) {
   const Prediction::Answer& answer = prediction.prediction.answer;
-  return fmt::format("{}\t{:.4f}\t{:.4f}", on_one_line(prediction.answer), answer.score,
-                     answer.score_of_none);
+  return fmt::format("{}\t{:.4f}\t{:.4f}", on_one_line(prediction.answer(no_answer_threshold)),
+                     answer.score, answer.score_of_none);
 }
 
 }  // namespace
@@ -57,7 +57,8 @@ std::string PredictionWriter::text_of(const InputSample& sample,
   }
   if (prediction.empty) return "\n";
   if (task_ == TaskKind::kRegression) return fmt::format("{:.6g}\n", p.value);
-  if (task_ == TaskKind::kQuestionAnswering) return answer_line(prediction) + "\n";
+  if (task_ == TaskKind::kQuestionAnswering)
+    return answer_line(prediction, no_answer_threshold_) + "\n";
   std::vector<std::string> columns;
   for (const std::size_t k : labels_of(p))
     columns.push_back(fmt::format("{}\t{:.6f}", label_names_.at(k), p.probabilities_K[k]));
@@ -77,7 +78,7 @@ std::string PredictionWriter::json_of(const InputSample& sample,
     object["value"] = p.value;
   } else if (task_ == TaskKind::kQuestionAnswering) {
     if (!sample.id.empty()) object["id"] = sample.id;
-    object["answer"] = prediction.answer;
+    object["answer"] = prediction.answer(no_answer_threshold_);
     object["score"] = p.answer.score;
     object["no_answer_score"] = p.answer.score_of_none;
   } else {

@@ -6,10 +6,17 @@ import random
 import unittest
 
 from job import DATA, DONE, SYSTEM, USAGE, polyphase, sentence, settings, tags_of
-from used_runs import UsedRuns, question, squad
+from used_runs import DECODER, ENCODER, ENCODER_DECODER, UsedRuns
 
 
 class UseTest(UsedRuns):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.encoder = cls.trained("encoder", ENCODER)
+        cls.decoder = cls.trained("decoder", DECODER)
+        cls.encoder_decoder = cls.trained("encoder-decoder", ENCODER_DECODER)
+
     # --- labels of whole texts
 
     def test_predicted_classes_are_those_that_evaluate_counts(self):
@@ -122,51 +129,6 @@ class UseTest(UsedRuns):
         self.assertEqual([line.split("\t")[0] for line in blocks[0].split("\n")], words)
         self.assertEqual(len(blocks[1].split("\n")), 3)
         self.assert_says(outcome, "1 of 2 samples did not fit into max_tokens (40) and were tagged in")
-
-    # --- answers
-
-    def test_answers_are_cut_from_their_context(self):
-        file = self.texts / "answers.json"
-        data = json.loads(file.read_text())["data"][0]["paragraphs"]
-        outcome = self.predict("--phase", "answer", "--input", file, "--format", "jsonl")
-        both = self.predict("--phase", "answer", "--input", file, "--format", "jsonl", ranks=2)
-        self.assertEqual(outcome.out, both.out)
-        found = [json.loads(line) for line in outcome.out.splitlines()]
-        self.assertEqual([f["id"] for f in found], [p["qas"][0]["id"] for p in data])
-        exact = 0
-        for prediction, paragraph in zip(found, data):
-            self.assertIn(prediction["answer"], paragraph["context"])
-            self.assertEqual(prediction["answer"] == "",
-                             prediction["no_answer_score"] > prediction["score"])
-            exact += prediction["answer"] == paragraph["qas"][0]["answers"][0]["text"]
-        scores = self.metrics("--phase", "answer", "--input", file)
-        self.assertEqual(scores["samples"], len(data))
-        self.assertAlmostEqual(scores["metrics"]["exact_match"], 100 * exact / len(data), places=9)
-        self.assertGreaterEqual(scores["metrics"]["f1"], scores["metrics"]["exact_match"])
-        self.assertGreater(exact, 5)  # one word of twenty or so
-        self.assertEqual(scores, self.metrics("--phase", "answer", "--input", file, ranks=2))
-        # The same questions as lines.
-        lines = "".join(f"{p['qas'][0]['question']}\t{p['context']}\r\n" for p in data)
-        texts = self.predict("--phase", "answer", text=lines).out.splitlines()
-        self.assertEqual([line.split("\t")[0] for line in texts], [f["answer"] for f in found])
-
-    def test_a_question_without_an_answer_scores_as_squad_2(self):
-        context, asked, answer, place = question(random.Random(8))
-        data = squad([(context, asked, answer, place)])
-        data["data"][0]["paragraphs"][0]["qas"].append(
-            {"id": "none", "question": "zzz", "answers": [], "is_impossible": True})
-        file = self.write("squad-2.json", json.dumps(data))
-        found = [json.loads(line) for line in self.predict(
-            "--phase", "answer", "--input", file, "--format", "jsonl").out.splitlines()]
-        expected = [found[0]["answer"] == answer, found[1]["answer"] == ""]
-        self.assertEqual(self.metrics("--phase", "answer", "--input", file)["metrics"]["exact_match"],
-                         50 * sum(expected))
-
-    def test_windows_reach_the_end_of_a_long_context(self):
-        context, asked, answer, _ = question(random.Random(2))
-        outcome = self.predict("--phase", "answer", "--format", "jsonl",
-                               text=f"{asked}\t{'q ' * 80}{context}")
-        self.assertIn(answer, json.loads(outcome.out)["answer"])
 
     # --- decoders
 

@@ -106,21 +106,19 @@ def write_more_texts(folder):
 
 
 class UsedRuns(RoadTest):
-    """A test on the run folders encoder, decoder and encoder_decoder, trained once."""
+    """A test on run folders that are trained once, for all of its methods; `encoder` is one of them."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         write_more_texts(cls.texts)
-        cls.encoder = cls.trained("encoder", ENCODER)
-        cls.decoder = cls.trained("decoder", DECODER)
-        cls.encoder_decoder = cls.trained("encoder-decoder", ENCODER_DECODER)
 
     @classmethod
-    def trained(cls, name, recipe):
+    def trained(cls, name, recipe, *arguments):
         (cls.texts / f"{name}.yaml").write_text(recipe)
         run = cls.scratch / name
-        outcome = polyphase("run", cls.texts / f"{name}.yaml", *settings({"run_dir": run}))
+        outcome = polyphase("run", cls.texts / f"{name}.yaml", *arguments,
+                            *settings({"run_dir": run}))
         assert outcome.code == DONE, outcome
         return run
 

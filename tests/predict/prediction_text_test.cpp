@@ -47,11 +47,24 @@ TEST(PredictionText, TagsMakeCoNll) {
 TEST(PredictionText, AnswersStayOnOneLine) {
   const SamplePrediction p = {.empty = false,
                               .prediction = {.answer = {.score = 1.5, .score_of_none = -2}},
-                              .answer = "one\ttwo\nthree"};
+                              .span = "one\ttwo\nthree"};
   EXPECT_EQ(text_of(TaskKind::kQuestionAnswering, {}, p), "one two three\t1.5000\t-2.0000\n");
   const nlohmann::json object = json_of(TaskKind::kQuestionAnswering, {.id = "7"}, p);
   EXPECT_EQ(object["answer"], "one\ttwo\nthree");
   EXPECT_EQ(object["id"], "7");
+}
+
+TEST(PredictionText, NoAnswerIsGivenAboveTheThreshold) {
+  const SamplePrediction p = {
+      .empty = false, .prediction = {.answer = {.score = 1, .score_of_none = 1.5}}, .span = "here"};
+  const auto line = [&](double threshold) {
+    return PredictionWriter(TaskKind::kQuestionAnswering, {}, PredictionFormat::kText, threshold)(
+        {}, p);
+  };
+  EXPECT_EQ(line(0), "\t1.0000\t1.5000\n");
+  EXPECT_EQ(line(0.49), "\t1.0000\t1.5000\n");
+  EXPECT_EQ(line(0.5), "here\t1.0000\t1.5000\n");  // as much, but no more
+  EXPECT_EQ(SamplePrediction().answer(1e30), "");
 }
 
 TEST(PredictionText, EmptyLinesSayNothing) {
