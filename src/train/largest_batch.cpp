@@ -22,13 +22,12 @@ void fill_rows(Rows& rows, std::int64_t num_rows, std::int64_t sequences, std::i
 
 // Rows of a sample that predict a token.
 std::int64_t targets_of(const recipe::Phase& phase, std::int64_t length) {
-  if (phase.objectives.contains("mlm") && !phase.whole_words) {
-    return static_cast<std::int64_t>(std::ceil(phase.mask_fraction * static_cast<double>(length))) +
-           1;
-  }
-  const bool generates = phase.task && phase.task->kind == recipe::TaskKind::kGeneration;
+  if (phase.task) return phase.task->kind == recipe::TaskKind::kGeneration ? length : 0;
   const bool pairs = phase.objectives.contains("nsp") || phase.objectives.contains("sop");
-  return generates || (!phase.task && !pairs) ? length : 0;
+  if (!phase.objectives.contains("mlm")) return pairs ? 0 : length;
+  if (phase.whole_words) return length;  // one word may be as long as the sequence
+  return static_cast<std::int64_t>(std::ceil(phase.mask_fraction * static_cast<double>(length))) +
+         1;
 }
 
 }  // namespace

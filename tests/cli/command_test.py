@@ -105,6 +105,10 @@ class CommandTest(RoadTest):
             for phase in self.PHASES:
                 self.assertEqual(outcome.out.count(phase), 1, outcome)
             self.assert_says(outcome, "MiB")
+        # Classes and words are those of texts, which need not be there.
+        more = {"phases.topic.task": "{kind: classification, class_weights: {a: 2.5}}",
+                "phases.pretrain.whole_words": "true"}
+        self.assert_exit(polyphase("plan", RECIPE, *settings(more)), DONE)
         for arguments in (("--ranks", 3, "--tensor", 2), ("--ranks", 0)):
             self.assert_exit(polyphase("plan", RECIPE, *arguments), USAGE)
 

@@ -76,6 +76,16 @@ class FamiliesTest(RoadTest):
                     self.assertEqual(texts[0], texts[1])
                     self.assertEqual(len(texts[0].splitlines()), 3)
 
+    def test_a_long_prompt_leaves_room_for_what_follows(self):
+        run = self.family_run("gpt2", "roomy")
+        self.assert_exit(run.go("--phase", "pretrain"), DONE)
+        prompt = "the old cat and the small dog " * 40
+        outcome = polyphase("generate", run.path, "--phase", "pretrain", "--prompt", prompt,
+                            "--max-new-tokens", 1000, "--temperature", 2)
+        self.assert_exit(outcome, DONE)
+        self.assert_says(outcome, "1 texts did not fit into max_tokens")
+        self.assertGreater(len(outcome.out.split()), 4)
+
     def generate(self, run, ranks, *more):
         prompts = self.scratch / "prompts.txt"
         prompts.write_text("the old cat\nthe small dog\nthe king\n")

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/error.hpp"
 #include "corpus/batch_builder.hpp"
 #include "corpus/sample.hpp"
 #include "corpus/span_corruption.hpp"
@@ -79,6 +80,26 @@ TEST_F(LanguageSamples, WindowsOfAnEpochDoNotOverlapAndBeginElsewhereInTheNext) 
   EXPECT_TRUE(std::is_sorted(first.begin(), first.end()));
   EXPECT_EQ(std::adjacent_find(first.begin(), first.end()), first.end());
   EXPECT_NE(first.front(), second.front());
+}
+
+// Epochs are those of the chosen windows, not of all there are.
+TEST_F(LanguageSamples, FewWindowsMoveWithTheirOwnEpochs) {
+  Tokens tokens;
+  for (std::int32_t token = 10; token < 310; ++token) tokens.push_back(token);
+  const auto dataset = make(DatasetKind::kText, {{.sentences = {tokens}}});
+  const SampleSettings settings{
+      .kind = SampleKind::kCausal, .max_tokens = 16, .max_train_samples = 3};
+  std::map<std::int32_t, int> firsts;
+  for (std::uint64_t epoch = 0; epoch < 4; ++epoch) {
+    const auto first_of = [&](std::int64_t sample) {
+      const auto global = 3 * epoch + static_cast<std::uint64_t>(sample);
+      return make_sample(*dataset, settings, sample, global).targets.labels.front();
+    };
+    ++firsts[first_of(0)];
+    EXPECT_EQ(first_of(1), first_of(0) + 16);
+    EXPECT_EQ(first_of(2), first_of(0) + 32);
+  }
+  EXPECT_GT(firsts.size(), 1U);
 }
 
 TEST_F(LanguageSamples, RowsInsideAPrefixPredictNothing) {
@@ -209,6 +230,15 @@ TEST_F(LanguageSamples, TrainingShowsWindowsWithTheAnswerAndWindowsWithout) {
   const Sample none = make_sample(*dataset, settings, 1, 0);
   EXPECT_EQ(none.answer_first, 0);
   EXPECT_EQ(none.answer_last, 0);
+}
+
+TEST_F(LanguageSamples, AnAnswerOutsideOfItsContextIsRefused) {
+  const SampleSettings settings{.kind = SampleKind::kQuestionAnswering, .max_tokens = 32};
+  for (const Tokens& labels : {Tokens{1, 3}, Tokens{3, 2}, Tokens{3, 5}, Tokens{3}}) {
+    const auto dataset = make(DatasetKind::kQuestionAnswering,
+                              {{.sentences = {{10, 11}, {12, 13, 14}}, .labels = labels}});
+    EXPECT_THROW(make_sample(*dataset, settings, 0, 0), DataError);
+  }
 }
 
 TEST_F(LanguageSamples, EvaluationShowsTheWindowWithTheAnswer) {

@@ -100,6 +100,30 @@ INSTANTIATE_TEST_SUITE_P(Decoders, Reordering,
                          testing::Values("family_gpt2_clm", "family_llama_clm"),
                          [](const auto& info) { return info.param; });
 
+// A prompt is the prefix that all of its rows see, as in training.
+TEST(Prefixes, PromptsAreSeenFromEverywhere) {
+  const nlohmann::json reference = read_case("family_gpt2_prefix_lm");
+  const RankGrid grid = solo_grid();
+  ReferenceRun run(reference, grid, 1);
+  const Tokens prompt = {2, 11, 12, 13};
+  const auto best_after = [&](std::int32_t prefix) {
+    run.model().begin_generation(1, 8);
+    Batch batch;
+    lay(batch, {prompt}, 0);
+    if (prefix > 0) batch.prefixes_B = {prefix};
+    const std::vector<double> p = log_probabilities(run.model().next_logits(batch), 50);
+    return *std::max_element(p.begin(), p.end());
+  };
+  const auto generated = [&](bool prefixes) {
+    const GenerationInput input = {
+        .prompts = {prompt}, .prompts_are_prefixes = prefixes, .num_pieces = 50};
+    return generate(run.model(), input, {.max_new_tokens = 1}).front().log_probability;
+  };
+  EXPECT_NEAR(generated(true), best_after(4), 1e-6);
+  EXPECT_NEAR(generated(false), best_after(0), 1e-6);
+  EXPECT_GT(std::abs(generated(true) - generated(false)), 1e-4);
+}
+
 // As many beams as pieces keep every sequence of two tokens: the search is exhaustive.
 TEST(Beams, AsManyAsPiecesFindTheBestOfAllSequences) {
   const nlohmann::json reference = read_case("family_gpt2_clm");

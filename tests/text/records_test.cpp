@@ -149,6 +149,23 @@ TEST(Squad, FilesOfAnotherShapeAreRefused) {
   EXPECT_EQ(bad.count(), 5);
 }
 
+TEST(Squad, DamagedAnswersAreBadLines) {
+  for (const char* answers :
+       {"7", "[7]", "\"c\"", R"([{"text": "", "answer_start": 0}])", R"([{"text": "c"}])",
+        R"([{"text": "c", "answer_start": -1}])", R"([{"text": "c", "answer_start": 1}])",
+        R"([{"text": "c", "answer_start": 99}])", R"([{"text": 7, "answer_start": 0}])",
+        R"([{"text": "c", "answer_start": 0}, {"answer_start": 0}])"}) {
+    BadLineList bad;
+    const std::string file = fmt::format(R"({{"data": [{{"paragraphs": [{{"context": "c", "qas": [
+      {{"id": "x", "question": "q", "answers": {}}}, {{"id": "y", "question": "r"}}]}}]}}]}})",
+                                         answers);
+    const auto samples = samples_of(kSquad, file, &bad);
+    EXPECT_EQ(bad.count(), 1) << answers;
+    ASSERT_EQ(samples.size(), 1U) << answers;
+    EXPECT_EQ(samples[0].id, "y") << answers;
+  }
+}
+
 class ParallelText : public testing::Test {
  protected:
   std::vector<SourceSample> read(std::string_view source, std::string_view target,
