@@ -11,7 +11,7 @@ const std::vector<CorpusKindRow>& corpus_kinds() {
   using enum CorpusFormat;
   static const std::vector<std::string> labelled = {"text", "text_pair", "label"};
   static const std::vector<CorpusKindRow> rows = {
-      {CorpusKind::kText, "text", {kText, kJsonl}, {"text"}},
+      {CorpusKind::kText, "text", {kText, kJsonl, kTsv, kCsv, kConllu}, {"text", "text_pair"}},
       {CorpusKind::kClassification, "classification", {kTsv, kCsv, kJsonl}, labelled},
       {CorpusKind::kRegression, "regression", {kTsv, kCsv, kJsonl}, labelled},
       {CorpusKind::kMultiLabel, "multi_label", {kTsv, kCsv, kJsonl}, labelled},

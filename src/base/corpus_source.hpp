@@ -32,7 +32,7 @@ enum class BadLines { kRefuse, kSkip };
 // Where a format of columns or keys keeps each part of a sample: a name of the header, a number
 // from 1, or a JSON key; "": the format's own place. A kind uses those that it has.
 struct CorpusColumns {
-  std::string text, text_pair, label;  // classification, regression, multi_label; text: text
+  std::string text, text_pair, label;  // text, but for the label; classification and its like
   std::string token, tag;              // tagging
   std::string source, target;          // generation
 

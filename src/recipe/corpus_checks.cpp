@@ -165,7 +165,7 @@ class CorpusChecks {
         return name == "tag"
                    ? fault(key, "{} is {}; expected {}", key, quoted(where),
                            alternatives(conllu_tags))
-                   : fault(key, "{}: the token of conllu is its column FORM; remove the key", key);
+                   : fault(key, "{}: the words of conllu are its column FORM; remove the key", key);
       case CorpusFormat::kJsonl:
         return;
       case CorpusFormat::kText:

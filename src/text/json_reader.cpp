@@ -99,13 +99,11 @@ class JsonLinesReader final : public SourceReader {
     return texts;
   }
 
-  // Sentences are the lines of the text.
+  // Sentences are the lines of the text, and of the second text where one is named.
   void read_document(const Json& object, SourceSample& sample) const {
-    const std::string text = text_at(object, key_of(settings_.columns.text, "text"));
-    for (std::string_view line : split(text, '\n')) {
-      if (line.ends_with('\r')) line.remove_suffix(1);
-      if (!is_blank(line)) sample.texts.emplace_back(trimmed(line));
-    }
+    add_lines(text_at(object, key_of(settings_.columns.text, "text")), sample);
+    const std::string& pair = settings_.columns.text_pair;
+    if (!pair.empty()) add_lines(text_at(object, pair), sample);
     if (sample.texts.empty()) fail<BadLine>("{}: a text of blank lines", lines_.place());
   }
 

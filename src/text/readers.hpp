@@ -30,6 +30,9 @@ std::unique_ptr<SourceReader> open_json_lines(const SourceSettings& settings, So
 // ranges of words (4-5) and empty nodes (8.1) are skipped.
 std::unique_ptr<SourceReader> open_tagged(const SourceSettings& settings, SourceInput input);
 
+// The running text of CoNLL-U: sentences in documents.
+std::unique_ptr<SourceReader> open_treebank_text(SourceInput input);
+
 // SQuAD, 1.1 or 2.0: one JSON object, read whole.
 std::unique_ptr<SourceReader> open_squad(SourceInput input);
 
@@ -38,6 +41,9 @@ std::unique_ptr<SourceReader> open_parallel(SourceInput input);
 
 // The text without blanks and tabs at its ends.
 std::string_view trimmed(std::string_view text);
+
+// Adds the lines of a text as sentences of the sample, but for blank ones.
+void add_lines(std::string_view text, SourceSample& sample);
 
 // What lies between separators, at least one.
 std::vector<std::string_view> split(std::string_view line, char separator);

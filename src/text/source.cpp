@@ -55,8 +55,10 @@ std::unique_ptr<SourceReader> open_source(const SourceSettings& settings, Source
       return open_table(settings, std::move(input));
     case CorpusFormat::kJsonl:
       return open_json_lines(settings, std::move(input));
-    case CorpusFormat::kConll:
     case CorpusFormat::kConllu:
+      if (settings.kind == CorpusKind::kText) return open_treebank_text(std::move(input));
+      [[fallthrough]];
+    case CorpusFormat::kConll:
       return open_tagged(settings, std::move(input));
     case CorpusFormat::kSquad:
       return open_squad(std::move(input));

@@ -35,7 +35,11 @@ class TableReader final : public SourceReader {
         fail<BadLine>("{}: empty sentence in column {}; write its text or remove the line",
                       place(row_line_), column + 1);
       }
-      sample.texts.emplace_back(text);
+      if (is_text()) {
+        add_lines(text, sample);
+      } else {
+        sample.texts.emplace_back(text);
+      }
     }
     if (places_.label < 0) return true;
     set_label(settings_.kind, row_[static_cast<std::size_t>(places_.label)], place(row_line_),
@@ -44,6 +48,8 @@ class TableReader final : public SourceReader {
   }
 
  private:
+  // A row is a document, whose sentences are the lines of its texts.
+  bool is_text() const { return settings_.kind == CorpusKind::kText; }
   bool generates() const { return settings_.kind == CorpusKind::kGeneration; }
 
   bool next_row() {
@@ -70,7 +76,8 @@ class TableReader final : public SourceReader {
       fail<BadLine>("{}: empty line; remove it", place(row_line_));
     }
     int& expected = input_.shape.num_columns;
-    if (expected == 0 && (names_columns() || found == 2 || (found == 3 && !generates()))) {
+    if (expected == 0 &&
+        (names_columns() || is_text() || found == 2 || (found == 3 && !generates()))) {
       expected = found;
       find_places();
     }
@@ -79,7 +86,8 @@ class TableReader final : public SourceReader {
         expected > 0 ? fmt::format("the file's first line has {}", expected)
                      : std::string(generates() ? "2 are expected" : "2 or 3 are expected");
     const char* tab = settings_.format == CorpusFormat::kCsv ? "," : "<TAB>";
-    const std::string remedy = generates()
+    const std::string remedy = is_text() ? fmt::format("the columns of every row, {} between", tab)
+                               : generates()
                                    ? fmt::format("source{}target", tab)
                                    : fmt::format("text{}label or text{}text{}label", tab, tab, tab);
     fail<BadLine>("{}: {} column{}, but {}; write {}", place(row_line_), found,
@@ -125,6 +133,8 @@ class TableReader final : public SourceReader {
       const bool prompts = header_place("prompt") >= 0;
       places_.texts = {place_of(columns.source, prompts ? "prompt" : "source", 0),
                        place_of(columns.target, prompts ? "answer" : "target", last)};
+    } else if (is_text()) {
+      find_text_places(last);
     } else {
       const bool by_place = !names_columns() && header_place("text") < 0;
       if (by_place && last != 1 && last != 2) {
@@ -136,6 +146,19 @@ class TableReader final : public SourceReader {
       if (pair >= 0) places_.texts.push_back(pair);
       places_.label = place_of(columns.label, "label", last);
     }
+  }
+
+  void find_text_places(int last) {
+    const CorpusColumns& columns = settings_.columns;
+    if (columns.text.empty() && header_place("text") < 0 && last > 0) {
+      fail<DataError>("{}: {} columns; say under columns which is the text: {}", place(1), last + 1,
+                      input_.shape.header.empty()
+                          ? "{text: 2}, numbered from 1"
+                          : fmt::format("{}", fmt::join(input_.shape.header, ", ")));
+    }
+    places_.texts = {place_of(columns.text, "text", 0)};
+    if (!columns.text_pair.empty())
+      places_.texts.push_back(place_of(columns.text_pair, "text_pair", 0));
   }
 
   SourceSettings settings_;

@@ -77,6 +77,13 @@ class RawReader final : public TextReader {
 
 }  // namespace
 
+void add_lines(std::string_view text, SourceSample& sample) {
+  for (std::string_view line : split(text, '\n')) {
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (!is_blank(line)) sample.texts.emplace_back(trimmed(line));
+  }
+}
+
 LineReader lines_of(const SourceInput& input, std::size_t file) {
   return LineReader(input.parts[file], input.digests.empty() ? nullptr : input.digests[file]);
 }

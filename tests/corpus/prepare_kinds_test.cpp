@@ -55,6 +55,9 @@ class PrepareKindsTest : public PrepareTest {
     raw.files = {write("book.txt", book)};
     raw.layout = TextLayout::kRaw;
     raw.valid_fraction = 0.1;
+    add("rows", CorpusKind::kText, CorpusFormat::kTsv, {write("rows.tsv", rows)}).columns = {
+        .text = "2", .text_pair = "3"};
+    add("sentences", CorpusKind::kText, CorpusFormat::kConllu, {folder_.path("w.conllu")});
     recipe_.tokenizer.corpora = {"notes", "book", "questions", "sets"};
     recipe_.tokenizer.whitespace = recipe::WhiteSpace::kKeep;
     recipe_.tokenizer.vocab_size = 120;
@@ -249,6 +252,12 @@ TEST_F(PrepareKindsTest, SkippedLinesAreCountedAndNamedInTheIndex) {
   std::filesystem::remove(folder_.path("data/scores/corpus.json"));
   prepare("data");
   EXPECT_EQ(index_of("scores").skipped.at("train"), skipped);
+}
+
+TEST_F(PrepareKindsTest, ACorpusWithoutAnyLabelIsRefused) {
+  write("s.csv", "a heron sat,\nthe owl slept,\n");
+  EXPECT_MENTIONS(fault_of<DataError>([&] { prepare("data"); }),
+                  "corpus sets: no sample of the training part carries a label");
 }
 
 TEST_F(PrepareKindsTest, AFileOfBadLinesOnlyIsRefused) {

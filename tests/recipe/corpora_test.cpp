@@ -94,6 +94,12 @@ TEST(Corpora, ColumnsMustBeThoseOfTheKindAndTheFormat) {
   expect_says(faults_with("{kind: generation, train: [a, b], columns: {source: x}}"),
               "the format parallel has no columns");
   EXPECT_EQ(faults_with("{kind: generation, format: jsonl, train: a, columns: {source: x}}"), "");
+  EXPECT_EQ(faults_with("{kind: text, format: tsv, files: a, columns: {text: 1, text_pair: 2}}"),
+            "");
+  expect_says(faults_with("{kind: text, format: tsv, files: a, columns: {text: 1, label: 2}}"),
+              "is no column of the kind text");
+  expect_says(faults_with("{kind: text, format: conllu, files: a, columns: {text: 2}}"),
+              "the words of conllu are its column FORM; remove the key");
 }
 
 }  // namespace
