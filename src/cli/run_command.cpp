@@ -8,6 +8,7 @@
 #include "control/run_folder.hpp"
 #include "recipe/load.hpp"
 #include "report/html.hpp"
+#include "report/plateau.hpp"
 #include "report/progress.hpp"
 #include "report/table.hpp"
 #include "report/terminal.hpp"
@@ -53,8 +54,9 @@ class Road {
   void report() {
     if (!folder_) return;
     const int columns = report::terminal_columns(fileno(stdout)).value_or(report::kDefaultColumns);
-    std::fputs(report::phase_table(report::read_run_state(folder_->path()), columns).c_str(),
-               stdout);
+    const report::RunState run = report::read_run_state(folder_->path());
+    std::fputs(report::phase_table(run, columns).c_str(), stdout);
+    std::fputs(report::plateau_notes(run, folder_->path()).c_str(), stdout);
     fmt::print("report: {}\n", report::write_report(folder_->path()).string());
     std::fflush(stdout);
   }

@@ -164,9 +164,10 @@ std::string dots_svg(const Line& line, const Frame& frame, const std::string& sh
 std::string line_svg(const Line& line, const Frame& frame, const std::string& x_title) {
   const std::string data = path_data(line.points, frame);
   if (data.empty()) return "";
-  const char* const style = line.style == LineStyle::kFaint  ? "faint"
-                            : line.style == LineStyle::kDots ? "thin"
-                                                             : "solid";
+  const char* const style = line.style == LineStyle::kFaint   ? "faint"
+                            : line.style == LineStyle::kDots  ? "thin"
+                            : line.style == LineStyle::kLevel ? "level"
+                                                              : "solid";
   std::string svg = fmt::format("<path class=\"{} c{}\" d=\"{}\"/>\n", style, line.colour, data);
   if (line.style == LineStyle::kDots) {
     svg += dots_svg(line, frame, fmt::format("dot c{}", line.colour), 1, x_title);
@@ -228,7 +229,10 @@ std::string chart_legend(const Chart& chart) {
     items += fmt::format(
         "<span class=\"key\"><svg viewBox=\"0 0 18 8\"><line class=\"{} c{}\" x1=\"0\" y1=\"4\" "
         "x2=\"18\" y2=\"4\"/>",
-        line.style == LineStyle::kDots ? "thin" : "solid", line.colour);
+        line.style == LineStyle::kDots    ? "thin"
+        : line.style == LineStyle::kLevel ? "level"
+                                          : "solid",
+        line.colour);
     if (line.style == LineStyle::kDots)
       items += fmt::format("<circle class=\"dot c{}\" cx=\"9\" cy=\"4\" r=\"3\"/>", line.colour);
     items += fmt::format("</svg>{}</span>", escape_html(line.name));

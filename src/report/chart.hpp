@@ -8,7 +8,7 @@
 
 namespace polyphase::report {
 
-enum class LineStyle { kFaint, kSolid, kDots };
+enum class LineStyle { kFaint, kSolid, kDots, kLevel };  // kLevel: dashed, a mark to compare with
 
 struct Line {
   std::string name;

@@ -6,6 +6,7 @@
 
 #include "report/chart.hpp"
 #include "report/format.hpp"
+#include "report/plateau.hpp"
 #include "report/sections.hpp"
 
 namespace polyphase::report {
@@ -63,6 +64,13 @@ Chart loss_chart(const PhaseState& phase, const History& history) {
     const std::string objective = single ? "loss" : objective_of(name, history);
     const int colour = objective == "loss" ? sum_colour : colour_of(objective);
     chart.lines.push_back({name, points, colour, LineStyle::kDots, true});
+  }
+  if (const std::optional<Plateau> plateau = plateau_of(history)) {
+    chart.lines.push_back({fmt::format("unigram plateau, {:.2f}", plateau->nats),
+                           {{0, plateau->nats}, {chart.x_high, plateau->nats}},
+                           colour_of("mlm"),
+                           LineStyle::kLevel,
+                           true});
   }
   return chart;
 }
@@ -139,6 +147,8 @@ std::string phase_card(const RunState& run, const PhaseState& phase, const Histo
   html += fmt::format("<p class=\"soft\">{} · {}</p>\n", escape_html(phase.task),
                       phase.from.empty() ? "from scratch" : "from " + escape_html(phase.from));
   html += notices_html(phase, history);
+  if (const std::optional<Plateau> plateau = plateau_of(history))
+    html += fmt::format("<p class=\"soft\">{}</p>\n", escape_html(plateau_text(*plateau)));
   if (!losses.lines.empty())
     html += "<h4>loss, nats</h4>\n" + chart_legend(losses) + chart_svg(losses);
   if (!metrics.lines.empty()) {

@@ -84,6 +84,7 @@ History read_history(const std::filesystem::path& metrics_file) {
     const std::string kind = text_of(record, "kind");
     if (kind == "step") add_step(history, *step, record);
     if (kind == "evaluation") add_evaluation(history, *step, record);
+    if (kind == "corpus") history.unigram_nats = number_of(record, "unigram_nats");
     if (kind == "event") {
       history.events.push_back(
           {static_cast<std::int64_t>(*step), text_of(record, "what"), text_of(record, "detail")});

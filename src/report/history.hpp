@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,8 @@ struct History {
   std::map<std::string, Points> losses;
   std::map<std::string, Points> evaluations;  // "valid.loss", "valid.accuracy", …
   Points learning_rate;
-  Points tokens_per_second;  // whole job
+  Points tokens_per_second;            // whole job
+  std::optional<double> unigram_nats;  // entropy of the training tokens by frequency
   std::vector<Event> events;
   std::int64_t last_step = 0;
   std::int64_t num_not_finite = 0;  // steps whose loss was not a finite number

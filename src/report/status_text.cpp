@@ -7,6 +7,7 @@
 
 #include "report/format.hpp"
 #include "report/history.hpp"
+#include "report/plateau.hpp"
 #include "report/run_state.hpp"
 #include "report/table.hpp"
 
@@ -19,7 +20,7 @@ std::string status_text(const std::filesystem::path& run_folder, int columns) {
   std::string text = fmt::format("{}: {} of {} phases done", run.name, done, run.phases.size());
   if (!run.recipe_hash.empty()) text += fmt::format(" · recipe {}", run.recipe_hash.substr(0, 12));
   if (!run.version.empty()) text += fmt::format(" · polyphase {}", run.version);
-  text += "\n\n" + phase_table(run, columns);
+  text += "\n\n" + phase_table(run, columns) + plateau_notes(run, run_folder);
   for (const PhaseState& phase : run.phases) {
     if (phase.state == "running") {  // status.json hears of its steps only at the end
       const History history = read_history(run_folder / phase.folder / "metrics.jsonl");

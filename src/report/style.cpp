@@ -72,7 +72,7 @@ text.label { fill: var(--ink); font-weight: 600; }
 .grid { stroke: var(--grid); } .axis { stroke: var(--soft); stroke-opacity: 0.5; }
 .band0 { fill: var(--band0); } .band1 { fill: var(--band1); }
 path, .key line { fill: none; stroke-linejoin: round; stroke-linecap: round; }
-.solid { stroke-width: 2; } .thin { stroke-width: 1.2; stroke-dasharray: 3 3; } .faint { stroke-width: 1; opacity: 0.25; }
+.solid { stroke-width: 2; } .thin { stroke-width: 1.2; stroke-dasharray: 3 3; } .faint { stroke-width: 1; opacity: 0.25; } .level { stroke-width: 1; stroke-dasharray: 8 5; opacity: 0.7; }
 .dot { stroke-width: 1.6; fill: var(--card); } .hover { fill: transparent; }
 .c0 { stroke: var(--c0); } .c1 { stroke: var(--c1); } .c2 { stroke: var(--c2); }
 .c3 { stroke: var(--c3); } .c4 { stroke: var(--c4); } .c5 { stroke: var(--c5); }

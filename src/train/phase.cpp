@@ -17,6 +17,7 @@
 #include "train/phase_checkpoint.hpp"
 #include "train/phase_log.hpp"
 #include "train/step.hpp"
+#include "train/unigram.hpp"
 
 namespace polyphase {
 namespace {
@@ -59,6 +60,8 @@ class PhaseRun {
     state_ = start.state;
     if (start.resumed) saved_step_ = state_.step;
     log_.emplace(job, start, model_->objective_names());
+    if (!start.resumed && phase_.objectives.contains("mlm"))
+      log_->corpus(unigram_entropy(*corpus_.train(), job_.grid.data));
     open_stream();
   }
 

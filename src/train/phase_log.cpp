@@ -61,6 +61,11 @@ void PhaseLog::evaluation(std::int64_t step, const std::string& part,
   writer_->append({{"kind", "evaluation"}, {"step", step}, {"split", part}, {"metrics", metrics}});
 }
 
+void PhaseLog::corpus(double unigram_nats) {
+  if (!writer_) return;
+  writer_->append({{"kind", "corpus"}, {"step", 0}, {"unigram_nats", unigram_nats}});
+}
+
 void PhaseLog::event(std::int64_t step, const std::string& what, const std::string& detail) {
   if (!writer_) return;
   writer_->append({{"kind", "event"}, {"step", step}, {"what", what}, {"detail", detail}});

@@ -28,6 +28,8 @@ class PhaseLog {
   // Once for each step and part: a job that was killed after the last evaluation makes it again.
   void evaluation(std::int64_t step, const std::string& part,
                   const std::map<std::string, double>& metrics);
+  // What is known of the corpus before the first step.
+  void corpus(double unigram_nats);
   void event(std::int64_t step, const std::string& what, const std::string& detail);
 
  private:
