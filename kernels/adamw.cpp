@@ -7,35 +7,85 @@
 #include "kernels/math.hpp"
 
 namespace polyphase {
+namespace {
 
-void adamw_update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> moment1,
-                  Tensor1<float> moment2, Tensor1<const float> gradient, const AdamW& rule) {
-  const KernelRegion region("adamw_update");
+// The scalars of a step, made in float64, as PyTorch makes them.
+struct Scalars {
+  float new_share1, beta2, new_share2, root_of_correction2, epsilon, gradient_scale;
+  double correction1;
+
+  explicit Scalars(const AdamW& rule)
+      : new_share1(static_cast<float>(1.0 - static_cast<double>(rule.beta1))),
+        beta2(rule.beta2),
+        new_share2(static_cast<float>(1.0 - static_cast<double>(rule.beta2))),
+        root_of_correction2(static_cast<float>(
+            std::sqrt(1.0 - std::pow(static_cast<double>(rule.beta2), double(rule.step))))),
+        epsilon(rule.epsilon),
+        gradient_scale(rule.gradient_scale),
+        correction1(1.0 - std::pow(static_cast<double>(rule.beta1), double(rule.step))) {}
+};
+
+void require_equal_extents(Tensor1<const float> parameter, Tensor1<const float> moment1,
+                           Tensor1<const float> moment2, Tensor1<const float> gradient) {
   POLYPHASE_PROMISE(parameter.extent(0) == gradient.extent(0) &&
                         moment1.extent(0) == gradient.extent(0) &&
                         moment2.extent(0) == gradient.extent(0),
                     "AdamW got tensors of different extents: {} parameters, {} gradients",
                     parameter.extent(0), gradient.extent(0));
-  // Scalars are made in float64, as PyTorch makes them.
-  const double step = static_cast<double>(rule.step);
-  const double correction1 = 1.0 - std::pow(static_cast<double>(rule.beta1), step);
-  const double correction2 = 1.0 - std::pow(static_cast<double>(rule.beta2), step);
+}
+
+template <bool kInGradient>
+void update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> moment1,
+            Tensor1<float> moment2, Tensor1<const float> gradient, const AdamW& rule) {
+  const Scalars scalars(rule);
   const float shrink = static_cast<float>(1.0 - static_cast<double>(rule.learning_rate) *
                                                     static_cast<double>(rule.weight_decay));
-  const float rate = static_cast<float>(static_cast<double>(rule.learning_rate) / correction1);
-  const float root_of_correction2 = static_cast<float>(std::sqrt(correction2));
+  const float rate =
+      static_cast<float>(static_cast<double>(rule.learning_rate) / scalars.correction1);
+  const float root_of_correction2 = scalars.root_of_correction2, penalty = rule.weight_decay;
   const float beta2 = rule.beta2, epsilon = rule.epsilon, gradient_scale = rule.gradient_scale;
-  const float new_share1 = static_cast<float>(1.0 - static_cast<double>(rule.beta1));
-  const float new_share2 = static_cast<float>(1.0 - static_cast<double>(rule.beta2));
+  const float new_share1 = scalars.new_share1, new_share2 = scalars.new_share2;
   for_elements(
       exec, parameter.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
-        const float g = gradient.data()[i] * gradient_scale;
+        float g = gradient.data()[i] * gradient_scale;
+        if (kInGradient) g += penalty * parameter.data()[i];
         const float m = moment1.data()[i] + new_share1 * (g - moment1.data()[i]);
         const float v = beta2 * moment2.data()[i] + new_share2 * g * g;
         const float denominator = math::sqrt(v) / root_of_correction2 + epsilon;
         moment1.data()[i] = m;
         moment2.data()[i] = v;
-        parameter.data()[i] = parameter.data()[i] * shrink - rate * (m / denominator);
+        const float kept = kInGradient ? parameter.data()[i] : parameter.data()[i] * shrink;
+        parameter.data()[i] = kept - rate * (m / denominator);
+      });
+}
+
+}  // namespace
+
+void adamw_update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> moment1,
+                  Tensor1<float> moment2, Tensor1<const float> gradient, const AdamW& rule) {
+  const KernelRegion region("adamw_update");
+  require_equal_extents(parameter, moment1, moment2, gradient);
+  (rule.in_gradient ? update<true> : update<false>)(exec, parameter, moment1, moment2, gradient,
+                                                    rule);
+}
+
+void lamb_direction(const Exec& exec, Tensor1<float> direction, Tensor1<float> moment1,
+                    Tensor1<float> moment2, Tensor1<const float> parameter,
+                    Tensor1<const float> gradient, const AdamW& rule) {
+  const KernelRegion region("lamb_direction");
+  require_equal_extents(parameter, moment1, moment2, gradient);
+  const Scalars scalars(rule);
+  const float factor = static_cast<float>(1.0 / scalars.correction1);
+  const float decay = rule.weight_decay;
+  for_elements(
+      exec, parameter.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
+        const float g = gradient.data()[i] * scalars.gradient_scale;
+        const float m = moment1.data()[i] + scalars.new_share1 * (g - moment1.data()[i]);
+        const float v = scalars.beta2 * moment2.data()[i] + scalars.new_share2 * g * g;
+        const float denominator = math::sqrt(v) / scalars.root_of_correction2 + scalars.epsilon;
+        moment1.data()[i] = m;
+        moment2.data()[i] = v;
+        direction.data()[i] = factor * (m / denominator) + decay * parameter.data()[i];
       });
 }
 

@@ -4,6 +4,7 @@
 #include "cli/commands.hpp"
 #include "recipe/load.hpp"
 #include "report/table.hpp"
+#include "train/pattern_check.hpp"
 #include "train/plan_memory.hpp"
 
 namespace polyphase {
@@ -17,6 +18,7 @@ ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std:
   recipe::Recipe recipe = recipe::load(options.file, options.overrides);
   if (tensor > 0) recipe.parallel.tensor = tensor;
   recipe::check_layout(recipe, num_ranks);
+  check_patterns(recipe);
   const std::int64_t data_ranks = num_ranks / recipe.parallel.tensor;
   report::Table table({{"phase"},
                        {"parameters", report::Align::kRight},

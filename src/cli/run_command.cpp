@@ -12,6 +12,7 @@
 #include "report/progress.hpp"
 #include "report/table.hpp"
 #include "report/terminal.hpp"
+#include "train/pattern_check.hpp"
 #include "train/phase.hpp"
 
 namespace polyphase {
@@ -185,6 +186,7 @@ ExitCode run_command(const RecipeOptions& options, const std::string& phase,
                                   fmt::join(names, ", ")),
                       ExitCode::kUsage);
   }
+  agree_on(world, [&] { check_patterns(recipe); });
   Road road(recipe, world);
   const bool finished = road.run(phase);
   agree_on(world, [&] { road.report(); });

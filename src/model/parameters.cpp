@@ -103,6 +103,20 @@ const Parameter* ParameterSet::find(const std::string& name) const {
   return found == numbers_.end() ? nullptr : &parameters_[found->second];
 }
 
+std::vector<StorageRange> ParameterSet::trained_ranges() const {
+  std::vector<StorageRange> ranges;
+  bool goes_on = false;
+  for (std::size_t number = 0; number < parameters_.size(); ++number) {
+    const std::int64_t end =
+        number + 1 < parameters_.size() ? parameters_[number + 1].offset : total_count_;
+    const bool trained = parameters_[number].trained;
+    if (trained && goes_on) ranges.back().end = end;
+    if (trained && !goes_on) ranges.push_back({parameters_[number].offset, end});
+    goes_on = trained;
+  }
+  return ranges;
+}
+
 std::int64_t ParameterSet::global_count() const {
   std::int64_t count = 0;
   for (const Parameter& parameter : parameters_) count += product(parameter.spec.global_shape);

@@ -37,6 +37,12 @@ struct Parameter {
   std::vector<std::int64_t> local_shape;
   std::int64_t offset = 0;  // into the flat storage
   std::int64_t count = 0;   // elements on this rank
+  bool trained = true;      // false: frozen; its gradient is neither exchanged nor used
+};
+
+// Parameters that lie side by side in the flat storage: [begin, end) of its elements.
+struct StorageRange {
+  std::int64_t begin = 0, end = 0;
 };
 
 // All parameters of a phase by name, in one flat float32 storage in the order of declaration, and
@@ -61,6 +67,10 @@ class ParameterSet {
   const std::vector<Parameter>& all() const { return parameters_; }
   const Parameter& at(std::size_t number) const { return parameters_[number]; }
   const Parameter* find(const std::string& name) const;
+  void set_trained(std::size_t number, bool trained) { parameters_[number].trained = trained; }
+  // Of the flat storage, by rising begin; all of it, gaps included, when every parameter is
+  // trained.
+  std::vector<StorageRange> trained_ranges() const;
   std::int64_t total_count() const {
     return total_count_;
   }                                   // of this rank, with alignment gaps, which stay zero

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "comm/communicator.hpp"
+#include "kernels/combine.hpp"
 #include "kernels/elementwise.hpp"
 
 namespace polyphase {
@@ -12,6 +13,7 @@ double gradient_norm(const Exec& exec, const ParameterSet& parameters,
                      Tensor1<const float> gradients, const Communicator& tensor) {
   double whole = 0, split = 0;
   for (const Parameter& parameter : parameters.all()) {
+    if (!parameter.trained) continue;
     const Tensor1<const float> gradient(gradients.data() + parameter.offset, parameter.count);
     (parameter.spec.split_dimension < 0 ? whole : split) += sum_of_squares(exec, gradient);
   }
@@ -21,6 +23,15 @@ double gradient_norm(const Exec& exec, const ParameterSet& parameters,
     split = sum;
   }
   return std::sqrt(whole + split);
+}
+
+void clamp_gradients(const Exec& exec, const ParameterSet& parameters, Tensor1<float> gradients,
+                     double max_value) {
+  for (const Parameter& parameter : parameters.all()) {
+    if (!parameter.trained) continue;
+    clamp(exec, Tensor1<float>(gradients.data() + parameter.offset, parameter.count),
+          static_cast<float>(max_value));
+  }
 }
 
 double clip_scale(double norm, double max_norm) {

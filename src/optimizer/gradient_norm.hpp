@@ -7,10 +7,14 @@ namespace polyphase {
 
 class Communicator;
 
-// Euclidean norm of all gradients of the whole model, the same on every rank: parameters that every
-// tensor-parallel rank holds count once, parts of split ones add up.
+// Euclidean norm of the gradients of all trained parameters of the whole model, the same on every
+// rank: parameters that every tensor-parallel rank holds count once, parts of split ones add up.
 double gradient_norm(const Exec& exec, const ParameterSet& parameters,
                      Tensor1<const float> gradients, const Communicator& tensor);
+
+// Brings every element of trained parameters' gradients into [-max_value, max_value].
+void clamp_gradients(const Exec& exec, const ParameterSet& parameters, Tensor1<float> gradients,
+                     double max_value);
 
 // What gradients are multiplied with so that their norm is at most max_norm; 1 when max_norm is 0
 // (no clipping).

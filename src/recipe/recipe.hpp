@@ -124,19 +124,41 @@ struct Batch {
 };
 
 struct Schedule {
-  // Constant, linear, cosine: after the warm-up, to final_fraction at the last step.
+  // After the warm-up: constant, linear, cosine, inverse_sqrt or wsd (optimizer/schedule.hpp).
   std::string kind = "linear";
   std::int64_t warmup_steps = 0;
-  double final_fraction = 0.0;
+  double final_fraction = 0.0;  // of the learning rate: where the curve ends
+  std::int64_t cycles = 1;      // cosine: so many half waves, each from the full rate
+  double decay_fraction = 0.1;  // wsd: share of the phase's steps in which the rate falls
 };
 
+// What is different for the parameters whose names match one of the patterns.
+struct ParameterGroup {
+  std::string name;
+  std::vector<std::string> match;  // '*' stands for any text, '?' for any character
+  double learning_rate_scale = 1.0;
+  std::optional<double> weight_decay;  // instead of the optimizer's, on biases and norms too
+};
+
+// Defaults are those of optimizer_defaults(kind); a kind has only some of the keys.
 struct Optimizer {
   std::string kind = "adamw";
   double learning_rate = 5e-4;
-  double weight_decay = 0.01;  // never on biases and norms
+  double weight_decay = 0.01;  // never on biases and norms, unless a group says so
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double max_grad_norm = 1.0;  // 0: no clipping
+  double momentum = 0.9;
+  bool nesterov = false;
+  double max_grad_norm = 1.0;   // 0: no clipping
+  double max_grad_value = 0.0;  // of each element, before the norm; 0: no clipping
+  double layer_decay = 1.0;     // factor of the learning rate from a layer to the one below it
+  std::vector<ParameterGroup> groups;  // the first that matches a name counts
   Schedule schedule;
+};
+
+// Gradual unfreezing: training starts with what lies above the layers.
+struct Unfreeze {
+  std::int64_t from_top = 1;     // layers that join each time, from the top; last the embeddings
+  std::int64_t every_steps = 0;  // required
 };
 
 struct Early {
@@ -164,6 +186,8 @@ struct Phase {
   std::map<std::string, double> data;        // corpus and weight; one corpus a phase for now
   Batch batch;
   Optimizer optimizer;
+  std::vector<std::string> freeze;  // patterns of parameters that are not trained
+  std::optional<Unfreeze> unfreeze;
   Stop stop;
   Evaluate evaluate;
   double mask_fraction = 0.15;  // of tokens: masked language model and span corruption

@@ -88,4 +88,8 @@ Range fraction_between() {
   return {"above 0 and below 1", [](double x) { return x > 0 && x < 1; }};
 }
 
+Range fraction_above_zero() {
+  return {"above 0 and at most 1", [](double x) { return x > 0 && x <= 1; }};
+}
+
 }  // namespace polyphase::recipe

@@ -3,6 +3,7 @@
 
 #include "recipe/goals.hpp"
 #include "recipe/load.hpp"
+#include "recipe/optimizers.hpp"
 
 // The schema: one description a section, one line a key. Reading, writing, the list of known keys
 // and the messages all follow from it.
@@ -131,20 +132,44 @@ static void describe(Section& section, Batch& batch) {
 }
 
 static void describe(Section& section, Schedule& schedule) {
-  section.choice("kind", schedule.kind, {"constant", "linear", "cosine"});
+  section.choice("kind", schedule.kind, {"constant", "linear", "cosine", "inverse_sqrt", "wsd"});
   section.value("warmup_steps", schedule.warmup_steps, at_least(0));
   section.value("final_fraction", schedule.final_fraction, fraction());
+  if (schedule.kind == "cosine") section.value("cycles", schedule.cycles, at_least(1));
+  if (schedule.kind == "wsd") section.value("decay_fraction", schedule.decay_fraction, fraction());
+}
+
+static void describe(Section& section, ParameterGroup& group) {
+  section.require("match", "patterns of parameter names, such as \"*.norm.*\"");
+  section.value("match", group.match);
+  section.value("learning_rate_scale", group.learning_rate_scale, positive());
+  section.value("weight_decay", group.weight_decay, at_least(0));
 }
 
 static void describe(Section& section, Optimizer& optimizer) {
-  section.choice("kind", optimizer.kind, {"adamw"});
+  section.choice("kind", optimizer.kind, optimizer_names());
+  if (!section.writing()) optimizer = optimizer_defaults(optimizer.kind);
+  const OptimizerKeys keys = optimizer_keys(optimizer.kind);
   section.value("learning_rate", optimizer.learning_rate, positive());
   section.value("weight_decay", optimizer.weight_decay, at_least(0));
-  section.value("beta1", optimizer.beta1, fraction_below_one());
-  section.value("beta2", optimizer.beta2, fraction_below_one());
-  section.value("epsilon", optimizer.epsilon, positive());
+  if (keys.betas) section.value("beta1", optimizer.beta1, fraction_below_one());
+  if (keys.betas) section.value("beta2", optimizer.beta2, fraction_below_one());
+  if (keys.epsilon) section.value("epsilon", optimizer.epsilon, positive());
+  if (keys.momentum) section.value("momentum", optimizer.momentum, fraction_below_one());
+  if (keys.momentum) section.value("nesterov", optimizer.nesterov);
   section.value("max_grad_norm", optimizer.max_grad_norm, at_least(0));
+  section.value("max_grad_value", optimizer.max_grad_value, at_least(0));
+  section.value("layer_decay", optimizer.layer_decay, fraction_above_zero());
+  if (!section.writing() || !optimizer.groups.empty()) {
+    section.sections_by_name("groups", optimizer.groups);
+  }
   section.section("schedule", optimizer.schedule);
+}
+
+static void describe(Section& section, Unfreeze& unfreeze) {
+  section.value("from_top", unfreeze.from_top, at_least(1));
+  section.require("every_steps", "so many steps after each other, further layers are trained");
+  section.value("every_steps", unfreeze.every_steps, at_least(1));
 }
 
 static void describe(Section& section, Early& early) {
@@ -174,6 +199,8 @@ static void describe(Section& section, Phase& phase) {
   section.weights("data", phase.data);
   section.section("batch", phase.batch);
   section.section("optimizer", phase.optimizer);
+  section.value("freeze", phase.freeze);
+  section.section("unfreeze", phase.unfreeze);
   section.require("stop", "steps or epochs");
   section.section("stop", phase.stop);
   section.section("evaluate", phase.evaluate);

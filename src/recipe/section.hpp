@@ -24,6 +24,7 @@ Range at_least(std::int64_t smallest);  // ≥ smallest
 Range fraction();                       // in [0, 1]
 Range fraction_below_one();             // in [0, 1)
 Range fraction_between();               // in (0, 1)
+Range fraction_above_zero();            // in (0, 1]
 
 // One section of a recipe, described once for both directions: a description names each key with
 // its field, and a Section either fills the fields from YAML or writes them. To add an option, add

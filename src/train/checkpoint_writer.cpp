@@ -14,11 +14,11 @@
 namespace polyphase {
 namespace {
 
-// Whether this rank writes a parameter: of the data-parallel copies one each, of unsplit ones the
-// first tensor rank.
-bool writes(const Parameter& parameter, std::size_t number, const RankGrid& grid) {
+// Whether this rank writes a tensor of parameter `number`: of the data-parallel copies one each, of
+// unsplit ones the first tensor rank.
+bool writes(int split_dimension, std::size_t number, const RankGrid& grid) {
   const bool my_turn = static_cast<int>(number) % grid.data.size() == grid.data.rank();
-  return my_turn && (parameter.spec.split_dimension >= 0 || grid.tensor.rank() == 0);
+  return my_turn && (split_dimension >= 0 || grid.tensor.rank() == 0);
 }
 
 // What this rank writes, copied to host memory that is used again for every checkpoint.
@@ -26,38 +26,51 @@ struct Snapshot {
   std::vector<float> values;
   std::vector<TensorPart> parts;
 
-  void take(const ParameterSet& parameters, const AdamWOptimizer& optimizer, const RankGrid& grid) {
+  void take(const ParameterSet& parameters, const Optimizer& optimizer, const RankGrid& grid) {
     parts.clear();
-    std::size_t count = 0;
+    sources_.clear();
     for (std::size_t number = 0; number < parameters.all().size(); ++number) {
-      if (writes(parameters.at(number), number, grid))
-        count += static_cast<std::size_t>(parameters.at(number).count);
+      const Parameter& parameter = parameters.at(number);
+      const ParameterSpec& spec = parameter.spec;
+      if (!writes(spec.split_dimension, number, grid)) continue;
+      add({.name = "parameters/" + spec.name,
+           .global_shape = spec.global_shape,
+           .split_dimension = spec.split_dimension,
+           .begin = spec.split_dimension < 0 ? 0 : spec.split.begin,
+           .local_shape = parameter.local_shape},
+          Tensor1<const float>(parameters.values().data() + parameter.offset, parameter.count));
     }
-    values.resize((1 + optimizer.state().size()) * count);
-    float* next = values.data();
-    add("parameters/", parameters.values(), parameters, grid, next);
-    for (const auto& state : optimizer.state()) {
-      add(fmt::format("optimizer/{}/", state.name), state.values, parameters, grid, next);
+    for (const StateTensor& tensor : optimizer.state()) {
+      if (!writes(tensor.split_dimension, tensor.parameter, grid)) continue;
+      add({.name = "optimizer/" + tensor.name,
+           .global_shape = tensor.global_shape,
+           .split_dimension = tensor.split_dimension,
+           .begin = tensor.begin,
+           .local_shape = tensor.local_shape},
+          tensor.values);
     }
+    copy();
   }
 
  private:
-  void add(const std::string& prefix, Tensor1<float> storage, const ParameterSet& parameters,
-           const RankGrid& grid, float*& next) {
-    for (std::size_t number = 0; number < parameters.all().size(); ++number) {
-      const Parameter& parameter = parameters.at(number);
-      if (!writes(parameter, number, grid)) continue;
-      copy_to_host(Exec{}, next,
-                   Tensor1<const float>(storage.data() + parameter.offset, parameter.count));
-      parts.push_back({.name = prefix + parameter.spec.name,
-                       .global_shape = parameter.spec.global_shape,
-                       .split_dimension = parameter.spec.split_dimension,
-                       .begin = parameter.spec.split_dimension < 0 ? 0 : parameter.spec.split.begin,
-                       .local_shape = parameter.local_shape,
-                       .data = next});
-      next += parameter.count;
+  void add(TensorPart part, Tensor1<const float> source) {
+    parts.push_back(std::move(part));
+    sources_.push_back(source);
+  }
+
+  void copy() {
+    std::size_t count = 0;
+    for (const Tensor1<const float>& source : sources_) count += source.size();
+    values.resize(count);
+    float* next = values.data();
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      copy_to_host(Exec{}, next, sources_[p]);
+      parts[p].data = next;
+      next += sources_[p].size();
     }
   }
+
+  std::vector<Tensor1<const float>> sources_;  // of the parts
 };
 
 // One piece of work on a thread of its own; its exception is kept for whoever joins.
@@ -135,7 +148,7 @@ CheckpointWriter::CheckpointWriter(std::filesystem::path folder, int keep,
 CheckpointWriter::~CheckpointWriter() = default;
 
 void CheckpointWriter::begin(std::int64_t step, const nlohmann::json& state,
-                             const ParameterSet& parameters, const AdamWOptimizer& optimizer) {
+                             const ParameterSet& parameters, const Optimizer& optimizer) {
   finish();
   State& s = *state_;
   s.final_folder = s.folder / checkpoint_name(step);

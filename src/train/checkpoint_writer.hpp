@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "comm/session.hpp"
-#include "optimizer/adamw_optimizer.hpp"
+#include "optimizer/optimizer.hpp"
 
 namespace polyphase {
 
@@ -30,7 +30,7 @@ class CheckpointWriter {
 
   // Waits for the checkpoint before, copies, and returns while the copy is being written.
   void begin(std::int64_t step, const nlohmann::json& state, const ParameterSet& parameters,
-             const AdamWOptimizer& optimizer);
+             const Optimizer& optimizer);
   // At every step: takes the checkpoint under way one stage on when all ranks are ready for it.
   void poll();
   // Waits until the checkpoint under way is committed.

@@ -23,24 +23,9 @@ class HostValues {
   Tensor1<float>::HostMirror host_;
 };
 
-struct Storage {
-  std::string prefix;
-  HostValues values;
-};
-
-std::vector<Storage> storages(const ParameterSet& parameters, const AdamWOptimizer& optimizer) {
-  std::vector<Storage> all;
-  all.push_back({"parameters/", HostValues(parameters.values())});
-  for (const auto& state : optimizer.state()) {
-    all.push_back({fmt::format("optimizer/{}/", state.name), HostValues(state.values)});
-  }
-  return all;
-}
-
-void read_parameter(CheckpointReader& reader, const std::string& prefix, const Parameter& parameter,
-                    float* values) {
+void read_parameter(CheckpointReader& reader, const Parameter& parameter, float* values) {
   const ParameterSpec& spec = parameter.spec;
-  reader.read(prefix + spec.name, spec.split_dimension,
+  reader.read("parameters/" + spec.name, spec.split_dimension,
               spec.split_dimension < 0 ? 0 : spec.split.begin, parameter.local_shape,
               values + parameter.offset);
 }
@@ -48,14 +33,19 @@ void read_parameter(CheckpointReader& reader, const std::string& prefix, const P
 }  // namespace
 
 void load_checkpoint(const std::filesystem::path& folder, ParameterSet& parameters,
-                     const AdamWOptimizer& optimizer) {
+                     const Optimizer& optimizer) {
   CheckpointReader reader(folder);
-  for (Storage& storage : storages(parameters, optimizer)) {
-    storage.values.fetch();  // the gaps between parameters
-    for (const Parameter& parameter : parameters.all()) {
-      read_parameter(reader, storage.prefix, parameter, storage.values.data());
-    }
-    storage.values.store();
+  HostValues values(parameters.values());
+  values.fetch();  // the gaps between parameters
+  for (const Parameter& parameter : parameters.all()) {
+    read_parameter(reader, parameter, values.data());
+  }
+  values.store();
+  for (const StateTensor& tensor : optimizer.state()) {
+    HostValues state(tensor.values);
+    reader.read("optimizer/" + tensor.name, tensor.split_dimension, tensor.begin,
+                tensor.local_shape, state.data());
+    state.store();
   }
 }
 
@@ -67,7 +57,7 @@ HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters
   for (const Parameter& parameter : parameters.all()) {
     const auto found = reader.tensors().find("parameters/" + parameter.spec.name);
     if (found != reader.tensors().end() && found->second == parameter.spec.global_shape) {
-      read_parameter(reader, "parameters/", parameter, values.data());
+      read_parameter(reader, parameter, values.data());
       result.carried.push_back(parameter.spec.name);
     } else {
       result.fresh.push_back(parameter.spec.name);

@@ -7,14 +7,14 @@
 #include <vector>
 
 #include "comm/session.hpp"
-#include "optimizer/adamw_optimizer.hpp"
+#include "optimizer/optimizer.hpp"
 
 namespace polyphase {
 
 // Fills parameters and optimizer state, written on any layout. Tensors must be the same by name and
 // shape.
 void load_checkpoint(const std::filesystem::path& folder, ParameterSet& parameters,
-                     const AdamWOptimizer& optimizer);
+                     const Optimizer& optimizer);
 
 // What a phase took over from the one before, by parameter name.
 struct HandOver {

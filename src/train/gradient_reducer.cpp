@@ -28,6 +28,7 @@ std::size_t GradientReducer::num_gradient_sets(std::int64_t num_micro_batches) {
 void GradientReducer::begin_step(std::int64_t num_micro_batches) {
   num_micro_batches_ = num_micro_batches;
   micro_batch_ = -1;
+  trained_ = parameters_.trained_ranges();
   pending_.clear();
   free_sets_.clear();
   for (std::size_t set = parameters_.num_gradients(); set > 0; --set) free_sets_.push_back(set - 1);
@@ -55,6 +56,14 @@ void GradientReducer::final_from(std::size_t parameter) {
   const std::int64_t end = final_begin_;
   if (begin >= end) return;
   final_begin_ = begin;
+  for (auto range = trained_.rbegin(); range != trained_.rend(); ++range) {
+    const std::int64_t first = std::max(begin, range->begin), stop = std::min(end, range->end);
+    if (first < stop) settle(first, stop);
+  }
+}
+
+// Adds the subtrees that this micro-batch completes; what is whole then goes over the network.
+void GradientReducer::settle(std::int64_t begin, std::int64_t end) {
   const Tensor1<float> sum(parameters_.gradients(set_).data() + begin, end - begin);
   for (const int level : joining_) {
     add(exec_, sum,

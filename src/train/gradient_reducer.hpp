@@ -15,7 +15,7 @@ namespace polyphase {
 // micro-batches: this rank's part of the tree as the micro-batches come, then pairs of
 // data-parallel ranks. In the last micro-batch, gradients of the upper layers go over the network
 // in buckets while the lower layers still compute. num_gradient_sets(m) sets of gradients serve m
-// micro-batches a rank.
+// micro-batches a rank. Gradients of frozen parameters are neither added nor sent.
 class GradientReducer {
  public:
   GradientReducer(const Exec& exec, ParameterSet& parameters, const Communicator& data);
@@ -36,6 +36,7 @@ class GradientReducer {
 
  private:
   bool last() const { return micro_batch_ + 1 == num_micro_batches_; }
+  void settle(std::int64_t begin, std::int64_t end);
   void send(std::int64_t begin, std::int64_t end);
 
   const Exec& exec_;
@@ -43,6 +44,7 @@ class GradientReducer {
   const Communicator& data_;
   std::int64_t num_micro_batches_ = 1;
   std::int64_t micro_batch_ = -1;
+  std::vector<StorageRange> trained_;  // by rising begin
   std::vector<std::size_t> free_sets_;
   std::map<int, std::size_t> pending_;  // level of a finished subtree → the set that holds its sum
   std::vector<int> joining_;            // levels that this micro-batch completes

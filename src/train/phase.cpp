@@ -52,9 +52,11 @@ class PhaseRun {
         largest_batch(job.recipe, phase_, micro_batch_,
                       static_cast<std::int64_t>(corpus_.phase_data().label_names.size()));
     model_->parameters().allocate(GradientReducer::num_gradient_sets(local_micro_batches));
-    model_->allocate_arena(std::max(model_->plan_arena_bytes(largest, true),
-                                    model_->plan_arena_bytes(largest, false)));
-    optimizer_.emplace(model_->parameters(), phase_.optimizer);
+    optimizer_.emplace(model_->parameters(), phase_, job.grid.tensor);
+    optimizer_->allocate();
+    model_->allocate_arena(
+        std::max({model_->plan_arena_bytes(largest, true), model_->plan_arena_bytes(largest, false),
+                  optimizer_->plan_arena_bytes(model_->parameters())}));
     reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data);
     const PhaseStart start = start_phase(job, corpus_, model_->parameters(), *optimizer_);
     state_ = start.state;
@@ -109,6 +111,7 @@ class PhaseRun {
         .step = state_.step,
         .learning_rate = learning_rate_at(phase_.optimizer, state_.step, total_steps_),
         .max_grad_norm = phase_.optimizer.max_grad_norm,
+        .max_grad_value = phase_.optimizer.max_grad_value,
         .dropout = dropout()};
     const StepRecord record = train_step(plan, batches, *model_, *reducer_, *optimizer_, job_.grid);
     const double seconds = now_seconds() - begin;
@@ -225,7 +228,7 @@ class PhaseRun {
   std::uint64_t phase_key_;
   CheckpointWriter writer_;
   std::int64_t total_steps_ = 0;
-  std::optional<AdamWOptimizer> optimizer_;
+  std::optional<Optimizer> optimizer_;
   std::optional<GradientReducer> reducer_;
   std::optional<BatchStream> stream_;
   std::optional<PhaseLog> log_;

@@ -48,7 +48,7 @@ void require_same(const nlohmann::json& before, const nlohmann::json& now, const
 }
 
 PhaseState load(const fs::path& folder, const PhaseCorpus& corpus, ParameterSet& parameters,
-                const AdamWOptimizer& optimizer) {
+                const Optimizer& optimizer) {
   const nlohmann::json json = CheckpointReader(folder).state();
   PhaseState state;
   nlohmann::json data;
@@ -113,7 +113,7 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
 fs::path checkpoints_of(const fs::path& phase_folder) { return phase_folder / "checkpoints"; }
 
 PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
-                       const AdamWOptimizer& optimizer) {
+                       const Optimizer& optimizer) {
   const std::string& name = phase_of(job).name;
   std::vector<fs::path> damaged;
   std::string faults;
@@ -151,7 +151,7 @@ PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, Parameter
 
 void begin_to_save_phase(CheckpointWriter& writer, const PhaseJob& job, const PhaseCorpus& corpus,
                          const PhaseState& state, const ParameterSet& parameters,
-                         const AdamWOptimizer& optimizer) {
+                         const Optimizer& optimizer) {
   const nlohmann::json json = {
       {"phase", phase_of(job).name},
       {"recipe_hash", recipe::recipe_hash(job.recipe)},

@@ -34,10 +34,20 @@ void require_finite(double grad_norm, const StepPlan& plan) {
       ExitCode::kUsage);
 }
 
+// Brings gradients into their bounds; what they are to be multiplied with remains.
+double clip(const StepPlan& plan, const PhaseModel& model, ParameterSet& parameters,
+            Tensor1<float> gradients, double grad_norm, const Communicator& tensor) {
+  if (plan.max_grad_value > 0) {
+    clamp_gradients(model.exec(), parameters, gradients, plan.max_grad_value);
+    grad_norm = gradient_norm(model.exec(), parameters, gradients, tensor);
+  }
+  return clip_scale(grad_norm, plan.max_grad_norm);
+}
+
 }  // namespace
 
 StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseModel& model,
-                      GradientReducer& reducer, AdamWOptimizer& optimizer, const RankGrid& grid) {
+                      GradientReducer& reducer, Optimizer& optimizer, const RankGrid& grid) {
   const std::vector<std::int64_t> counts = count_step(batches, model, grid.data);
   std::vector<float>
       scales;  // a term weighs the same wherever it is: one division by the whole count
@@ -48,6 +58,7 @@ StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseMod
   }
 
   std::vector<std::vector<Tally>> tallies;
+  optimizer.begin_step(model.parameters(), plan.step);
   reducer.begin_step(static_cast<std::int64_t>(batches.micro_batches.size()));
   for (const Batch& batch : batches.micro_batches) {
     reducer.begin_micro_batch();
@@ -55,12 +66,14 @@ StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseMod
     model.backward([&](std::size_t parameter) { reducer.final_from(parameter); });
     reducer.end_micro_batch();
   }
-  const Tensor1<const float> gradients = reducer.finish();
+  const Tensor1<float> gradients = reducer.finish();
   StepRecord record = {.num_tokens = counts.back(), .wait_seconds = reducer.wait_seconds()};
   record.grad_norm = gradient_norm(model.exec(), model.parameters(), gradients, grid.tensor);
   require_finite(record.grad_norm, plan);
-  optimizer.update(model.exec(), model.parameters(), gradients, plan.learning_rate,
-                   clip_scale(record.grad_norm, plan.max_grad_norm), plan.step + 1);
+  const double scale =
+      clip(plan, model, model.parameters(), gradients, record.grad_norm, grid.tensor);
+  optimizer.update(model.exec(), model.parameters(), gradients, plan.learning_rate, scale,
+                   plan.step);
 
   const std::vector<Tally> totals = sum_tallies(tallies, grid.data, Dealing::kBlocks);
   for (std::size_t o = 0; o < totals.size(); ++o) {

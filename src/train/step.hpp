@@ -5,7 +5,7 @@
 
 #include "comm/session.hpp"
 #include "corpus/batch_stream.hpp"
-#include "optimizer/adamw_optimizer.hpp"
+#include "optimizer/optimizer.hpp"
 #include "train/gradient_reducer.hpp"
 #include "train/phase_model.hpp"
 
@@ -15,7 +15,8 @@ namespace polyphase {
 struct StepPlan {
   std::int64_t step = 0;  // counted from 0
   double learning_rate = 0;
-  double max_grad_norm = 0;  // 0: no clipping
+  double max_grad_norm = 0;   // 0: no clipping
+  double max_grad_value = 0;  // of each element, before the norm; 0: no clipping
   PassDropout dropout;
 };
 
@@ -30,6 +31,6 @@ struct StepRecord {
 
 // One training step. Collective over all ranks.
 StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseModel& model,
-                      GradientReducer& reducer, AdamWOptimizer& optimizer, const RankGrid& grid);
+                      GradientReducer& reducer, Optimizer& optimizer, const RankGrid& grid);
 
 }  // namespace polyphase

@@ -174,8 +174,9 @@ void run(const Options& options, const Communicator& world) {
   for (const Batch& batch : batches.micro_batches) {
     arena_bytes = std::max(arena_bytes, model->plan_arena_bytes(batch, true));
   }
-  model->allocate_arena(arena_bytes);
-  AdamWOptimizer optimizer(model->parameters(), recipe.phases[0].optimizer);
+  Optimizer optimizer(model->parameters(), recipe.phases[0], grid.tensor);
+  optimizer.allocate();
+  model->allocate_arena(std::max(arena_bytes, optimizer.plan_arena_bytes(model->parameters())));
   GradientReducer reducer(model->exec(), model->parameters(), grid.data);
 
   std::vector<double> seconds, waits;

@@ -166,7 +166,7 @@ std::vector<std::string> all_cases() {
     if (entry.path().extension() == ".json") names.push_back(entry.path().stem().string());
   }
   std::sort(names.begin(), names.end());
-  POLYPHASE_PROMISE(names.size() == 24, "{} reference cases", names.size());
+  POLYPHASE_PROMISE(names.size() == 34, "{} reference cases", names.size());
   return names;
 }
 
@@ -189,9 +189,12 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   model_ = make_phase_model(recipe_, phase, data, grid.tensor);
   model_->parameters().allocate(
       GradientReducer::num_gradient_sets(num_micro_batches / grid.data.size()));
-  model_->allocate_arena(model_->plan_arena_bytes(
-      largest_batch(recipe_, phase, 4, static_cast<std::int64_t>(data.label_names.size())), true));
-  optimizer_ = std::make_unique<AdamWOptimizer>(model_->parameters(), phase.optimizer);
+  optimizer_ = std::make_unique<Optimizer>(model_->parameters(), phase, grid.tensor);
+  optimizer_->allocate();
+  const Batch largest =
+      largest_batch(recipe_, phase, 4, static_cast<std::int64_t>(data.label_names.size()));
+  model_->allocate_arena(std::max(model_->plan_arena_bytes(largest, true),
+                                  optimizer_->plan_arena_bytes(model_->parameters())));
   reducer_ = std::make_unique<GradientReducer>(model_->exec(), model_->parameters(), grid.data);
   set_parameters();
 }
@@ -237,6 +240,7 @@ StepRecord ReferenceRun::step(std::int64_t number) {
   const StepPlan plan = {.step = number,
                          .learning_rate = settings.learning_rate,
                          .max_grad_norm = settings.max_grad_norm,
+                         .max_grad_value = settings.max_grad_value,
                          .dropout = {.hidden = static_cast<float>(dropout_),
                                      .attention = static_cast<float>(dropout_),
                                      .key = 42}};

@@ -47,7 +47,7 @@ class ReferenceRun {
   double dropout_;
   recipe::Recipe recipe_;
   std::unique_ptr<PhaseModel> model_;
-  std::unique_ptr<AdamWOptimizer> optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<GradientReducer> reducer_;
 };
 

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/combine.hpp"
+
+#include "kernels/for_rows.hpp"
+
+namespace polyphase {
+
+void combine(const Exec& exec, Tensor1<float> y, float factor_y, Tensor1<const float> x,
+             float factor_x) {
+  const KernelRegion region("combine");
+  for_elements(
+      exec, y.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
+        y.data()[i] = factor_y * y.data()[i] + factor_x * x.data()[i];
+      });
+}
+
+void clamp(const Exec& exec, Tensor1<float> x, float largest) {
+  const KernelRegion region("clamp");
+  for_elements(
+      exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
+        const float value = x.data()[i];
+        x.data()[i] = value > largest ? largest : (value < -largest ? -largest : value);
+      });
+}
+
+void copy_block(const Exec& exec, Tensor2<float> to, Tensor2<const float> from,
+                const Block& block) {
+  const KernelRegion region("copy_block");
+  for_rows(
+      exec, block.num_rows, KOKKOS_LAMBDA(const Row& row) {
+        float* out = row_data(to, block.to_row + row.index()) + block.to_column;
+        const float* in = row_data(from, block.from_row + row.index()) + block.from_column;
+        row.each(block.num_columns, [=](std::int64_t c) { out[c] = in[c]; });
+      });
+}
+
+}  // namespace polyphase

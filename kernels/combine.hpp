@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "kernels/exec.hpp"
+
+namespace polyphase {
+
+// y = factor_y · y + factor_x · x.
+void combine(const Exec& exec, Tensor1<float> y, float factor_y, Tensor1<const float> x,
+             float factor_x);
+
+// Brings every element of x into [-largest, largest]; NaN stays.
+void clamp(const Exec& exec, Tensor1<float> x, float largest);
+
+// Copies the rows × columns block at (from_row, from_column) of one matrix to (to_row, to_column)
+// of another.
+struct Block {
+  std::int64_t num_rows = 0, num_columns = 0;
+  std::int64_t to_row = 0, to_column = 0, from_row = 0, from_column = 0;
+};
+void copy_block(const Exec& exec, Tensor2<float> to, Tensor2<const float> from, const Block& block);
+
+}  // namespace polyphase

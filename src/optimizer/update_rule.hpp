@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "model/parameters.hpp"
+#include "recipe/recipe.hpp"
+
+namespace polyphase {
+
+// Which elements a state tensor has: those of the parameter, or one a row or a column of a matrix.
+enum class StateExtent { kWhole, kRows, kColumns };
+
+// A tensor that a rule keeps from step to step. It starts as zeros.
+struct StateSpec {
+  const char* name;  // on disk: never rename
+  StateExtent extent = StateExtent::kWhole;
+};
+
+// This rank's part of one parameter and of what its rule keeps, in the order of state_of().
+struct UpdateTensors {
+  const Parameter& parameter;
+  Tensor1<float> value;
+  Tensor1<const float> gradient;
+  std::span<const Tensor1<float>> state;
+};
+
+// The numbers of one update of one parameter.
+struct UpdateNumbers {
+  double learning_rate = 0;
+  double weight_decay = 0;
+  double gradient_scale = 1;  // gradients are multiplied with it first: clipping
+  std::int64_t count = 1;     // of the parameter's updates, with this one
+};
+
+// How one kind of optimizer changes a parameter. A rule itself remembers nothing: what it needs
+// from step to step is in the state tensors that it names. Workspaces come from exec.arena; a
+// counting exec takes them and sends nothing. Norms and means of a split parameter are those of the
+// whole, summed over `tensor` in the order of its ranks: all of them get the same.
+class UpdateRule {
+ public:
+  virtual ~UpdateRule() = default;
+  virtual std::vector<StateSpec> state_of(const Parameter& parameter) const = 0;
+  virtual void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
+                      const UpdateNumbers& numbers) const = 0;
+};
+
+// The rule of settings.kind.
+std::unique_ptr<UpdateRule> make_update_rule(const recipe::Optimizer& settings);
+
+}  // namespace polyphase

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Phases with every kind of optimizer, with groups and with frozen parameters stop, go on and split like any other."""
+import signal
+import unittest
+
+from job import DONE, INTERRUPTED, USAGE, RoadTest, polyphase, settings
+
+KINDS = ("sgd", "adam", "adamw", "lamb", "adafactor", "lion", "muon")
+STEPS = 10
+FREEZE = "[embedding*, layers.0.*]"
+
+
+class OptimizersTest(RoadTest):
+    VALUES = {"checkpoint.every_steps": 3, "phases.pretrain.stop.steps": STEPS}
+
+    def run_of(self, kind, name, **values):
+        optimizer = f"{{kind: {kind}, learning_rate: 2e-3, schedule: {{kind: cosine, cycles: 2, warmup_steps: 2}}}}"
+        return self.new_run(f"{kind}-{name}", **{**self.VALUES, "phases.pretrain.optimizer": optimizer, **values})
+
+    def stop_after(self, run, phase, steps, ranks):
+        job = run.start(*(["--phase", phase] if phase == "pretrain" else []), ranks=ranks)
+        self.assertTrue(job.freeze_when(lambda: len(run.steps(phase)) >= steps))
+        job.signal_ranks(signal.SIGTERM)
+        job.signal_ranks(signal.SIGCONT)
+        self.assert_exit(job.wait(), INTERRUPTED)
+
+    def test_stopped_run_goes_on_with_the_same_bits_on_another_layout(self):
+        for kind in KINDS:
+            with self.subTest(kind):
+                straight, stopped = self.run_of(kind, "straight"), self.run_of(kind, "stopped")
+                self.assert_exit(straight.go("--phase", "pretrain", ranks=None), DONE)
+                self.stop_after(stopped, "pretrain", 4, ranks=2)
+                self.assertLess(len(stopped.steps("pretrain")), STEPS)
+                self.assert_exit(stopped.go("--phase", "pretrain", ranks=None), DONE)
+                self.assert_same_road(stopped, straight, ["pretrain"])
+
+    def test_two_tensor_parallel_ranks_stay_within_rounding(self):
+        for kind in KINDS:
+            with self.subTest(kind):
+                one, two = self.run_of(kind, "whole"), self.run_of(kind, "split", **{"parallel.tensor": 2})
+                self.assert_exit(one.go("--phase", "pretrain", ranks=None), DONE)
+                self.assert_exit(two.go("--phase", "pretrain", ranks=2), DONE)
+                self.assertEqual(one.steps("pretrain")[-1][0], STEPS)
+                for mine, straight in zip(two.steps("pretrain"), one.steps("pretrain")):
+                    self.assertAlmostEqual(mine[1], straight[1], delta=1e-4 * straight[1], msg=f"step {mine[0]}")
+
+    def frozen_run(self, name):
+        return self.new_run(name, **{**self.VALUES, "phases.tags.freeze": FREEZE,
+                                     "phases.topic.unfreeze": "{from_top: 1, every_steps: 3}"})
+
+    def test_frozen_parameters_go_through_a_phase_unchanged_and_without_optimizer_memory(self):
+        run = self.frozen_run("frozen")
+        self.assert_exit(run.go(ranks=2), DONE)
+        before, frozen, after = (run.digests(phase) for phase in ("pretrain", "tags", "topic"))
+        for name, digest in frozen.items():
+            stays = name.startswith(("parameters/embedding", "parameters/layers.0."))
+            self.assertFalse("/embedding" in name and name.startswith("optimizer"), name)
+            self.assertFalse("/layers.0." in name and name.startswith("optimizer"), name)
+            if name.startswith("parameters/") and name in before:
+                self.assertEqual(digest == before[name], stays, name)
+        weight = "parameters/layers.0.attention.query.weight"
+        self.assertNotEqual(after[weight], frozen[weight])
+        self.assertIn("optimizer/moment1/layers.0.attention.query.weight", after)
+
+    def test_frozen_phase_is_resumed_exactly_on_other_ranks(self):
+        straight, stopped = self.frozen_run("straight"), self.frozen_run("stopped")
+        self.assert_exit(straight.go(ranks=None), DONE)
+        self.stop_after(stopped, "tags", 4, ranks=2)
+        self.stop_after(stopped, "topic", 5, ranks=2)
+        self.assert_exit(stopped.go(ranks=None), DONE)
+        self.assert_same_road(stopped, straight)
+
+    def test_pattern_that_matches_nothing_is_refused_with_the_nearest_names(self):
+        values = {"phases.tags.freeze": "[layer.0.*]",
+                  "phases.topic.optimizer.groups": "{norms: {match: '*.nrom.gain', learning_rate_scale: 0.5}}"}
+        run = self.new_run("patterns", **values)
+        for outcome in (run.go(ranks=2), polyphase("plan", run.arguments()[1], *settings(run.values))):
+            self.assert_exit(outcome, USAGE)
+            self.assert_says(outcome, 'phases.tags.freeze: "layer.0.*" matches no parameter', "layers.0.",
+                             'phases.topic.optimizer.groups.norms.match: "*.nrom.gain"', ".norm.gain")
+        self.assertFalse((run.path / "round-1").exists())
+
+    def test_phase_with_nothing_to_train_is_refused(self):
+        outcome = self.new_run("all-frozen", **{"phases.tags.freeze": "['*']"}).go(ranks=None)
+        self.assert_exit(outcome, USAGE)
+        self.assert_says(outcome, "phases.tags.freeze matches every parameter")
+
+
+if __name__ == "__main__":
+    unittest.main()
