@@ -7,12 +7,14 @@
 #include "base/digest.hpp"
 #include "base/philox.hpp"
 #include "kernels/activation.hpp"
+#include "kernels/adafactor.hpp"
 #include "kernels/adamw.hpp"
 #include "kernels/crf.hpp"
 #include "kernels/cross_entropy.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/embedding.hpp"
 #include "kernels/for_rows.hpp"
+#include "kernels/momentum.hpp"
 #include "kernels/norm.hpp"
 #include "kernels/rows.hpp"
 
@@ -185,6 +187,29 @@ void digest_sums(Bench& bench) {
   bench.say("adamw", flat(parameter));
 }
 
+void digest_update_rules(Bench& bench) {
+  const Exec& exec = bench.exec;
+  const auto gradient = bench.matrix(1), parameter = bench.matrix(2), state = bench.matrix(3),
+             other = bench.matrix(4), direction = bench.matrix(5);
+  fill(exec, flat(other), 0.25F);
+  lamb_direction(exec, flat(direction), flat(state), flat(other), flat(parameter), flat(gradient),
+                 {.weight_decay = 0.1F});
+  bench.say("lamb_direction", flat(direction));
+  sgd_update(exec, flat(parameter), flat(state), flat(gradient),
+             {.learning_rate = 0.1F, .momentum = 0.9F, .nesterov = true});
+  lion_update(exec, flat(parameter), flat(state), flat(gradient), {.learning_rate = 0.1F});
+  bench.say("sgd and lion", flat(parameter));
+  averaged_direction(exec, flat(direction), flat(state), flat(gradient), 0.5F, 0.9F, true);
+  bench.say("averaged_direction", flat(direction));
+  const auto rows = bench.numbers(6, kRows), columns = bench.numbers(7, kWidth);
+  row_square_sums(exec, rows, gradient, 0.5F);
+  column_square_sums(exec, columns, gradient, 0.5F);
+  bench.say("row_square_sums", rows);
+  bench.say("column_square_sums", columns);
+  factored_direction(exec, direction, gradient, 0.5F, rows, columns, 2.0F);
+  bench.say("factored_direction", flat(direction));
+}
+
 void digest_all() {
   constexpr std::size_t kCapacityBytes = std::size_t{128} << 20;
   void* const memory = Kokkos::kokkos_malloc<Memory>(kCapacityBytes);
@@ -202,6 +227,7 @@ void digest_all() {
   digest_crf(bench);
   digest_tables(bench);
   digest_sums(bench);
+  digest_update_rules(bench);
   Kokkos::kokkos_free<Memory>(memory);
 }
 
