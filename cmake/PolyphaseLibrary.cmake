@@ -18,6 +18,9 @@ function(polyphase_test name)
   if(NOT arg_RANKS)
     target_link_libraries(${name} PRIVATE GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name})
+    if(POLYPHASE_SANITIZE)  # MPI is not started here, so what is never freed is ours
+      set_tests_properties(${name} PROPERTIES ENVIRONMENT ASAN_OPTIONS=detect_leaks=1)
+    endif()
   endif()
   foreach(ranks IN LISTS arg_RANKS)
     add_test(NAME ${name}_${ranks}_ranks
