@@ -6,7 +6,8 @@
 namespace polyphase {
 namespace {
 
-constexpr std::int64_t kAlignedFloats = 16;  // tensors start at multiples of 64 bytes
+constexpr std::int64_t kLateStep = std::int64_t{1} << 60;  // everything is trained by then
+constexpr std::int64_t kAlignedFloats = 16;                // tensors start at multiples of 64 bytes
 
 std::int64_t product(const std::vector<std::int64_t>& shape) {
   std::int64_t count = 1;
@@ -70,8 +71,16 @@ std::int64_t Optimizer::state_bytes() const {
 std::size_t Optimizer::plan_arena_bytes(ParameterSet& parameters) const {
   Arena counting;
   update({.space = {}, .arena = &counting}, parameters,
-         Tensor1<const float>(nullptr, parameters.total_count()), 1.0, 1.0, Treatment::kNever - 1);
+         Tensor1<const float>(nullptr, parameters.total_count()), 1.0, 1.0, kLateStep);
   return counting.peak_bytes();
+}
+
+void Optimizer::go_on_from(const ParameterSet& parameters,
+                           const std::map<std::string, std::int64_t>& updates) {
+  for (Trained& trained : trained_) {
+    const auto found = updates.find(parameters.at(trained.number).spec.name);
+    if (found != updates.end()) trained.num_updates_before = found->second;
+  }
 }
 
 void Optimizer::begin_step(ParameterSet& parameters, std::int64_t step) const {
@@ -101,7 +110,7 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
         {.learning_rate = learning_rate * treatment.learning_rate_scale,
          .weight_decay = treatment.weight_decay,
          .gradient_scale = gradient_scale,
-         .count = step - treatment.first_step + 1});
+         .count = trained.num_updates_before + step - treatment.first_step + 1});
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,11 @@ class Optimizer {
   // Of the arena that update() works in.
   std::size_t plan_arena_bytes(ParameterSet& parameters) const;
 
+  // Bias corrections go on from these numbers of updates that parameters had before this phase, by
+  // name: whoever fills their state tells it here.
+  void go_on_from(const ParameterSet& parameters,
+                  const std::map<std::string, std::int64_t>& updates);
+
   // Marks which parameters this step (counted from 0) trains. To be called before its gradients are
   // computed.
   void begin_step(ParameterSet& parameters, std::int64_t step) const;
@@ -49,6 +55,7 @@ class Optimizer {
     std::size_t number = 0;
     Treatment treatment;
     std::size_t first_state = 0, num_states = 0;
+    std::int64_t num_updates_before = 0;  // this phase
   };
 
   const Communicator& tensor_;

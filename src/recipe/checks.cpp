@@ -77,6 +77,10 @@ class Checks {
     const std::string path = phase_path(recipe_, index);
     check_name(index, path);
     check_from(index, path);
+    if (phase.optimizer.keeps_state && phase.from.empty()) {
+      fault(path + ".optimizer.state", "{}.optimizer.state is keep, but {} starts from no phase",
+            path, quoted(phase.name));
+    }
     check_goal(phase, path);
     check_data(phase, path);
     check_stop(phase, path);

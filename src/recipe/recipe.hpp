@@ -152,6 +152,7 @@ struct Optimizer {
   double max_grad_value = 0.0;  // of each element, before the norm; 0: no clipping
   double layer_decay = 1.0;     // factor of the learning rate from a layer to the one below it
   std::vector<ParameterGroup> groups;  // the first that matches a name counts
+  bool keeps_state = false;  // of the phase before, by name, where it was of the same kind
   Schedule schedule;
 };
 

@@ -163,6 +163,8 @@ static void describe(Section& section, Optimizer& optimizer) {
   if (!section.writing() || !optimizer.groups.empty()) {
     section.sections_by_name("groups", optimizer.groups);
   }
+  section.choice("state", optimizer.keeps_state,
+                 std::vector<std::pair<std::string, bool>>{{"reset", false}, {"keep", true}});
   section.section("schedule", optimizer.schedule);
 }
 

@@ -30,6 +30,13 @@ void read_parameter(CheckpointReader& reader, const Parameter& parameter, float*
               values + parameter.offset);
 }
 
+void read_state(CheckpointReader& reader, const StateTensor& tensor) {
+  HostValues values(tensor.values);
+  reader.read("optimizer/" + tensor.name, tensor.split_dimension, tensor.begin, tensor.local_shape,
+              values.data());
+  values.store();
+}
+
 }  // namespace
 
 void load_checkpoint(const std::filesystem::path& folder, ParameterSet& parameters,
@@ -41,12 +48,7 @@ void load_checkpoint(const std::filesystem::path& folder, ParameterSet& paramete
     read_parameter(reader, parameter, values.data());
   }
   values.store();
-  for (const StateTensor& tensor : optimizer.state()) {
-    HostValues state(tensor.values);
-    reader.read("optimizer/" + tensor.name, tensor.split_dimension, tensor.begin,
-                tensor.local_shape, state.data());
-    state.store();
-  }
+  for (const StateTensor& tensor : optimizer.state()) read_state(reader, tensor);
 }
 
 HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters) {
@@ -73,6 +75,26 @@ HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters
     }
   }
   return result;
+}
+
+std::vector<std::string> take_over_state(const std::filesystem::path& folder,
+                                         const ParameterSet& parameters,
+                                         const Optimizer& optimizer) {
+  CheckpointReader reader(folder);
+  std::map<std::size_t, bool> complete;  // by parameter
+  for (const StateTensor& tensor : optimizer.state()) {
+    const auto found = reader.tensors().find("optimizer/" + tensor.name);
+    const bool same = found != reader.tensors().end() && found->second == tensor.global_shape;
+    complete.emplace(tensor.parameter, true).first->second &= same;
+  }
+  for (const StateTensor& tensor : optimizer.state()) {
+    if (complete.at(tensor.parameter)) read_state(reader, tensor);
+  }
+  std::vector<std::string> kept;
+  for (const auto& [number, whole] : complete) {
+    if (whole) kept.push_back(parameters.at(number).spec.name);
+  }
+  return kept;
 }
 
 }  // namespace polyphase

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -21,9 +22,17 @@ struct HandOver {
   std::vector<std::string> carried;  // same name and shape
   std::vector<std::string> fresh;    // of this phase alone: initialised anew
   std::vector<std::string> left;     // of the earlier phase alone
+  // Parameters whose optimizer state was kept, with the updates that they had before this phase.
+  std::map<std::string, std::int64_t> kept_updates;
 };
 
 // Fills those parameters that the checkpoint has too.
 HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters);
+
+// Fills the optimizer's state of those parameters of which the checkpoint has all of it, in the
+// same shapes; their names.
+std::vector<std::string> take_over_state(const std::filesystem::path& folder,
+                                         const ParameterSet& parameters,
+                                         const Optimizer& optimizer);
 
 }  // namespace polyphase

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/phase_checkpoint.hpp"
 
+#include <algorithm>
+#include <map>
 #include <sstream>
 #include <system_error>
 
@@ -80,8 +82,40 @@ void set_aside(const fs::path& folder) {
   log_warning("{} is damaged: set aside as {}", folder.string(), aside.filename().string());
 }
 
+// Optimizer state of the phase before, where it was of the same kind, with the number of updates
+// that each parameter has had: the phase's own, and those that it went on from.
+void keep_state(const PhaseJob& job, const fs::path& folder, const ParameterSet& parameters,
+                Optimizer& optimizer, HandOver& hand_over) {
+  const recipe::Phase& phase = phase_of(job);
+  const recipe::Phase& before = *recipe::find_phase(job.recipe, phase.from);
+  if (before.optimizer.kind != phase.optimizer.kind) return;
+  const PhaseState state =
+      CheckpointReader(folder).state().at("phase_state").template get<PhaseState>();
+  const std::vector<Treatment> treated = treatments(parameters, before);
+  std::map<std::string, std::int64_t> first_steps;
+  for (std::size_t number = 0; number < treated.size(); ++number) {
+    first_steps[parameters.at(number).spec.name] = treated[number].first_step;
+  }
+  for (const std::string& name : take_over_state(folder, parameters, optimizer)) {
+    const auto earlier = state.hand_over.kept_updates.find(name);
+    const std::int64_t others = earlier == state.hand_over.kept_updates.end() ? 0 : earlier->second;
+    hand_over.kept_updates[name] =
+        others + std::max<std::int64_t>(0, state.step - first_steps.at(name));
+  }
+  optimizer.go_on_from(parameters, hand_over.kept_updates);
+}
+
+std::string state_text(const recipe::Recipe& recipe, const recipe::Phase& phase,
+                       const HandOver& hand_over) {
+  const std::string& before = recipe::find_phase(recipe, phase.from)->optimizer.kind;
+  if (before != phase.optimizer.kind) {
+    return fmt::format("optimizer state reset: {} before, {} now", before, phase.optimizer.kind);
+  }
+  return fmt::format("optimizer state of {} parameters kept", hand_over.kept_updates.size());
+}
+
 void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
-                     HandOver& hand_over) {
+                     Optimizer& optimizer, HandOver& hand_over) {
   const recipe::Phase& phase = phase_of(job);
   const std::vector<fs::path> complete = newest_first(job.world, checkpoints_of(job.from_folder));
   agree_on(job.world, [&] {
@@ -96,6 +130,8 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
                  corpus.tokenizer_digest(), complete[0], "the tokenizer");
     try {
       hand_over = take_over(complete[0], parameters);
+      if (phase.optimizer.keeps_state)
+        keep_state(job, complete[0], parameters, optimizer, hand_over);
     } catch (const DataError& error) {
       fail<DataError>(
           "{}\nthis is where phase {} starts from: remove the folder {}, and the same command "
@@ -106,6 +142,9 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
   });
   log_info("{}: {} parameters carried from {}, {} new, {} left behind", phase.name,
            hand_over.carried.size(), phase.from, hand_over.fresh.size(), hand_over.left.size());
+  if (phase.optimizer.keeps_state) {
+    log_info("{}: {}", phase.name, state_text(job.recipe, phase, hand_over));
+  }
 }
 
 }  // namespace
@@ -113,7 +152,7 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
 fs::path checkpoints_of(const fs::path& phase_folder) { return phase_folder / "checkpoints"; }
 
 PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
-                       const Optimizer& optimizer) {
+                       Optimizer& optimizer) {
   const std::string& name = phase_of(job).name;
   std::vector<fs::path> damaged;
   std::string faults;
@@ -126,6 +165,7 @@ PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, Parameter
           if (job.world.rank() == 0) set_aside(other);
         }
       });
+      optimizer.go_on_from(parameters, start.state.hand_over.kept_updates);
       log_info("{}: going on from step {}", name, start.state.step);
       return start;
     } catch (const AgreedError& error) {
@@ -145,7 +185,8 @@ PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, Parameter
   }
   PhaseStart start;
   parameters.initialise(job.recipe.seed, job.recipe.model.init_std);
-  if (!job.from_folder.empty()) take_over_model(job, corpus, parameters, start.state.hand_over);
+  if (!job.from_folder.empty())
+    take_over_model(job, corpus, parameters, optimizer, start.state.hand_over);
   return start;
 }
 

@@ -19,7 +19,7 @@ struct PhaseStart {
 // and the one before it taken. Collective; errors are agreed: DataError when no checkpoint is
 // whole, RecipeError when the corpus is not the one that the checkpoint was trained on.
 PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
-                       const Optimizer& optimizer);
+                       Optimizer& optimizer);
 
 // Where the checkpoints of a phase go.
 std::filesystem::path checkpoints_of(const std::filesystem::path& phase_folder);

@@ -70,6 +70,28 @@ class OptimizersTest(RoadTest):
         self.assert_exit(stopped.go(ranks=None), DONE)
         self.assert_same_road(stopped, straight)
 
+    def kept_run(self, name, **values):
+        return self.new_run(name, **{**self.VALUES, "phases.tags.optimizer.state": "keep", **values})
+
+    def test_kept_optimizer_state_goes_on_and_is_resumed_exactly(self):
+        straight, reset = self.kept_run("kept"), self.new_run("reset", **self.VALUES)
+        stopped = self.kept_run("kept-stopped")
+        outcome = straight.go(ranks=None)
+        self.assert_exit(outcome, DONE)
+        self.assert_exit(reset.go(ranks=None), DONE)
+        self.assertRegex(outcome.text, r"tags: optimizer state of [1-9]\d* parameters kept")
+        self.assertEqual(straight.steps("tags")[0][1], reset.steps("tags")[0][1])
+        self.assertNotEqual(straight.steps("tags")[1][1], reset.steps("tags")[1][1])
+        self.stop_after(stopped, "tags", 4, ranks=2)
+        self.assert_exit(stopped.go(ranks=None), DONE)
+        self.assert_same_road(stopped, straight)
+
+    def test_state_of_another_kind_is_reset_and_said(self):
+        run = self.kept_run("kinds", **{"phases.pretrain.optimizer.kind": "lion"})
+        outcome = run.go(ranks=2)
+        self.assert_exit(outcome, DONE)
+        self.assert_says(outcome, "tags: optimizer state reset: lion before, adamw now")
+
     def test_pattern_that_matches_nothing_is_refused_with_the_nearest_names(self):
         values = {"phases.tags.freeze": "[layer.0.*]",
                   "phases.topic.optimizer.groups": "{norms: {match: '*.nrom.gain', learning_rate_scale: 0.5}}"}

@@ -161,6 +161,41 @@ TEST(Rules, StateOfOneNumberARowIsSplitAsTheRowsAre) {
   EXPECT_EQ(find("column_square/layers.0.out.weight").split_dimension, 0);
 }
 
+// A phase that keeps the state of the one before goes on where that one stood.
+TEST(Rules, KeptStateGoesOnToTheLastBit) {
+  const RankGrid alone = make_grid(*test_world, 1);
+  for (const std::string& kind : recipe::optimizer_names()) {
+    ParameterSet straight = declare(alone.tensor), split = declare(alone.tensor);
+    Optimizer whole(straight, phase_of(kind), alone.tensor);
+    Optimizer first(split, phase_of(kind), alone.tensor),
+        second(split, phase_of(kind), alone.tensor);
+    for (Optimizer* optimizer : {&whole, &first, &second}) optimizer->allocate();
+    test::Device device(whole.plan_arena_bytes(straight) + Arena::kAlignment);
+    const auto step = [&](Optimizer& optimizer, ParameterSet& parameters, int number, int at) {
+      const Tensor1<float> gradients = parameters.gradients(0);
+      for (std::int64_t i = 0; i < parameters.total_count(); ++i) {
+        gradients(i) = static_cast<float>(std::cos(0.9 * static_cast<double>(i * i + number)));
+      }
+      optimizer.update(device.exec(), parameters, gradients, 0.01, 1.0, at);
+    };
+    for (const ParameterSet* parameters : {&straight, &split})
+      fill(device.exec(), parameters->values(), 0.25F);
+    for (int number = 0; number < 6; ++number) step(whole, straight, number, number);
+    for (int number = 0; number < 4; ++number) step(first, split, number, number);
+    std::map<std::string, std::int64_t> updates;
+    for (std::size_t s = 0; s < first.state().size(); ++s) {
+      Kokkos::deep_copy(second.state()[s].values, first.state()[s].values);
+      updates[split.at(first.state()[s].parameter).spec.name] = 4;
+    }
+    second.go_on_from(split, updates);
+    for (int number = 4; number < 6; ++number) step(second, split, number, number - 4);
+    for (const Parameter& parameter : straight.all()) {
+      for (std::int64_t i = parameter.offset; i < parameter.offset + parameter.count; ++i)
+        ASSERT_EQ(straight.values()(i), split.values()(i)) << kind << ", " << parameter.spec.name;
+    }
+  }
+}
+
 TEST(Rules, FrozenParametersStayAsTheyAre) {
   const RankGrid alone = make_grid(*test_world, 1);
   for (const std::string& kind : recipe::optimizer_names()) {
