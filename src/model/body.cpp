@@ -8,16 +8,17 @@ namespace polyphase {
 
 template <class Real>
 std::unique_ptr<Body<Real>> make_body(ParameterSet& parameters, const Communicator& tensor,
-                                      const recipe::Model& model, std::int64_t vocab_size) {
-  if (model.family == recipe::Family::kT5)
+                                      const recipe::Model& model, std::int64_t vocab_size,
+                                      bool with_decoder) {
+  if (with_decoder)
     return std::make_unique<EncoderDecoder<Real>>(parameters, tensor, model, vocab_size);
   const bool causal = model.family == recipe::Family::kGpt;
   return std::make_unique<OneStack<Real>>(parameters, tensor, model, vocab_size, causal);
 }
 
 template std::unique_ptr<Body<float>> make_body(ParameterSet&, const Communicator&,
-                                                const recipe::Model&, std::int64_t);
+                                                const recipe::Model&, std::int64_t, bool);
 template std::unique_ptr<Body<bf16>> make_body(ParameterSet&, const Communicator&,
-                                               const recipe::Model&, std::int64_t);
+                                               const recipe::Model&, std::int64_t, bool);
 
 }  // namespace polyphase

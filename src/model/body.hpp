@@ -27,9 +27,11 @@ class Body {
                         const FinalFrom& final_from) = 0;
 };
 
-// Declares the parameters of the model's family, the first of all of a phase's.
+// Declares the parameters of the model's family, the first of all of a phase's. with_decoder: t5's
+// two stacks (recipe::has_decoder), else its encoder alone, by the same names.
 template <class Real>
 std::unique_ptr<Body<Real>> make_body(ParameterSet& parameters, const Communicator& tensor,
-                                      const recipe::Model& model, std::int64_t vocab_size);
+                                      const recipe::Model& model, std::int64_t vocab_size,
+                                      bool with_decoder);
 
 }  // namespace polyphase

@@ -64,6 +64,10 @@ std::int64_t num_decoder_layers_of(const Model& model) {
   return model.num_decoder_layers > 0 ? model.num_decoder_layers : model.num_layers;
 }
 
+bool has_decoder(const Model& model, const Phase& phase) {
+  return model.family == Family::kT5 && (!phase.task || phase.task->kind == TaskKind::kGeneration);
+}
+
 std::int64_t num_token_ids(const Model& model, std::int64_t vocab_size) {
   return model.family == Family::kT5 ? vocab_size + kNumSentinels : vocab_size;
 }

@@ -10,7 +10,8 @@ namespace {
 
 const std::vector<Family> kEncoders = {Family::kBert};
 const std::vector<Family> kDecoders = {Family::kGpt};
-const std::vector<Family> kBoth = {Family::kBert, Family::kGpt};
+const std::vector<Family> kAll = {Family::kBert, Family::kGpt, Family::kT5};
+const std::vector<Family> kSeeingAll = {Family::kBert, Family::kT5};
 const std::vector<Family> kGenerators = {Family::kGpt, Family::kT5};
 const std::vector<std::string> kOfLanguageModels = {"loss", "accuracy", "perplexity"};
 
@@ -36,31 +37,31 @@ const std::vector<TaskGoal>& task_goals() {
       {{"classification",
         "one class of a text or pair",
         CorpusKind::kClassification,
-        kBoth,
+        kAll,
         {"accuracy", "f1", "matthews", "loss"}},
        TaskKind::kClassification},
       {{"regression",
         "a number of a text or pair",
         CorpusKind::kRegression,
-        kBoth,
+        kAll,
         {"pearson", "spearman", "loss"}},
        TaskKind::kRegression},
       {{"multi_label",
         "any number of labels of a text or pair",
         CorpusKind::kMultiLabel,
-        kBoth,
+        kAll,
         {"f1", "macro_f1", "accuracy", "loss"}},
        TaskKind::kMultiLabel},
       {{"tagging",
         "a tag of every word",
         CorpusKind::kTagging,
-        kBoth,
+        kAll,
         {"f1", "accuracy", "precision", "recall", "loss"}},
        TaskKind::kTagging},
       {{"question_answering",
         "a span of the text that answers",
         CorpusKind::kQuestionAnswering,
-        kEncoders,
+        kSeeingAll,
         {"exact_match", "f1", "loss"}},
        TaskKind::kQuestionAnswering},
       {{"generation", "a text that follows from a text", CorpusKind::kGeneration, kGenerators,

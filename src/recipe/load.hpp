@@ -72,6 +72,9 @@ std::int64_t feed_forward_of(const Model& model);
 std::int64_t head_width_of(const Model& model);
 std::int64_t num_key_heads_of(const Model& model);
 std::int64_t num_decoder_layers_of(const Model& model);  // 0 where there is no decoder stack
+// Whether a phase trains an encoder with a decoder. Of t5, tasks that label a text rather than
+// write one have their head on the encoder, and no decoder.
+bool has_decoder(const Model& model, const Phase& phase);
 
 // Rows of the token table: the tokenizer's pieces, and behind them, for t5, the sentinels that
 // stand for corrupted spans (Raffel et al., 2020, section 3.1.4).

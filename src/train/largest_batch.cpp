@@ -41,8 +41,7 @@ Batch largest_batch(const recipe::Recipe& recipe, const recipe::Phase& phase, st
   const std::int64_t sequences = windows ? num_rows : samples;
   Batch batch;
   fill_rows(batch, num_rows, sequences, length);
-  if (recipe.model.family == recipe::Family::kT5)
-    fill_rows(batch.source, num_rows, samples, length);
+  if (recipe::has_decoder(recipe.model, phase)) fill_rows(batch.source, num_rows, samples, length);
   const std::int64_t targets = samples * targets_of(phase, length);
   batch.target_rows_M.assign(static_cast<std::size_t>(round_up(targets, kTargetRowMultiple)), 0);
   batch.target_labels_M = batch.target_rows_M;

@@ -19,7 +19,8 @@ class PhaseModelOf final : public PhaseModel {
                const Communicator& tensor)
       : tensor_(tensor),
         width_(recipe.model.width),
-        body_(make_body<Real>(parameters_, tensor, recipe.model, data.vocab_size)) {
+        body_(make_body<Real>(parameters_, tensor, recipe.model, data.vocab_size,
+                              recipe::has_decoder(recipe.model, phase))) {
     for (auto& [objective, weight] :
          make_objectives<Real>(parameters_, tensor, recipe, phase, data, *body_)) {
       names_.push_back(objective->name());

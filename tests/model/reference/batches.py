@@ -110,9 +110,14 @@ def questions(rng):
     return batch
 
 
+def has_decoder(settings, phase):
+    """T5's tasks that label a text have their head on the encoder, and no decoder."""
+    return settings["family"] == "t5" and phase.get("task", {"kind": "generation"})["kind"] == "generation"
+
+
 def make_batch(settings, phase, labels, rng):
     goals = list(phase["objectives"]) if "objectives" in phase else [phase["task"]["kind"]]
-    if settings["family"] == "t5":
+    if has_decoder(settings, phase):
         return from_source(goals[0], rng)
     if goals == ["question_answering"]:
         return questions(rng)

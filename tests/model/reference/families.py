@@ -35,7 +35,7 @@ import sys
 import numpy as np
 import torch
 
-from batches import NUM_SENTINELS, VOCABULARY, make_batch
+from batches import NUM_SENTINELS, VOCABULARY, has_decoder, make_batch
 from bert import BETA1, BETA2, DECAY, EPSILON, LEARNING_RATE, MAX_NORM, STEPS, write_json
 from heads import make_heads
 from transformer import DEFAULTS, Body
@@ -74,13 +74,16 @@ CASES = {
     "bert_crf": (BERT | {"norm": "pre"}, {"task": {"kind": "tagging", "head": "crf"}}, TAGS),
     "llama_crf": (LLAMA, {"task": {"kind": "tagging", "head": "crf"}}, TAGS),
     "bert_question_answering": (BERT, {"task": {"kind": "question_answering"}}, []),
+    "t5_1_0_crf": (T5, {"task": {"kind": "tagging", "head": "crf"}}, TAGS),
+    "t5_1_1_classification": (T5_1_1, {"task": {"kind": "classification"}}, CLASSES),
+    "t5_1_1_question_answering": (T5_1_1, {"task": {"kind": "question_answering"}}, []),
 }
 
 
 class Model(torch.nn.Module):
     def __init__(self, settings, phase, labels, num_token_ids):
         super().__init__()
-        self.body = Body(settings, num_token_ids)
+        self.body = Body(settings, num_token_ids, has_decoder(settings, phase))
         self.head, self.by_goal = make_heads(settings, phase, labels, num_token_ids)
         self.weights = phase.get("objectives", {})
 

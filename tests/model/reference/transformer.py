@@ -213,7 +213,7 @@ def sinusoids(length, width):
 class Body(Stack):
     """A model without heads. Its own layers are the encoder's, or the only ones."""
 
-    def __init__(self, m, num_token_ids):
+    def __init__(self, m, num_token_ids, with_decoder):
         tables = {"token": Table(num_token_ids, m["width"])}
         if m["positions"] == "learned":
             tables["position"] = Table(m["max_tokens"], m["width"])
@@ -223,7 +223,8 @@ class Body(Stack):
             tables["norm"] = Norm(m)
         super().__init__(m, m["num_layers"], m["family"] == "gpt")
         self.embedding = Named(**tables)
-        if m["family"] == "t5":
+        self.with_decoder = with_decoder
+        if with_decoder:
             self.decoder = Stack(m, m["num_decoder_layers"] or m["num_layers"], True, True)
 
     def embed(self, rows):
@@ -238,6 +239,6 @@ class Body(Stack):
 
     def hidden(self, rows, source=None, prefix=0):
         """Final hidden states of one sequence, [T, C]; of an encoder-decoder the decoder's."""
-        if self.m["family"] != "t5":
+        if not self.with_decoder:
             return self.run(self.embed(rows), prefix=prefix)
         return self.decoder.run(self.embed(rows), memory=self.run(self.embed(source)))
