@@ -74,7 +74,7 @@ CASES = {
     "bert_crf": (BERT | {"norm": "pre"}, {"task": {"kind": "tagging", "head": "crf"}}, TAGS),
     "llama_crf": (LLAMA, {"task": {"kind": "tagging", "head": "crf"}}, TAGS),
     "bert_question_answering": (BERT, {"task": {"kind": "question_answering"}}, []),
-    "t5_1_0_crf": (T5, {"task": {"kind": "tagging", "head": "crf"}}, TAGS),
+    "t5_1_1_crf": (T5_1_1, {"task": {"kind": "tagging", "head": "crf"}}, TAGS),
     "t5_1_1_classification": (T5_1_1, {"task": {"kind": "classification"}}, CLASSES),
     "t5_1_1_question_answering": (T5_1_1, {"task": {"kind": "question_answering"}}, []),
 }
