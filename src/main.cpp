@@ -47,6 +47,8 @@ CLI::App* add_use(CLI::App& app, const char* name, const char* what, ModelOption
   CLI::App* sub = app.add_subcommand(name, what);
   sub->add_option("run", model.run, "Run folder")->required();
   sub->add_option("--phase", model.phase, "Phase whose model is used; default: the last one done");
+  sub->add_option("--round", model.round, "Of a run with rounds; default: the best one")
+      ->check(CLI::PositiveNumber);
   sub->add_option("--tensor", model.tensor, "Tensor-parallel ranks; default: the recipe's")
       ->check(CLI::PositiveNumber);
   return sub;

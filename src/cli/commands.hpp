@@ -21,8 +21,9 @@ struct RecipeOptions {
 // Options that name the model of a phase in a run folder.
 struct ModelOptions {
   std::string run;          // folder
-  std::string phase;        // empty: the last one that is done
+  std::string phase;        // empty: of a run with rounds the target's, else the last one done
   std::int64_t tensor = 0;  // ranks that share one copy of the model; 0: the recipe's
+  std::int64_t round = 0;   // of a run with rounds; 0: the best one
 };
 struct PredictOptions : ModelOptions {
   std::string input, output;    // files; empty: standard input and output

@@ -73,7 +73,11 @@ std::string part_of(const EvaluateOptions& options, const TrainedPhase& phase) {
 }  // namespace
 
 ExitCode evaluate_command(const EvaluateOptions& options, const Communicator& world) {
-  TrainedPhase phase({.run = options.run, .phase = options.phase, .tensor = options.tensor}, world);
+  TrainedPhase phase({.run = options.run,
+                      .phase = options.phase,
+                      .tensor = options.tensor,
+                      .round = options.round},
+                     world);
   StopRequest stop(0);
   std::optional<PartMetrics> metrics;
   const std::string source = options.input.empty() ? part_of(options, phase) : options.input;

@@ -58,7 +58,10 @@ void print_scores(const std::vector<std::string>& texts,
 }  // namespace
 
 ExitCode generate_command(const GenerateOptions& options, const Communicator& world) {
-  TrainedPhase trained({.run = options.run, .phase = options.phase, .tensor = options.tensor},
+  TrainedPhase trained({.run = options.run,
+                        .phase = options.phase,
+                        .tensor = options.tensor,
+                        .round = options.round},
                        world);
   if (options.prompt) {
     const bool streams = isatty(STDOUT_FILENO) != 0;

@@ -18,7 +18,8 @@ ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std:
   recipe::Recipe recipe = recipe::load(options.file, options.overrides);
   if (tensor > 0) recipe.parallel.tensor = tensor;
   recipe::check_layout(recipe, num_ranks);
-  check_patterns(recipe);
+  recipe::check_strategy_layouts(recipe, num_ranks);
+  check_all_patterns(recipe);
   const std::int64_t data_ranks = num_ranks / recipe.parallel.tensor;
   report::Table table({{"phase"},
                        {"parameters", report::Align::kRight},

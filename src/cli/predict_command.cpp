@@ -73,7 +73,11 @@ std::unique_ptr<SampleInput> open_input(const PredictOptions& options, const Tra
 }  // namespace
 
 ExitCode predict_command(const PredictOptions& options, const Communicator& world) {
-  TrainedPhase phase({.run = options.run, .phase = options.phase, .tensor = options.tensor}, world);
+  TrainedPhase phase({.run = options.run,
+                      .phase = options.phase,
+                      .tensor = options.tensor,
+                      .round = options.round},
+                     world);
   std::unique_ptr<SampleInput> input;
   std::unique_ptr<Output> output;
   agree_on(world, [&] {

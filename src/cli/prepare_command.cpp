@@ -5,6 +5,8 @@
 #include "control/run_folder.hpp"
 #include "corpus/prepare.hpp"
 #include "recipe/load.hpp"
+#include "recipe/variants.hpp"
+#include "train/pattern_check.hpp"
 
 namespace polyphase {
 
@@ -12,10 +14,23 @@ recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& w
   const std::string text = from_rank_0(world, [&] {
     recipe::Recipe recipe = recipe::load(options.file, options.overrides);
     recipe::check_layout(recipe, world.size());
+    recipe::check_strategy_layouts(recipe, world.size());
     recipe::check_files(recipe);
     return recipe::resolved(recipe);
   });
   return recipe::parse(text, options.file);
+}
+
+void check_all_patterns(const recipe::Recipe& recipe) {
+  check_patterns(recipe);
+  if (!recipe.iterate) return;
+  for (const recipe::Strategy& strategy : recipe.iterate->strategies) {
+    try {
+      check_patterns(recipe::variant_of(recipe, {.strategies = {strategy.name}, .gates = {}}));
+    } catch (const RecipeError& error) {
+      fail<RecipeError>("strategy \"{}\": {}", strategy.name, error.what());
+    }
+  }
 }
 
 bool prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,

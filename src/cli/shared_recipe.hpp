@@ -12,6 +12,9 @@ namespace polyphase {
 // ranks and for its files.
 recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& world);
 
+// check_patterns() of the recipe, and of it with each strategy's changes.
+void check_all_patterns(const recipe::Recipe& recipe);
+
 // Prepares the recipe's corpora in data_dir on all ranks: only what changed. Prints what there is.
 // Between its stages it asks whether to stop (collectively); false: stopped, and what is done is
 // kept.

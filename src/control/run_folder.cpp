@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "control/round_states.hpp"
 #include "io/checkpoint.hpp"
 #include "io/file.hpp"
 #include "recipe/goals.hpp"
@@ -31,6 +32,7 @@ nlohmann::json phase_json(const report::PhaseState& phase) {
           {"round", phase.round},
           {"folder", phase.folder},
           {"from", phase.from},
+          {"from_folder", phase.from_folder},
           {"task", phase.task},
           {"step", phase.step},
           {"total_steps", phase.total_steps},
@@ -98,34 +100,63 @@ RunFolder::RunFolder(const recipe::Recipe& recipe)
   if (std::filesystem::exists(stored)) refuse_changed_recipe(stored, recipe);
   write_file_atomically(stored, recipe::resolved(recipe));
 
-  state_ = state_before(path_);
+  before_ = state_before(path_).phases;
   state_.name = recipe.name;
   state_.recipe_hash = recipe::recipe_hash(recipe);
   state_.version = kVersion;
-  state_.phases.resize(recipe.phases.size());
-  for (std::size_t p = 0; p < recipe.phases.size(); ++p) {
-    report::PhaseState& phase = state_.phases[p];
-    phase.name = recipe.phases[p].name;
-    phase.folder = fmt::format("round-{}/{:02}-{}", phase.round, p + 1, phase.name);
-    phase.from = recipe.phases[p].from;
-    phase.task = recipe::goal_name(recipe.phases[p]);
+}
+
+void RunFolder::add_phases(const Round& round, const recipe::Recipe& recipe) {
+  for (const PhaseUse& use : round.phases) {
+    if (use.round != round.number) continue;  // that round's own
+    report::PhaseState phase;
+    for (const report::PhaseState& known : before_) {
+      if (known.folder == use.folder) phase = known;
+    }
+    phase.name = use.name;
+    phase.round = use.round;
+    phase.folder = use.folder;
+    phase.from = recipe.phases[use.number].from;
+    const PhaseUse* from = round.find(phase.from);
+    phase.from_folder = from == nullptr ? "" : from->folder;
+    phase.task = recipe::goal_name(recipe.phases[use.number]);
     if (phase.state == "running") {  // its job was killed
       phase.state = "interrupted";
       phase.reason = "the job that ran it ended without a word";
     }
+    state_.phases.push_back(std::move(phase));
   }
+}
+
+void RunFolder::set_rounds(const report::RoundsState& rounds) {
+  state_.rounds = rounds;
   write_status();
 }
 
-bool RunFolder::has_last_checkpoint(std::size_t phase) const {
-  const std::vector<CheckpointEntry> complete =
-      find_checkpoints(phase_folder(phase) / "checkpoints");
-  return !complete.empty() && complete.back().step == state_.phases[phase].step;
+report::PhaseState& RunFolder::find(const std::string& folder) {
+  for (report::PhaseState& phase : state_.phases) {
+    if (phase.folder == folder) return phase;
+  }
+  broken_promise(__FILE__, __LINE__, "a phase that no round has: " + folder);
 }
 
-void RunFolder::set_state(std::size_t phase, const std::string& state, const std::string& reason) {
-  state_.phases[phase].state = state;
-  state_.phases[phase].reason = reason;
+bool RunFolder::is_needed(const report::PhaseState& phase) const {
+  for (const report::PhaseState& child : state_.phases) {
+    if (child.from_folder == phase.folder && child.state != "done") return phase.state == "done";
+  }
+  return false;
+}
+
+bool RunFolder::has_last_checkpoint(const report::PhaseState& phase) const {
+  const std::vector<CheckpointEntry> complete =
+      find_checkpoints(path_ / phase.folder / "checkpoints");
+  return !complete.empty() && complete.back().step == phase.step;
+}
+
+void RunFolder::set_state(report::PhaseState& phase, const std::string& state,
+                          const std::string& reason) {
+  phase.state = state;
+  phase.reason = reason;
   write_status();
 }
 
@@ -135,6 +166,7 @@ void RunFolder::write_status() const {
                          {"version", state_.version},
                          {"phases", nlohmann::json::array()}};
   for (const report::PhaseState& phase : state_.phases) json["phases"].push_back(phase_json(phase));
+  if (!state_.rounds.rounds.empty()) json["iterate"] = to_status(state_.rounds);
   write_file_atomically(path_ / "status.json", json.dump(1));
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "control/journal.hpp"
 #include "io/run_lock.hpp"
 #include "recipe/recipe.hpp"
 #include "report/run_state.hpp"
@@ -22,16 +23,23 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path data_dir() const { return path_ / "data"; }
-  // round-1/01-pretrain and so on, below path().
-  std::filesystem::path phase_folder(std::size_t phase) const {
-    return path_ / state_.phases[phase].folder;
-  }
 
-  report::PhaseState& phase(std::size_t number) { return state_.phases[number]; }
+  // Adds the phases that this round trains, of its own recipe, with the state that the folder has
+  // them in.
+  void add_phases(const Round& round, const recipe::Recipe& recipe);
+  // Rounds as they are shown; writes status.json.
+  void set_rounds(const report::RoundsState& rounds);
+
+  const std::vector<report::PhaseState>& phases() const { return state_.phases; }
+  // The phase in that folder, round-1/01-pretrain for instance.
+  report::PhaseState& find(const std::string& folder);
+  // Whether a phase that is not done starts from this one, which is.
+  bool is_needed(const report::PhaseState& phase) const;
   // Whether the checkpoint of a finished phase's last step is there.
-  bool has_last_checkpoint(std::size_t phase) const;
+  bool has_last_checkpoint(const report::PhaseState& phase) const;
   // Sets a phase's state ("running", "done" …) with its reason, and writes status.json.
-  void set_state(std::size_t phase, const std::string& state, const std::string& reason = "");
+  void set_state(report::PhaseState& phase, const std::string& state,
+                 const std::string& reason = "");
 
  private:
   void write_status() const;
@@ -39,6 +47,7 @@ class RunFolder {
   std::filesystem::path path_;
   std::unique_ptr<RunLock> lock_;
   report::RunState state_;
+  std::vector<report::PhaseState> before_;  // as the folder had them
 };
 
 // Makes the folder if need be and locks it for this job. Throws SystemError, which names the holder

@@ -26,9 +26,28 @@ std::string names_of(const std::vector<report::PhaseState>& phases) {
   return fmt::format("{}", fmt::join(words, ", "));
 }
 
+// Where the phase lies in the round that is asked for, else in the best one; empty when the run has
+// no such round, or the round no such phase.
+std::string folder_in_round(const report::RunState& run, const TrainedPhaseChoice& choice) {
+  const bool any = choice.round == 0;
+  const report::RoundState* round =
+      report::find_round(run.rounds, any ? run.rounds.best : choice.round);
+  if (round == nullptr) return "";
+  const auto folder = round->folders.find(choice.phase.empty() ? run.rounds.phase : choice.phase);
+  return folder == round->folders.end() ? "" : folder->second;
+}
+
 // The phase that is named, else the last one that is done.
 const report::PhaseState& chosen_phase(const report::RunState& run,
                                        const TrainedPhaseChoice& choice) {
+  const std::string folder = choice.folder.empty() ? folder_in_round(run, choice) : choice.folder;
+  for (const report::PhaseState& phase : run.phases) {
+    if (!folder.empty() && phase.folder == folder) return phase;
+  }
+  if (choice.round != 0) {
+    fail<RecipeError>("--round {}: the run {} has no such round with that phase; it has {} rounds",
+                      choice.round, choice.run.string(), run.rounds.rounds.size());
+  }
   for (auto phase = run.phases.rbegin(); phase != run.phases.rend(); ++phase) {
     if (choice.phase.empty() ? phase->state == "done" : phase->name == choice.phase) return *phase;
   }
@@ -57,9 +76,11 @@ Found find(const TrainedPhaseChoice& choice) {
         "recipe that was trained",
         choice.run.string());
   }
-  const recipe::Recipe recipe = recipe::load(recipe_file.string());
   const report::RunState run = report::read_run_state(choice.run);
   const report::PhaseState& phase = chosen_phase(run, choice);
+  const fs::path of_round = choice.run / fmt::format("round-{}", phase.round) / "recipe.yaml";
+  const recipe::Recipe recipe =
+      recipe::load((fs::exists(of_round, error) ? of_round : recipe_file).string());
   const fs::path folder = checkpoints_of(choice.run / phase.folder);
   const std::vector<CheckpointEntry> complete = find_checkpoints(folder);
   if (complete.empty()) {
@@ -116,7 +137,7 @@ TrainedPhase::TrainedPhase(const TrainedPhaseChoice& choice, const Communicator&
   agree_on(world, [&] {
     const recipe::Phase* phase = recipe::find_phase(recipe_, found.phase);
     if (phase == nullptr) {
-      fail<DataError>("{}: its status.json has a phase {} that its recipe.yaml has not",
+      fail<DataError>("{}: its status.json has a phase {} that its recipe has not",
                       choice.run.string(), found.phase);
     }
     phase_number_ = static_cast<std::size_t>(phase - recipe_.phases.data());

@@ -18,8 +18,10 @@ namespace polyphase {
 // Which model of a run to use.
 struct TrainedPhaseChoice {
   std::filesystem::path run;  // the run's folder
-  std::string phase;          // empty: the last one that is done
+  std::string phase;          // empty: of a run with rounds the target's, else the last one done
   std::int64_t tensor = 0;    // ranks that share one copy of the model; 0: the recipe's
+  std::int64_t round = 0;     // whose model it is; 0: the best one's, else the newest that has it
+  std::string folder;         // instead of all these: the phase's own, below the run's
 };
 
 // A phase of a run folder with its model as its newest complete checkpoint has it, for evaluation

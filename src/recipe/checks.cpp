@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "recipe/goals.hpp"
+#include "recipe/iterate_checks.hpp"
 #include "recipe/load.hpp"
 
 namespace polyphase::recipe {
@@ -20,6 +21,7 @@ class Checks {
     check_corpora(recipe_, places_, faults_);
     if (has("phases") && recipe_.phases.empty()) fault("phases", "expected at least one phase");
     for (std::size_t i = 0; i < recipe_.phases.size(); ++i) check_phase(i);
+    check_iterate(recipe_, places_, faults_);
   }
 
  private:

@@ -52,10 +52,13 @@ bool fits_on_a_line(const Node& node) {
 std::string on_a_line(const Node& node) {
   if (node.kind == Node::Kind::kScalar) return scalar_text(node.text);
   if (node.kind == Node::Kind::kNull) return "~";
-  if (node.kind == Node::Kind::kMap) return "{}";
+  const bool map = node.kind == Node::Kind::kMap;
   std::vector<std::string> items;
   for (const Node& item : node.items) items.push_back(on_a_line(item));
-  return fmt::format("[{}]", fmt::join(items, ", "));
+  for (const Node::Entry& entry : node.entries) {
+    items.push_back(scalar_text(entry.key) + ": " + on_a_line(entry.value));
+  }
+  return fmt::format("{}{}{}", map ? "{" : "[", fmt::join(items, ", "), map ? "}" : "]");
 }
 
 void emit_block(const Node& node, const std::string& indent, std::string first_indent,
@@ -130,6 +133,8 @@ std::string emit(const Node& root) {
   emit_block(root, "", "", out);
   return out;
 }
+
+std::string flow_text(const Node& node) { return on_a_line(node); }
 
 std::string description(const Node& node) {
   switch (node.kind) {

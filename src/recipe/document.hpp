@@ -52,6 +52,9 @@ Node parse_document(const std::string& yaml_text, const std::string& name, Marks
 // line.
 std::string emit(const Node& root);
 
+// The value as YAML on one line.
+std::string flow_text(const Node& node);
+
 // "a map", "a list", "nothing", or the quoted text of a scalar.
 std::string description(const Node& node);
 

@@ -21,6 +21,11 @@ void Faults::add_unless_known(const Place& place, const std::string& message) {
   if (num_faults_at_.count(place.text) == 0) add(place, message);
 }
 
+void Faults::append(const Faults& other) {
+  lines_.insert(other.lines_.begin(), other.lines_.end());
+  for (const auto& [place, count] : other.num_faults_at_) num_faults_at_[place] += count;
+}
+
 void Faults::throw_if_any() const {
   if (lines_.empty()) return;
   std::string all;

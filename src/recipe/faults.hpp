@@ -23,6 +23,9 @@ class Faults {
   // since what was read there is a default and the message would mislead.
   void add_unless_known(const Place& place, const std::string& message);
 
+  // Adds those of the other.
+  void append(const Faults& other);
+
   bool empty() const { return lines_.empty(); }
 
   // Throws RecipeError with all faults in the order of the file, one a line, when there are any.

@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "recipe/checks.hpp"
 #include "recipe/document.hpp"
+#include "recipe/iterate_checks.hpp"
 #include "recipe/overrides.hpp"
 #include "recipe/schema.hpp"
 
@@ -40,6 +41,7 @@ Recipe build(const std::string& yaml_text, const std::string& name, const std::s
   Recipe recipe = read_recipe(root, places, faults);
   fill_defaults(recipe, folder);
   check_recipe(recipe, places, faults);
+  if (faults.empty()) check_strategies(recipe, places, faults);
   faults.throw_if_any();
   for (const auto& [path, place] : places) recipe.places[path] = place.text;
   return recipe;

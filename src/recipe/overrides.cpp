@@ -42,23 +42,18 @@ std::vector<std::string> names_in(const Node& node) {
   return names;
 }
 
+bool is_key_path(const std::string& path) {
+  const std::vector<std::string> parts = split_path(path);
+  return std::none_of(parts.begin(), parts.end(),
+                      [](const std::string& part) { return part.empty(); });
+}
+
 class Override {
  public:
-  Override(const std::string& text, Faults& faults)
-      : path_(text.substr(0, text.find('='))),
-        place_{"--set " + path_, ~std::size_t{0}},
-        faults_(faults) {}
+  Override(Place place, Faults& faults) : place_(std::move(place)), faults_(faults) {}
 
-  void apply(Node& root, const std::string& text) {
-    const std::size_t equals = text.find('=');
-    const std::vector<std::string> parts = split_path(path_);
-    const bool whole = std::none_of(parts.begin(), parts.end(),
-                                    [](const std::string& part) { return part.empty(); });
-    if (equals == std::string::npos || !whole) {
-      faults_.add(place_, "expected key.path=value, such as phases.pretrain.stop.steps=60");
-      return;
-    }
-    Node value = parse_document(text.substr(equals + 1), place_.text, Marks::kNameOnly, faults_);
+  void apply(Node& root, const std::string& path, Node value) {
+    const std::vector<std::string> parts = split_path(path);
     Node* section = &root;
     std::string walked;
     for (std::size_t i = 0; i + 1 < parts.size() && section != nullptr; ++i) {
@@ -124,7 +119,6 @@ class Override {
     node.place = place_;
   }
 
-  std::string path_;
   Place place_;
   Faults& faults_;
 };
@@ -132,7 +126,38 @@ class Override {
 }  // namespace
 
 void apply_overrides(Node& root, const std::vector<std::string>& overrides, Faults& faults) {
-  for (const std::string& text : overrides) Override(text, faults).apply(root, text);
+  for (const std::string& text : overrides) {
+    const std::size_t equals = text.find('=');
+    const std::string path = text.substr(0, equals);
+    const Place place = {"--set " + path, ~std::size_t{0}};
+    if (equals == std::string::npos || !is_key_path(path)) {
+      faults.add(place, "expected key.path=value, such as phases.pretrain.stop.steps=60");
+      continue;
+    }
+    Node value = parse_document(text.substr(equals + 1), place.text, Marks::kNameOnly, faults);
+    Override(place, faults).apply(root, path, std::move(value));
+  }
+}
+
+void apply_change(Node& root, const Change& change, const Place& place, Faults& faults) {
+  if (!is_key_path(change.path)) {
+    faults.add(place, fmt::format("{} is no key path; expected one such as "
+                                  "phases.pretrain.stop.steps",
+                                  quoted(change.path)));
+    return;
+  }
+  Node value = parse_document(change.value, place.text, Marks::kNameOnly, faults);
+  set_places(value, place);
+  Override(place, faults).apply(root, change.path, std::move(value));
+}
+
+void set_places(Node& root, const Place& place) {
+  root.place = place;
+  for (Node& item : root.items) set_places(item, place);
+  for (Node::Entry& entry : root.entries) {
+    entry.place = place;
+    set_places(entry.value, place);
+  }
 }
 
 }  // namespace polyphase::recipe

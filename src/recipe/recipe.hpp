@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/corpus_source.hpp"
+#include "recipe/iterate.hpp"
 
 // A recipe as plain data: one struct a section, defaults beside the fields. Paths are as the person
 // wrote them, relative to the recipe's folder; resolve() in load.hpp makes them absolute.
@@ -199,6 +200,7 @@ struct Phase {
   std::optional<std::int64_t> max_tokens;  // of a sequence in this phase; at most model.max_tokens
   // 0: all; else a keyed choice of that many of the training part.
   std::int64_t max_train_samples = 0;
+  std::optional<Gate> gate;
 };
 
 struct Limits {
@@ -218,6 +220,7 @@ struct Recipe {
   Precision precision = Precision::kF32;
   Limits limits;
   std::vector<Phase> phases;  // in the order of the recipe
+  std::optional<Iterate> iterate;
   // Key path → file:line:column, for messages only; never compared or written.
   std::map<std::string, std::string> places;
 };

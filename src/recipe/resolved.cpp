@@ -19,6 +19,11 @@ const std::vector<std::string> kMayDiffer = {"run_dir", "folder", "checkpoint", 
 
 Node what_must_stay(Node root) {
   for (const std::string& key : kMayDiffer) root.erase(key);
+  // A budget may grow: what was decided before stays.
+  Node* iterate = root.find("iterate");
+  for (const char* key : {"max_rounds", "max_steps", "max_hours"}) {
+    if (iterate != nullptr) iterate->erase(key);
+  }
   return root;
 }
 
@@ -76,6 +81,7 @@ std::string phase_hash(const Recipe& recipe, std::size_t phase_index) {
   POLYPHASE_PROMISE(phase_index < recipe.phases.size(), "phase {} of {}", phase_index,
                     recipe.phases.size());
   Recipe part = recipe;
+  part.iterate.reset();
   part.phases.clear();
   part.corpora.clear();
   std::set<std::string> corpora;
@@ -83,6 +89,7 @@ std::string phase_hash(const Recipe& recipe, std::size_t phase_index) {
   for (const Phase* phase = &recipe.phases[phase_index]; phase != nullptr;
        phase = find_phase(recipe, phase->from)) {
     part.phases.insert(part.phases.begin(), *phase);
+    part.phases.front().gate.reset();
     for (const auto& [name, weight] : phase->data) corpora.insert(name);
     POLYPHASE_PROMISE(part.phases.size() <= recipe.phases.size(), "a circle of phases");
   }

@@ -67,6 +67,10 @@ std::optional<double> to_seconds(const Node& node) {
   return total;
 }
 
+Range finite() {
+  return {"of any size", [](double) { return true; }};
+}
+
 Range positive() {
   return {"greater than 0", [](double x) { return x > 0; }};
 }

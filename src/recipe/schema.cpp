@@ -2,6 +2,7 @@
 #include "recipe/schema.hpp"
 
 #include "recipe/goals.hpp"
+#include "recipe/iterate_schema.hpp"
 #include "recipe/load.hpp"
 #include "recipe/optimizers.hpp"
 
@@ -214,6 +215,7 @@ static void describe(Section& section, Phase& phase) {
   section.value("attention_dropout", phase.attention_dropout, fraction_below_one());
   section.value("max_tokens", phase.max_tokens, at_least(8));
   section.value("max_train_samples", phase.max_train_samples, at_least(0));
+  section.section("gate", phase.gate);
 }
 
 static void describe(Section& section, Recipe& recipe) {
@@ -233,6 +235,7 @@ static void describe(Section& section, Recipe& recipe) {
   section.section("limits", recipe.limits);
   section.require("phases", "what to train, one phase after the other");
   section.list_of_sections("phases", recipe.phases);
+  section.section("iterate", recipe.iterate);
 }
 
 Recipe read_recipe(const Node& root, std::map<std::string, Place>& places, Faults& faults) {

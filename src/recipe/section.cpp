@@ -174,6 +174,27 @@ void Section::weights(const std::string& key, std::map<std::string, double>& fie
   }
 }
 
+void Section::changes(const std::string& key, std::vector<Change>& field) {
+  if (writing()) {
+    Faults faults;
+    Node map = Node::map();
+    for (const Change& change : field) {
+      map.append(change.path, parse_document(change.value, change.path, Marks::kNameOnly, faults));
+    }
+    faults.throw_if_any();
+    return write(key, std::move(map));
+  }
+  const Node* node =
+      find_map(key, "key paths with their values, such as {phases.topic.dropout: 0.2}");
+  if (node == nullptr) return;
+  field.clear();
+  for (const Node::Entry& entry : node->entries) {
+    reading_->places[path_of(key + "." + entry.key)] = entry.place;
+    const bool empty = entry.value.kind == Node::Kind::kNull;
+    field.push_back({entry.key, empty ? "" : flow_text(entry.value)});
+  }
+}
+
 void Section::duration(const std::string& key, double& field_seconds) {
   if (writing()) return write(key, Node::scalar(fmt::format("{}", field_seconds)));
   const Node* node = find(key);

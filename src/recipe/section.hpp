@@ -11,6 +11,7 @@
 
 #include "recipe/document.hpp"
 #include "recipe/faults.hpp"
+#include "recipe/iterate.hpp"
 
 namespace polyphase::recipe {
 
@@ -25,6 +26,7 @@ Range fraction();                       // in [0, 1]
 Range fraction_below_one();             // in [0, 1)
 Range fraction_between();               // in (0, 1)
 Range fraction_above_zero();            // in (0, 1]
+Range finite();
 
 // One section of a recipe, described once for both directions: a description names each key with
 // its field, and a Section either fills the fields from YAML or writes them. To add an option, add
@@ -58,6 +60,8 @@ class Section {
   void value(const std::string& key, std::optional<double>& field, const Range& range);
   // Names with weights > 0: "{mlm: 1.0, nsp: 1.0}".
   void weights(const std::string& key, std::map<std::string, double>& field);
+  // Key paths with their values: "{phases.topic.dropout: 0.2}".
+  void changes(const std::string& key, std::vector<Change>& field);
   // Seconds, "MM:SS" or "HH:MM:SS".
   void duration(const std::string& key, double& field_seconds);
   // One of a few words.

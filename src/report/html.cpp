@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "report/format.hpp"
+#include "report/rounds.hpp"
 #include "report/sections.hpp"
 #include "report/style.hpp"
 
@@ -44,7 +45,8 @@ std::string report_html(const std::filesystem::path& run_folder) {
   page += fmt::format(
       "<title>{} · polyphase report</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n",
       escape_html(run.name), kStyleSheet);
-  page += header_section(run) + facts_section(run) + gains_section(run) + table_section(run);
+  page += header_section(run) + facts_section(run) + rounds_section(run) + gains_section(run) +
+          table_section(run);
   page += run_charts_section(record) + phases_section(record);
   page += recipe_section(text_of_file(run_folder / "recipe.yaml")) + footer_section(run);
   return page + "</main>\n</body>\n</html>\n";

@@ -47,6 +47,7 @@ PhaseState phase_of(const json& object) {
   phase.round = number_of(object, "round", phase.round);
   phase.folder = text_of(object, "folder");
   phase.from = text_of(object, "from");
+  phase.from_folder = text_of(object, "from_folder");
   phase.task = text_of(object, "task");
   phase.step = number_of(object, "step", phase.step);
   phase.total_steps = number_of(object, "total_steps", phase.total_steps);
@@ -64,7 +65,44 @@ PhaseState phase_of(const json& object) {
   return phase;
 }
 
+RoundState round_of(const json& object) {
+  RoundState round;
+  round.number = number_of(object, "round", round.number);
+  round.parent = number_of(object, "parent", round.parent);
+  round.state = text_of(object, "state", round.state);
+  round.adds = text_of(object, "adds");
+  round.changes = names_of(object, "changes");
+  round.considered = names_of(object, "considered");
+  round.score = metric_of(object.value("score", json()));
+  round.reason = text_of(object, "reason");
+  const json folders = object.value("folders", json::object());
+  for (const auto& [name, folder] : folders.items())
+    round.folders[name] = folder.get<std::string>();
+  return round;
+}
+
+RoundsState rounds_of(const json& object) {
+  RoundsState rounds;
+  if (!object.is_object()) return rounds;
+  rounds.phase = text_of(object, "phase");
+  rounds.metric = text_of(object, "metric");
+  rounds.target = text_of(object, "target");
+  rounds.ended = text_of(object, "ended");
+  rounds.considered = names_of(object, "considered");
+  rounds.best = number_of(object, "best", rounds.best);
+  for (const json& round : object.value("rounds", json::array()))
+    rounds.rounds.push_back(round_of(round));
+  return rounds;
+}
+
 }  // namespace
+
+const RoundState* find_round(const RoundsState& rounds, std::int64_t number) {
+  for (const RoundState& round : rounds.rounds) {
+    if (round.number == number) return &round;
+  }
+  return nullptr;
+}
 
 RunState read_run_state(const std::filesystem::path& run_folder) {
   const std::filesystem::path path = run_folder / "status.json";
@@ -83,6 +121,7 @@ RunState read_run_state(const std::filesystem::path& run_folder) {
     run.version = text_of(status, "version");
     for (const json& phase : status.value("phases", json::array()))
       run.phases.push_back(phase_of(phase));
+    run.rounds = rounds_of(status.value("iterate", json()));
     return run;
   } catch (const json::exception& error) {
     fail<DataError>(

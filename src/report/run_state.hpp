@@ -20,9 +20,10 @@ struct PhaseState {
   std::string name;
   std::string state = "pending";  // pending, running, interrupted, done, rejected, failed
   std::int64_t round = 1;
-  std::string folder;  // relative to the run folder
-  std::string from;    // name of the phase whose model it took; empty: from scratch
-  std::string task;    // for instance "mlm + nsp", "classification"
+  std::string folder;       // relative to the run folder
+  std::string from;         // name of the phase whose model it took; empty: from scratch
+  std::string from_folder;  // where that lies, maybe in another round's folder
+  std::string task;         // for instance "mlm + nsp", "classification"
   std::int64_t step = 0, total_steps = 0;
   std::int64_t samples = 0, tokens = 0;  // whole job
   double seconds = 0;
@@ -31,12 +32,39 @@ struct PhaseState {
   std::string reason;  // why it stopped or failed
 };
 
+// One round of a run whose recipe changes itself.
+struct RoundState {
+  std::int64_t number = 1;
+  std::int64_t parent = 0;              // 0: none
+  std::string state = "running";        // running, kept, rejected
+  std::string adds;                     // what distinguishes it from its parent
+  std::vector<std::string> changes;     // key path: before → now
+  std::vector<std::string> considered;  // what was looked at before it was begun
+  double score = 0;    // of the target's metric, of a round that was judged; may be not-a-number
+  std::string reason;  // why it was kept or rejected
+  std::map<std::string, std::string> folders;  // of each phase, also of one that another round made
+};
+
+// The rounds of a run, and what they are for.
+struct RoundsState {
+  std::string phase, metric;            // of the target
+  std::string target;                   // in words
+  std::string ended;                    // why no further round follows; empty: one may
+  std::vector<std::string> considered;  // at the end
+  std::int64_t best = 0;                // number of the round that is kept; 0: none yet
+  std::vector<RoundState> rounds;       // in order; empty: the recipe does not iterate
+};
+
 struct RunState {
   std::string name;
   std::string recipe_hash;
   std::string version;  // of the program
   std::vector<PhaseState> phases;
+  RoundsState rounds;
 };
+
+// The round of that number; nullptr when there is none.
+const RoundState* find_round(const RoundsState& rounds, std::int64_t number);
 
 // Reads RUN/status.json. DataError when it is missing, is not JSON or has a field of the wrong
 // type.

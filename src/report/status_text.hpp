@@ -11,4 +11,7 @@ namespace polyphase::report {
 // no readable status.json.
 std::string status_text(const std::filesystem::path& run_folder, int columns);
 
+// The tables that end a run: its phases and, where its recipe changes itself, its rounds.
+std::string tables_text(const std::filesystem::path& run_folder, int columns);
+
 }  // namespace polyphase::report

@@ -42,7 +42,7 @@ code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu 
 .state { font-size: 12px; font-weight: 600; white-space: nowrap; color: var(--idle); }
 .state::before { content: ""; display: inline-block; width: 7px; height: 7px; border-radius: 50%; margin-right: 6px; background: currentColor; }
 .state.done { color: var(--good); } .state.running { color: var(--busy); } .state.interrupted { color: var(--wait); }
-.state.failed { color: var(--bad); }
+.state.failed { color: var(--bad); } .state.kept { color: var(--good); } .state.rejected { color: var(--wait); }
 .scroll { overflow-x: auto; padding: 4px 0; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; font-weight: 600; font-size: 12.5px; color: var(--soft); }
@@ -62,6 +62,11 @@ td { border-top: 1px solid var(--line); }
 .phases { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 352px), 1fr)); gap: 16px; align-items: start; }
 .phases .head { display: flex; justify-content: space-between; gap: 10px; align-items: baseline; }
 .phases p { font-size: 13px; margin: 2px 0 0; }
+ul.tree { list-style: none; margin: 0; padding-left: 0; }
+ul.tree ul.tree { padding-left: 22px; border-left: 2px solid var(--line); margin-left: 6px; }
+.round { padding: 10px 0; }
+.round .head { display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: baseline; }
+.round p { font-size: 13px; margin: 2px 0 0; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; height: auto; overflow: hidden; }
 .narrow { display: none; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: 12.5px; color: var(--soft); margin: 6px 0 4px; }

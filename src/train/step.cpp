@@ -26,7 +26,7 @@ std::vector<std::int64_t> count_step(const StepBatches& batches, const PhaseMode
 // The norm is the same on every rank, so all of them stop here together, before anything is spoilt.
 void require_finite(double grad_norm, const StepPlan& plan) {
   if (std::isfinite(grad_norm)) return;
-  throw AgreedError(
+  throw DivergedError(
       fmt::format("step {}: the norm of the gradients is {} at a learning rate of {}: training has "
                   "diverged, and the last checkpoint is kept; lower optimizer.learning_rate or "
                   "lengthen schedule.warmup_steps, in a new run folder",

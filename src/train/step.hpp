@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "comm/agreement.hpp"
 #include "comm/session.hpp"
 #include "corpus/batch_stream.hpp"
 #include "optimizer/optimizer.hpp"
@@ -27,6 +28,11 @@ struct StepRecord {
   double grad_norm = 0;         // before clipping
   std::int64_t num_tokens = 0;  // of the whole job
   double wait_seconds = 0;      // exposed communication of gradients, this rank
+};
+
+// Training cannot go on: a gradient is not finite. Thrown on all ranks alike.
+struct DivergedError : AgreedError {
+  using AgreedError::AgreedError;
 };
 
 // One training step. Collective over all ranks.

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/road.hpp"
+
+#include <cmath>
+#include <cstdio>
+
+#include "base/log.hpp"
+#include "cli/score_rounds.hpp"
+#include "cli/shared_recipe.hpp"
+#include "comm/agreement.hpp"
+#include "report/html.hpp"
+#include "report/status_text.hpp"
+#include "report/terminal.hpp"
+#include "train/step.hpp"
+
+namespace polyphase {
+
+Road::Road(const recipe::Recipe& recipe, const Communicator& world)
+    : recipe_(recipe),
+      world_(world),
+      stop_(recipe.limits.wall_time_seconds),
+      grid_(make_grid(world, static_cast<int>(recipe.parallel.tensor))) {
+  run_dir_ = from_rank_0(world, [&] {
+    folder_.emplace(recipe);
+    controller_.emplace(recipe, *folder_);
+    return folder_->path().string();
+  });
+  data_dir_ = (std::filesystem::path(run_dir_) / "data").string();
+  prepared_ = prepare_corpora(recipe, data_dir_, world, [&] { return stop_.agreed(world); });
+}
+
+bool Road::run(const std::string& only) {
+  if (!prepared_) return false;
+  for (;;) {
+    const Journal journal = next_journal();
+    if (!journal.ended.empty()) {
+      log_info("rounds: {}; the best is round {}", journal.ended, kept_round(journal)->number);
+      return true;
+    }
+    bool diverged = false;
+    try {
+      if (!run_round(journal, only)) return false;
+    } catch (const DivergedError&) {
+      if (!recipe_.iterate || !only.empty()) throw;
+      diverged = true;
+    }
+    if (!recipe_.iterate || !only.empty()) return true;
+    if (diverged) {
+      record(judge(*recipe_.iterate, journal.rounds.back().margin, std::nan(""),
+                   journal.rounds.size() > 1 ? std::optional(0.0) : std::nullopt, {}));
+    } else if (!judge_round(journal)) {
+      return false;
+    }
+  }
+}
+
+Journal Road::next_journal() {
+  const std::string text =
+      from_rank_0(world_, [&] { return nlohmann::json(controller_->advance()).dump(); });
+  return nlohmann::json::parse(text).get<Journal>();
+}
+
+const recipe::Recipe& Road::recipe_of(const Journal& journal, std::int64_t round) {
+  const auto known = recipes_.find(round);
+  if (known != recipes_.end()) return known->second;
+  const Round& wanted = journal.rounds.at(static_cast<std::size_t>(round - 1));
+  return recipes_.emplace(round, recipe::variant_of(recipe_, wanted.variant)).first->second;
+}
+
+// The last round's phases in order, those of earlier rounds among them: should the last checkpoint
+// of one be gone that another starts from, it is made again.
+bool Road::run_round(const Journal& journal, const std::string& only) {
+  const Round& round = journal.rounds.back();
+  for (const PhaseUse& use : round.phases) {
+    if (!only.empty() && use.name != only) continue;
+    if (state_of(use.folder) == "done") {
+      if (use.round == round.number) log_info("{}: done before", use.name);
+      continue;
+    }
+    if (!run_phase_of(journal, use)) return false;
+  }
+  return true;
+}
+
+// Collective. A finished phase whose last checkpoint is gone is made again from the one before, but
+// only where a phase to come starts from it.
+std::string Road::state_of(const std::string& folder) {
+  return from_rank_0(world_, [&] {
+    report::PhaseState& phase = folder_->find(folder);
+    if (folder_->is_needed(phase) && !folder_->has_last_checkpoint(phase)) {
+      folder_->set_state(phase, "interrupted", "its last checkpoint is gone");
+    }
+    return phase.state;
+  });
+}
+
+bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
+  const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
+  const recipe::Phase& phase = recipe_of(journal, use.round).phases[use.number];
+  const PhaseUse* parent = round.find(phase.from);
+  const std::string parent_state = parent == nullptr ? "done" : state_of(parent->folder);
+  agree_on(world_, [&] {
+    if (parent_state != "done") {
+      fail<RecipeError>("phase {} starts from {}, which is {}; run phase {} first", phase.name,
+                        phase.from, parent_state, phase.from);
+    }
+    if (folder_) folder_->set_state(folder_->find(use.folder), "running");
+  });
+  PhaseOutcome outcome;
+  try {
+    outcome = run_phase(job_of(journal, use, parent == nullptr ? "" : parent->folder));
+  } catch (const Error& error) {
+    note_failure(use.folder, error.what());
+    throw;
+  }
+  progress_.reset();
+  agree_on(world_, [&] {
+    if (folder_) note(use.folder, outcome);
+  });
+  return outcome.finished;
+}
+
+PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use, const std::string& from_folder) {
+  const std::filesystem::path run = run_dir_;
+  return {.recipe = recipe_of(journal, use.round),
+          .phase_number = use.number,
+          .data_dir = data_dir_,
+          .folder = run / use.folder,
+          .from_folder = from_folder.empty() ? "" : run / from_folder,
+          .world = world_,
+          .grid = grid_,
+          .stop = stop_,
+          .progress = [this, name = use.name](const PhaseProgress& now) { show(name, now); }};
+}
+
+void Road::show(const std::string& name, const PhaseProgress& now) {
+  if (world_.rank() != 0) return;
+  if (!progress_) progress_.emplace(name, now.step - 1, now.total_steps);
+  progress_->update(
+      {.step = now.step, .loss = now.loss, .tokens_per_second = now.tokens_per_second});
+}
+
+// The error that is on its way out matters more than one of noting it (on a full disk, say).
+void Road::note_failure(const std::string& folder, const std::string& reason) {
+  progress_.reset();
+  if (!folder_) return;
+  try {
+    folder_->set_state(folder_->find(folder), "failed", reason);
+  } catch (const Error& error) {
+    log_warning("{}", error.what());
+  }
+}
+
+void Road::note(const std::string& folder, const PhaseOutcome& outcome) {
+  report::PhaseState& phase = folder_->find(folder);
+  phase.step = outcome.step;
+  phase.total_steps = outcome.total_steps;
+  phase.samples = outcome.num_samples;
+  phase.tokens = outcome.num_tokens;
+  phase.seconds = outcome.seconds;
+  phase.metrics = outcome.metrics;
+  phase.handover = {.carried = outcome.hand_over.carried,
+                    .fresh = outcome.hand_over.fresh,
+                    .left = outcome.hand_over.left};
+  folder_->set_state(phase, outcome.finished ? "done" : "interrupted",
+                     outcome.finished ? "" : stop_.reason());
+  log_info("{}: {} at step {} of {}{}", phase.name, phase.state, phase.step, phase.total_steps,
+           phase.reason.empty() ? "" : ", " + phase.reason);
+  if (outcome.num_truncated > 0) {
+    log_warning("{}: {} of {} training samples did not fit into max_tokens ({}) and were cut",
+                phase.name, outcome.num_truncated, outcome.num_seen, recipe_.model.max_tokens);
+  }
+}
+
+// False: stopped on request.
+bool Road::judge_round(const Journal& journal) {
+  const recipe::Target& target = recipe_.iterate->target;
+  const Round& round = journal.rounds.back();
+  const Round* parent = kept_round(journal);
+  const bool scored = parent != nullptr && std::isfinite(parent->verdict->score);
+  const std::optional<RoundScore> score =
+      score_round({.run = run_dir_,
+                   .folder = round.find(target.phase)->folder,
+                   .parent_folder = scored ? parent->find(target.phase)->folder : "",
+                   .metric = target.metric,
+                   .lower_is_better = target.at_most.has_value(),
+                   .tensor = recipe_.parallel.tensor},
+                  world_, stop_);
+  if (!score) return false;
+  std::optional<double> parent_score = score->parent_score;
+  if (parent != nullptr && !scored) parent_score = std::nan("");
+  record(judge(*recipe_.iterate, round.margin, score->score, parent_score, score->test));
+  return true;
+}
+
+void Road::record(const Verdict& verdict) {
+  agree_on(world_, [&] {
+    if (controller_) controller_->record(verdict);
+  });
+}
+
+void Road::report() {
+  if (!folder_) return;
+  const int columns = report::terminal_columns(fileno(stdout)).value_or(report::kDefaultColumns);
+  std::fputs(report::tables_text(folder_->path(), columns).c_str(), stdout);
+  fmt::print("report: {}\n", report::write_report(folder_->path()).string());
+  std::fflush(stdout);
+}
+
+}  // namespace polyphase

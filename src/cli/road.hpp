@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "comm/session.hpp"
+#include "control/controller.hpp"
+#include "control/run_folder.hpp"
+#include "recipe/recipe.hpp"
+#include "report/progress.hpp"
+#include "train/phase.hpp"
+
+namespace polyphase {
+
+// One job's way through a recipe: rounds one after the other, and in each round its phases. The run
+// folder and the controller are there on rank 0 alone; what they decide is sent to all.
+class Road {
+ public:
+  // Locks the run folder and prepares the corpora. Collective.
+  Road(const recipe::Recipe& recipe, const Communicator& world);
+
+  // Runs every phase that is not done, or only the one named, and of a recipe that iterates as many
+  // rounds as it takes. False: stopped on request.
+  bool run(const std::string& only);
+
+  const std::string& stop_reason() const { return stop_.reason(); }
+
+  // The table and the HTML page, made from the run's files.
+  void report();
+
+ private:
+  Journal next_journal();
+  const recipe::Recipe& recipe_of(const Journal& journal, std::int64_t round);
+  bool run_round(const Journal& journal, const std::string& only);
+  bool run_phase_of(const Journal& journal, const PhaseUse& use);
+  std::string state_of(const std::string& folder);
+  PhaseJob job_of(const Journal& journal, const PhaseUse& use, const std::string& from_folder);
+  void show(const std::string& name, const PhaseProgress& now);
+  void note_failure(const std::string& folder, const std::string& reason);
+  void note(const std::string& folder, const PhaseOutcome& outcome);
+  bool judge_round(const Journal& journal);
+  void record(const Verdict& verdict);
+
+  const recipe::Recipe& recipe_;
+  const Communicator& world_;
+  StopRequest stop_;
+  RankGrid grid_;
+  std::string data_dir_, run_dir_;
+  bool prepared_ = false;
+  std::optional<RunFolder> folder_;
+  std::optional<Controller> controller_;
+  std::map<std::int64_t, recipe::Recipe> recipes_;  // of the rounds
+  std::optional<report::Progress> progress_;
+};
+
+}  // namespace polyphase

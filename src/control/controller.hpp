@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "control/decide.hpp"
+#include "control/run_folder.hpp"
+#include "control/verdict.hpp"
+
+namespace polyphase {
+
+// Decides on rank 0 what a run does next, and keeps what it decided in RUN/decisions.json and each
+// round's recipe in RUN/round-N/recipe.yaml. Every decision is written before anything acts on it,
+// so that a job that is killed goes on with it. A recipe without `iterate` is one round that is
+// never judged; nothing is written of it.
+class Controller {
+ public:
+  // Both must outlive the controller. DataError when decisions.json cannot be read.
+  Controller(const recipe::Recipe& recipe, RunFolder& folder);
+
+  // What was decided so far. Unless it has ended, the last round is to be trained (its phases that
+  // are not done) and judged.
+  const Journal& advance();
+
+  // The last round's verdict.
+  void record(const Verdict& verdict);
+
+ private:
+  Facts facts();
+  void add(const Round& round);
+  void write();
+
+  const recipe::Recipe& recipe_;
+  RunFolder& folder_;
+  Journal journal_;
+};
+
+}  // namespace polyphase

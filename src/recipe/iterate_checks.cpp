@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "recipe/iterate_checks.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "recipe/checks.hpp"
+#include "recipe/condition.hpp"
+#include "recipe/load.hpp"
+#include "recipe/variants.hpp"
+
+namespace polyphase::recipe {
+namespace {
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::vector<std::string> validation_metrics(const Phase& phase) {
+  std::vector<std::string> names = metrics_of(phase);
+  for (std::string& name : names) name.insert(0, "valid.");
+  return names;
+}
+
+// Losses of training steps: the whole one, and those of several objectives.
+std::vector<std::string> training_metrics(const Phase& phase) {
+  std::vector<std::string> names = {"train.loss"};
+  if (phase.objectives.size() < 2) return names;
+  for (const auto& [name, weight] : phase.objectives) names.push_back("train." + name + "_loss");
+  return names;
+}
+
+class IterateChecks {
+ public:
+  IterateChecks(const Recipe& recipe, const std::map<std::string, Place>& places, Faults& faults)
+      : recipe_(recipe), places_(places), faults_(faults) {}
+
+  void check_all() {
+    check_gates();
+    if (!recipe_.iterate) return;
+    check_target();
+    for (std::size_t i = 0; i < recipe_.iterate->strategies.size(); ++i) check_strategy(i);
+  }
+
+ private:
+  template <class... Args>
+  void fault(const std::string& path, fmt::format_string<Args...> format, Args&&... args) {
+    const std::string message = fmt::format(format, std::forward<Args>(args)...);
+    faults_.add_unless_known(nearest_place(places_, path), message);
+  }
+
+  std::vector<std::string> phase_names() const {
+    std::vector<std::string> names;
+    for (const Phase& phase : recipe_.phases) names.push_back(phase.name);
+    return names;
+  }
+
+  const Phase* target_phase() const { return find_phase(recipe_, recipe_.iterate->target.phase); }
+
+  bool on_the_road(const std::string& phase) const {
+    for (const std::size_t number : road_to(recipe_, recipe_.iterate->target.phase)) {
+      if (recipe_.phases[number].name == phase) return true;
+    }
+    return false;
+  }
+
+  void check_gates() {
+    for (std::size_t i = 0; i < recipe_.phases.size(); ++i) {
+      const Phase& phase = recipe_.phases[i];
+      if (!phase.gate) continue;
+      const std::string path = phase_path(recipe_, i) + ".gate";
+      if (!recipe_.iterate) {
+        fault(path, "{} needs the section iterate, whose target judges the phase", path);
+      } else if (target_phase() != nullptr &&
+                 (phase.name == recipe_.iterate->target.phase || !on_the_road(phase.name))) {
+        fault(path, "{} is of a phase that {} does not come from; the target's phase judges it",
+              path, quoted(recipe_.iterate->target.phase));
+      }
+    }
+  }
+
+  void check_target() {
+    const Target& target = recipe_.iterate->target;
+    const std::string path = "iterate.target";
+    if (target.at_least.has_value() == target.at_most.has_value()) {
+      fault(path, "{} has {}; expected exactly one of at_least and at_most", path,
+            target.at_least ? "both at_least and at_most" : "neither at_least nor at_most");
+    }
+    if (target.phase.empty()) return;
+    const Phase* phase = target_phase();
+    if (phase == nullptr) {
+      fault(path + ".phase", "{}.phase names no phase {}{}", path, quoted(target.phase),
+            suggestion(target.phase, phase_names(), "phases"));
+      return;
+    }
+    const std::vector<std::string> known = validation_metrics(*phase);
+    if (!target.metric.empty() && !contains(known, target.metric)) {
+      fault(path + ".metric", "{}.metric names no metric {} of phase {}{}", path,
+            quoted(target.metric), quoted(phase->name),
+            suggestion(target.metric, known, "its metrics"));
+    }
+    check_validation_part(*phase, path + ".phase");
+  }
+
+  void check_validation_part(const Phase& phase, const std::string& path) {
+    for (const auto& [name, weight] : phase.data) {
+      const Corpus* corpus = find_corpus(recipe_, name);
+      if (corpus == nullptr || !corpus->valid.empty()) continue;
+      if (corpus->kind == CorpusKind::kText && corpus->valid_fraction > 0) continue;
+      fault(path,
+            "the target is measured on a validation part, and the corpus {} of phase {} has "
+            "none; give it valid files",
+            quoted(name), quoted(phase.name));
+    }
+  }
+
+  void check_strategy(std::size_t index) {
+    const std::vector<Strategy>& all = recipe_.iterate->strategies;
+    const Strategy& strategy = all[index];
+    const std::string path = strategy_path(recipe_, places_, index);
+    for (std::size_t i = 0; i < index; ++i) {
+      if (strategy.name.empty() || all[i].name != strategy.name) continue;
+      fault(path + ".name", "another strategy is called {} already", quoted(strategy.name));
+    }
+    for (const Change& change : strategy.set) check_change(change, path + ".set." + change.path);
+    if (target_phase() != nullptr) check_condition(strategy.when, path + ".when");
+  }
+
+  // What neither the prepared data nor the identity of the run depends on.
+  void check_change(const Change& change, const std::string& path) {
+    static const std::vector<std::string> open = {"seed", "model", "precision", "phases"};
+    const std::string section = change.path.substr(0, change.path.find('.'));
+    static const std::vector<std::string> closed = {"name",       "run_dir",   "folder",
+                                                    "checkpoint", "parallel",  "limits",
+                                                    "iterate",    "tokenizer", "corpora"};
+    if (contains(closed, section)) {
+      fault(path, "a strategy cannot change {}; it may change {}", section, alternatives(open));
+    }
+    const bool names = change.path.ends_with(".name") || change.path.ends_with(".gate");
+    if (section == "phases" && names) {
+      fault(path, "a strategy cannot change a phase's name or gate");
+    }
+  }
+
+  void check_condition(const std::string& when, const std::string& path) {
+    try {
+      for (const std::string& name : parse_condition(when).names()) check_name(name, path);
+    } catch (const RecipeError& error) {
+      fault(path, "{}: {}", path, error.what());
+    }
+  }
+
+  void check_name(const std::string& name, const std::string& path) {
+    const ConditionName parts = split_condition_name(name);
+    const Phase* phase = parts.phase.empty() ? target_phase() : find_phase(recipe_, parts.phase);
+    if (phase == nullptr) {
+      fault(path, "{} names no phase {}{}", path, quoted(parts.phase),
+            suggestion(parts.phase, phase_names(), "phases"));
+      return;
+    }
+    if (!on_the_road(phase->name)) {
+      fault(path, "{} looks at phase {}, which {} does not come from", path, quoted(phase->name),
+            quoted(recipe_.iterate->target.phase));
+      return;
+    }
+    if (parts.part.empty()) return;  // a word
+    if (parts.part == "test") {
+      fault(path, "{} looks at the test part; decisions are made on valid", path);
+      return;
+    }
+    std::vector<std::string> known = training_metrics(*phase);
+    for (const std::string& metric : validation_metrics(*phase)) known.push_back(metric);
+    for (const std::string& word : condition_words()) known.push_back(word);
+    const std::string metric = parts.part + "." + parts.metric;
+    if (contains(known, metric)) return;
+    fault(path, "{} names no metric {} of phase {}{}", path, quoted(metric), quoted(phase->name),
+          suggestion(metric, known, "what it gives"));
+  }
+
+  const Recipe& recipe_;
+  const std::map<std::string, Place>& places_;
+  Faults& faults_;
+};
+
+}  // namespace
+
+void check_iterate(const Recipe& recipe, const std::map<std::string, Place>& places,
+                   Faults& faults) {
+  IterateChecks(recipe, places, faults).check_all();
+}
+
+}  // namespace polyphase::recipe

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/error.hpp"
+#include "recipe/checks.hpp"
+#include "recipe/iterate_checks.hpp"
+#include "recipe/load.hpp"
+#include "recipe/overrides.hpp"
+#include "recipe/schema.hpp"
+#include "recipe/variants.hpp"
+
+namespace polyphase::recipe {
+namespace {
+
+// The recipe with one strategy's changes, read anew. All its values stand at `place`, but the
+// changed ones at the places of their keys.
+void check_changed(const Recipe& recipe, const Strategy& strategy, const Place& place,
+                   const std::map<std::string, Place>& places, const std::string& path,
+                   Faults& faults) {
+  Node root = write_recipe(recipe);
+  root.erase("iterate");
+  set_places(root, place);
+  for (const Change& change : strategy.set) {
+    const Place at = nearest_place(places, path + ".set." + change.path);
+    apply_change(root, change,
+                 {fmt::format("{}: strategy {}", at.text, quoted(strategy.name)), at.order},
+                 faults);
+  }
+  if (!faults.empty()) return;
+  std::map<std::string, Place> changed_places;
+  changed_places[""] = place;
+  Recipe changed = read_recipe(root, changed_places, faults);
+  for (Phase& phase : changed.phases) phase.gate.reset();
+  changed.iterate.emplace();
+  changed.iterate->target = recipe.iterate->target;
+  check_recipe(changed, changed_places, faults);
+}
+
+}  // namespace
+
+std::string strategy_path(const Recipe& recipe, const std::map<std::string, Place>& places,
+                          std::size_t index) {
+  const std::string by_name = "iterate.strategies." + recipe.iterate->strategies[index].name;
+  return places.count(by_name) > 0 ? by_name : fmt::format("iterate.strategies[{}]", index);
+}
+
+void check_strategies(const Recipe& recipe, const std::map<std::string, Place>& places,
+                      Faults& faults) {
+  if (!recipe.iterate) return;
+  for (std::size_t i = 0; i < recipe.iterate->strategies.size(); ++i) {
+    const Strategy& strategy = recipe.iterate->strategies[i];
+    const std::string path = strategy_path(recipe, places, i);
+    Place place = nearest_place(places, path);
+    place.text += ": strategy " + quoted(strategy.name);
+    Faults own;
+    check_changed(recipe, strategy, place, places, path, own);
+    faults.append(own);
+  }
+}
+
+void check_strategy_layouts(const Recipe& recipe, std::int64_t num_ranks) {
+  if (!recipe.iterate) return;
+  Faults faults;
+  std::map<std::string, Place> places;
+  for (const auto& [path, place] : recipe.places) places[path] = {place, 0};
+  for (std::size_t i = 0; i < recipe.iterate->strategies.size(); ++i) {
+    const std::string& name = recipe.iterate->strategies[i].name;
+    try {
+      Recipe changed = variant_of(recipe, {.strategies = {name}, .gates = {}});
+      changed.places.clear();
+      check_layout(changed, num_ranks);
+    } catch (const RecipeError& error) {
+      faults.add(nearest_place(places, strategy_path(recipe, places, i)),
+                 fmt::format("strategy {}: {}", quoted(name), error.what()));
+    }
+  }
+  faults.throw_if_any();
+}
+
+}  // namespace polyphase::recipe

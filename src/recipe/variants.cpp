@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "recipe/variants.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "recipe/load.hpp"
+
+namespace polyphase::recipe {
+namespace {
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+Recipe changed(const Recipe& recipe, const std::vector<std::string>& strategies) {
+  Recipe base = recipe;
+  base.iterate.reset();
+  for (Phase& phase : base.phases) phase.gate.reset();
+  std::vector<std::string> overrides;
+  for (const std::string& name : strategies) {
+    for (const Change& change : find_strategy(recipe, name).set) {
+      overrides.push_back(change.path + "=" + change.value);
+    }
+  }
+  return overrides.empty() ? base : parse(resolved(base), recipe.name, overrides);
+}
+
+}  // namespace
+
+Recipe variant_of(const Recipe& recipe, const Variant& variant) {
+  Recipe result = changed(recipe, variant.strategies);
+  const std::vector<std::string> gated = gated_phases(recipe);
+  // Parents come first, so that a parent's own `from` is what it is to be when a child looks.
+  for (Phase& phase : result.phases) {
+    const Phase* parent = find_phase(result, phase.from);
+    const bool past = parent != nullptr && contains(gated, parent->name) &&
+                      !contains(variant.gates, parent->name);
+    if (past) phase.from = std::string(parent->from);
+  }
+  return result;
+}
+
+std::vector<std::size_t> road_to(const Recipe& recipe, const std::string& phase) {
+  std::vector<std::size_t> road;
+  for (const Phase* at = find_phase(recipe, phase); at != nullptr;
+       at = find_phase(recipe, at->from)) {
+    road.insert(road.begin(), static_cast<std::size_t>(at - recipe.phases.data()));
+    if (road.size() > recipe.phases.size()) break;  // a circle, which is a fault of its own
+  }
+  return road;
+}
+
+std::vector<std::string> gated_phases(const Recipe& recipe) {
+  std::vector<std::string> names;
+  for (const Phase& phase : recipe.phases) {
+    if (phase.gate) names.push_back(phase.name);
+  }
+  return names;
+}
+
+const Strategy& find_strategy(const Recipe& recipe, const std::string& name) {
+  if (recipe.iterate) {
+    for (const Strategy& strategy : recipe.iterate->strategies) {
+      if (strategy.name == name) return strategy;
+    }
+  }
+  broken_promise(__FILE__, __LINE__, "a strategy that the recipe does not have: " + name);
+}
+
+}  // namespace polyphase::recipe
