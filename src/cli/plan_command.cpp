@@ -2,9 +2,9 @@
 #include <string>
 
 #include "cli/commands.hpp"
+#include "cli/shared_recipe.hpp"
 #include "recipe/load.hpp"
 #include "report/table.hpp"
-#include "train/pattern_check.hpp"
 #include "train/plan_memory.hpp"
 
 namespace polyphase {
