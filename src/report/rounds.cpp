@@ -17,7 +17,7 @@ std::string score_text(const RoundState& round) {
 
 std::string list_html(const char* what, const std::vector<std::string>& lines) {
   if (lines.empty()) return "";
-  std::string html = fmt::format("<details><summary>{}</summary><ul>", escape_html(what));
+  std::string html = fmt::format("<details open=\"\"><summary>{}</summary><ul>", escape_html(what));
   for (const std::string& line : lines) html += "<li>" + escape_html(line) + "</li>";
   return html + "</ul></details>";
 }
