@@ -43,9 +43,9 @@ class FaultTest(RoadTest):
         return run
 
     def flip_byte(self, path):
-        """A byte of a parameter: these come first in a writer's file, and fill a third of it."""
+        """A byte of a parameter: these stand behind the headers (up to a third of the file), before the moments."""
         data = bytearray(path.read_bytes())
-        data[len(data) // 4] ^= 1
+        data[len(data) * 3 // 8] ^= 1
         path.write_bytes(data)
         return path
 
