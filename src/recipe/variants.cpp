@@ -36,7 +36,9 @@ Recipe variant_of(const Recipe& recipe, const Variant& variant) {
     const Phase* parent = find_phase(result, phase.from);
     const bool past = parent != nullptr && contains(gated, parent->name) &&
                       !contains(variant.gates, parent->name);
-    if (past) phase.from = std::string(parent->from);
+    if (!past) continue;
+    phase.from = std::string(parent->from);
+    if (phase.from.empty()) phase.optimizer.keeps_state = false;  // nothing to keep it of
   }
   return result;
 }
