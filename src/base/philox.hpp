@@ -54,6 +54,10 @@ enum class Purpose : std::uint64_t {
   kPrefix = 9,
   kAnswer = 10,
   kGenerate = 11,
+  kMixture = 20,
+  kCurriculum = 21,
+  kAugment = 22,
+  kMixup = 23,
 };
 
 // A key for (seed, purpose, parts…), where the parts are for instance phase, step and layer.

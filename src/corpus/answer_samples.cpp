@@ -19,16 +19,17 @@ class AnswerSamples final : public SampleForm {
   AnswerSamples(Dataset& dataset, const SampleSettings& settings)
       : SampleForm(dataset, settings), key_(key(Purpose::kAnswer)) {}
 
-  void make(std::int64_t sample, std::uint64_t global_sample, Sample& result) override {
+  void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
     dataset_.read_document(sample, text_);
     if (text_.sentence_starts.size() != 3) {
       fail<DataError>("{}: sample {} has {} texts, not a question and its context; prepare again",
                       dataset_.name(), sample, text_.sentence_starts.size() - 1);
     }
+    check_answer(sample, text_.sentence_starts[1]);
+    augment_text(role, 2);
     const std::int64_t border = text_.sentence_starts[1];
-    check_answer(sample, border);
     const AnswerRoom room = answer_room(text_, settings_.max_tokens);
-    const std::int64_t start = window_start(room.context, room.window, border, global_sample);
+    const std::int64_t start = window_start(room.context, room.window, border, role.global_sample);
     lay_out_question(text_, room, start, result);
     if (text_.labels.empty()) return;
     const std::int64_t first = text_.labels[0] - border - start,

@@ -8,6 +8,7 @@
 #include "corpus/batch_builder.hpp"
 #include "corpus/read_ahead.hpp"
 #include "corpus/sample_order.hpp"
+#include "corpus/training_samples.hpp"
 
 namespace polyphase {
 namespace {
@@ -29,7 +30,6 @@ StreamSettings checked(StreamSettings settings) {
                     settings.sequences, settings.micro_batch, settings.first_step,
                     settings.queue_steps);
   POLYPHASE_PROMISE(!settings.sample.evaluation, "training draws masks anew in every epoch");
-  settings.sample.max_train_samples = settings.max_train_samples;
   if (settings.micro_batch == 0) {
     settings.micro_batch = divide_up(settings.sequences, settings.num_data_ranks);
   }
@@ -43,23 +43,22 @@ EvaluationSettings checked(EvaluationSettings settings) {
   return settings;
 }
 
-// Makes samples one by one and lays them into micro-batches.
+// Lays samples, made one by one, into micro-batches.
 class MicroBatchMaker {
  public:
-  MicroBatchMaker(Dataset& dataset, const SampleSettings& settings)
-      : samples_(dataset, settings), builder_(settings) {}
+  explicit MicroBatchMaker(const SampleSettings& settings) : builder_(settings) {}
 
-  void add(std::int64_t sample, std::int64_t global_sample) {
-    samples_.make(sample, static_cast<std::uint64_t>(global_sample), sample_);
+  // `make` fills a sample.
+  template <class Make>
+  void add(std::int64_t global_sample, const Make& make) {
+    make(sample_);
     builder_.add(sample_, static_cast<std::uint64_t>(global_sample));
     num_truncated_ += sample_.truncated ? 1 : 0;
   }
-  std::int64_t num_samples() const { return samples_.num_samples(); }
   Batch finish() { return builder_.finish(); }
   std::int64_t take_num_truncated() { return std::exchange(num_truncated_, 0); }
 
  private:
-  SampleMaker samples_;
   BatchBuilder builder_;
   Sample sample_;
   std::int64_t num_truncated_ = 0;
@@ -68,13 +67,14 @@ class MicroBatchMaker {
 }  // namespace
 
 struct BatchStream::Impl {
-  Impl(std::shared_ptr<Dataset> from, const StreamSettings& wanted)
+  Impl(const std::vector<TrainingSource>& sources, const StreamSettings& wanted)
       : settings(checked(wanted)),
-        dataset(std::move(from)),
-        maker(*dataset, settings.sample),
-        order(maker.num_samples(), settings.max_train_samples, settings.sample.seed,
-              settings.sample.phase),
-        samples_per_epoch(order.samples_per_epoch()),
+        samples(sources, settings.sample,
+                {.temperature = settings.temperature,
+                 .curriculum = settings.curriculum,
+                 .sequences = settings.sequences}),
+        maker(settings.sample),
+        samples_per_epoch(samples.samples_per_epoch()),
         step(settings.first_step),
         ahead(static_cast<std::size_t>(settings.queue_steps),
               [this](const std::stop_token& stop) { return make_step(stop); }) {}
@@ -94,7 +94,7 @@ struct BatchStream::Impl {
       const std::int64_t behind = std::min(settings.sequences, (micro + 1) * settings.micro_batch);
       for (std::int64_t place = micro * settings.micro_batch; place < behind; ++place) {
         if (stop.stop_requested()) return std::nullopt;
-        maker.add(order.sample_of(first + place), first + place);
+        maker.add(first + place, [&](Sample& sample) { samples.make(first + place, sample); });
       }
       result.micro_batches.push_back(maker.finish());
     }
@@ -104,16 +104,19 @@ struct BatchStream::Impl {
   }
 
   const StreamSettings settings;
-  const std::shared_ptr<Dataset> dataset;
+  TrainingSamples samples;
   MicroBatchMaker maker;
-  TrainingOrder order;
   const std::int64_t samples_per_epoch;
   std::int64_t step;
   ReadAhead<StepBatches> ahead;  // last: its thread uses all of the above
 };
 
+BatchStream::BatchStream(const std::vector<TrainingSource>& sources, const StreamSettings& settings)
+    : impl_(std::make_unique<Impl>(sources, settings)) {}
+
 BatchStream::BatchStream(std::shared_ptr<Dataset> dataset, const StreamSettings& settings)
-    : impl_(std::make_unique<Impl>(std::move(dataset), settings)) {}
+    : BatchStream(std::vector<TrainingSource>{{.dataset = std::move(dataset), .choice = {}}},
+                  settings) {}
 
 BatchStream::~BatchStream() = default;
 
@@ -125,6 +128,15 @@ StepBatches BatchStream::next_step() {
 
 std::int64_t BatchStream::samples_per_epoch() const { return impl_->samples_per_epoch; }
 
+std::vector<std::int64_t> BatchStream::quotas() const { return impl_->samples.quotas(); }
+
+std::vector<std::int64_t> BatchStream::num_samples() const {
+  std::vector<std::int64_t> counts;
+  for (std::size_t corpus = 0; corpus < quotas().size(); ++corpus)
+    counts.push_back(impl_->samples.num_samples(corpus));
+  return counts;
+}
+
 std::int64_t BatchStream::steps_of_epochs(std::int64_t epochs) const {
   return divide_up(epochs * impl_->samples_per_epoch, impl_->settings.sequences);
 }
@@ -133,8 +145,9 @@ struct EvaluationStream::Impl {
   Impl(std::shared_ptr<Dataset> from, const EvaluationSettings& wanted)
       : settings(checked(wanted)),
         dataset(std::move(from)),
-        maker(*dataset, settings.sample),
-        order(maker.num_samples(), settings.max_samples, settings.sample.seed),
+        samples(*dataset, settings.sample),
+        maker(settings.sample),
+        order(samples.num_samples(), settings.max_samples, settings.sample.seed),
         num_micro(divide_up(order.size(), settings.micro_batch)),
         num_batches(divide_up(num_micro, settings.num_data_ranks)),
         ahead(kBatchesAhead, [this](const std::stop_token& stop) { return make_batch(stop); }) {}
@@ -148,7 +161,9 @@ struct EvaluationStream::Impl {
     for (std::int64_t place = result.number * settings.micro_batch; place < end; ++place) {
       if (stop.stop_requested()) return std::nullopt;
       const std::int64_t sample = order.at(place);
-      maker.add(sample, sample);
+      maker.add(sample, [&](Sample& made) {
+        samples.make(sample, {.global_sample = static_cast<std::uint64_t>(sample)}, made);
+      });
     }
     result.batch = maker.finish();
     result.num_truncated = maker.take_num_truncated();
@@ -159,6 +174,7 @@ struct EvaluationStream::Impl {
   static constexpr std::size_t kBatchesAhead = 8;
   const EvaluationSettings settings;
   const std::shared_ptr<Dataset> dataset;
+  SampleMaker samples;
   MicroBatchMaker maker;
   const EvaluationOrder order;
   const std::int64_t num_micro, num_batches;

@@ -9,6 +9,7 @@
 #include "corpus/batch.hpp"
 #include "corpus/dataset.hpp"
 #include "corpus/sample.hpp"
+#include "corpus/training_samples.hpp"
 
 namespace polyphase {
 
@@ -20,8 +21,9 @@ struct StreamSettings {
   int data_rank = 0;
   int num_data_ranks = 1;
   std::int64_t first_step = 0;  // steps done before: samples consumed = first_step × sequences
-  std::int64_t max_train_samples = 0;  // 0: all
-  std::int64_t queue_steps = 3;        // steps built ahead: bounds the memory of the stream
+  std::optional<double> temperature;  // of the mixture
+  CurriculumSettings curriculum;
+  std::int64_t queue_steps = 3;  // steps built ahead: bounds the memory of the stream
 };
 
 // What one data rank computes in one step.
@@ -34,12 +36,14 @@ struct StepBatches {
 };
 
 // Batches of a phase in order, built ahead by one reader thread. Global sample g = step × sequences
-// + place in the step belongs to epoch e = g / n, and is member permutation(e).at(g % n) of the n
-// samples trained on: a function of the settings, the same on any number of ranks and from any
-// first step. Micro-batch m of a step holds places [m·micro, (m+1)·micro); data rank r of R owns
-// the block [r·M/R, (r+1)·M/R) of the M micro-batches.
+// + place in the step says which sample of which corpus it is (corpus/training_samples.hpp): a
+// function of the settings, the same on any number of ranks and from any first step. Micro-batch m
+// of a step holds places [m·micro, (m+1)·micro); data rank r of R owns the block [r·M/R, (r+1)·M/R)
+// of the M micro-batches.
 class BatchStream {
  public:
+  BatchStream(const std::vector<TrainingSource>& sources, const StreamSettings& settings);
+  // All samples of one corpus.
   BatchStream(std::shared_ptr<Dataset> dataset, const StreamSettings& settings);
   ~BatchStream();  // stops the reader thread, whatever it is doing, within one sample's time
   BatchStream(const BatchStream&) = delete;
@@ -50,6 +54,9 @@ class BatchStream {
   StepBatches next_step();
 
   std::int64_t samples_per_epoch() const;
+  // By corpus: its share of the mixture in whole samples, and its samples after all choices.
+  std::vector<std::int64_t> quotas() const;
+  std::vector<std::int64_t> num_samples() const;
   std::int64_t steps_of_epochs(std::int64_t epochs) const;  // until so many are consumed
 
  private:

@@ -49,6 +49,15 @@ std::int64_t Dataset::num_tokens_of(std::int64_t first_sentence, std::int64_t co
   return reader(shard).num_tokens_of(first_sentence - first_sentences_[shard], count);
 }
 
+std::int64_t Dataset::num_tokens_of_sample(std::int64_t sample) {
+  if (kind() == DatasetKind::kText) return num_tokens_of(sample);
+  const std::scoped_lock lock(mutex_);
+  const std::size_t shard = shard_of(first_documents_, sample, "document");
+  ShardReader& from = reader(shard);
+  const std::int64_t document = sample - first_documents_[shard];
+  return from.first_token_of(document + 1) - from.first_token_of(document);
+}
+
 void Dataset::read_sentences(std::int64_t first_sentence, std::int64_t count, ShardText& out) {
   const std::scoped_lock lock(mutex_);
   const std::size_t shard = shard_of(first_sentences_, first_sentence, "sentence");

@@ -68,6 +68,9 @@ class Dataset {
 
   // Text: every sentence is the anchor of one sample. Labelled: every document is a sample.
   std::int64_t num_samples() const;
+  // How long a sample counts for filters and curricula: the anchor sentence, or all texts of the
+  // document; without special tokens and before anything is cut.
+  std::int64_t num_tokens_of_sample(std::int64_t sample);
 
   struct Document {
     std::int64_t number = 0;

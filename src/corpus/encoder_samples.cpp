@@ -28,12 +28,12 @@ class EncoderSamples final : public SampleForm {
         mask_key_(key(Purpose::kMask)),
         pair_key_(key(Purpose::kNextSentence)) {}
 
-  void make(std::int64_t sample, std::uint64_t global_sample, Sample& result) override {
+  void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
     append(text::kClsId, 0, result);
     const bool pairs = settings_.next_sentence || settings_.sentence_order;
-    if (!pairs || !make_pair(sample, global_sample, result)) make_text(sample, result);
+    if (!pairs || !make_pair(sample, role.global_sample, result)) make_text(sample, result);
     if (!settings_.masked_language_model) return;
-    Draws draws(mask_key_, global_sample);
+    Draws draws(mask_key_, role.global_sample);
     draw_masks(result.tokens,
                {.fraction = settings_.mask_fraction,
                 .vocab_size = dataset_.vocab_size(),

@@ -24,7 +24,7 @@ class SpanSamples final : public SampleForm {
   SpanSamples(Dataset& dataset, const SampleSettings& settings)
       : SampleForm(dataset, settings), key_(key(Purpose::kSpans)) {}
 
-  void make(std::int64_t sample, std::uint64_t global_sample, Sample& result) override {
+  void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
     const Dataset::Document document = dataset_.document_of(sample);
     // A sentinel takes the place of at least one token, so the source does not grow, but for the
     // text of one token; the target is [CLS], at most half of the tokens more than were taken.
@@ -34,7 +34,7 @@ class SpanSamples final : public SampleForm {
     dataset_.read_sentences(range.first_sentence, range.num_sentences, text_);
     result.truncated = range.num_tokens > room;
     text_.tokens.resize(static_cast<std::size_t>(std::min(range.num_tokens, room)));
-    Draws draws(key_, global_sample);
+    Draws draws(key_, role.global_sample);
     target_.clear();
     corrupt_spans(text_.tokens,
                   {.fraction = settings_.mask_fraction,
@@ -62,12 +62,13 @@ class GenerationSamples final : public SampleForm {
  public:
   using SampleForm::SampleForm;
 
-  void make(std::int64_t sample, std::uint64_t, Sample& result) override {
+  void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
     dataset_.read_document(sample, text_);
     if (text_.sentence_starts.size() != 3) {
       fail<DataError>("{}: sample {} has {} texts, not a source and a target; prepare again",
                       dataset_.name(), sample, text_.sentence_starts.size() - 1);
     }
+    augment_text(role, 1);
     const std::int64_t border = text_.sentence_starts[1];
     const auto end = static_cast<std::int64_t>(text_.tokens.size());
     const std::vector<std::int32_t> target(text_.tokens.begin() + border, text_.tokens.end());

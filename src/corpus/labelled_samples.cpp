@@ -13,13 +13,14 @@ class LabelledTexts final : public SampleForm {
  public:
   using SampleForm::SampleForm;
 
-  void make(std::int64_t sample, std::uint64_t, Sample& result) override {
+  void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
     dataset_.read_document(sample, text_);
     const auto num_texts = static_cast<std::int64_t>(text_.sentence_starts.size()) - 1;
     if (num_texts > 2) {
       fail<DataError>("{}: sample {} has {} texts, but one or two can be classified; prepare again",
                       dataset_.name(), sample, num_texts);
     }
+    augment_text(role, num_texts);
     lay_out_texts(text_, settings_.max_tokens, result);
     set_labels(sample, result);
   }
@@ -44,8 +45,9 @@ class TaggedTexts final : public SampleForm {
  public:
   using SampleForm::SampleForm;
 
-  void make(std::int64_t sample, std::uint64_t, Sample& result) override {
+  void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
     dataset_.read_document(sample, text_);
+    augment_text(role, 1);
     const auto end = static_cast<std::int64_t>(text_.tokens.size());
     const std::int64_t count = std::min(end, room_for_words(settings_.max_tokens));
     lay_out_words(text_, 0, count, result);

@@ -76,9 +76,9 @@ SampleMaker::~SampleMaker() = default;
 
 std::int64_t SampleMaker::num_samples() const { return form_->num_samples(); }
 
-void SampleMaker::make(std::int64_t sample, std::uint64_t global_sample, Sample& result) {
+void SampleMaker::make(std::int64_t sample, const SampleRole& role, Sample& result) {
   result.clear();
-  form_->make(sample, global_sample, result);
+  form_->make(sample, role, result);
   if (result.ends.empty()) result.ends.push_back(static_cast<std::int32_t>(result.tokens.size()));
 }
 

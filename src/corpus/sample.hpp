@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "corpus/augmentation.hpp"
 #include "corpus/dataset.hpp"
 #include "corpus/masking.hpp"
 
@@ -40,7 +41,7 @@ struct SampleSettings {
   std::int32_t first_sentinel = 0, num_sentinels = 0;  // ids that stand for corrupted spans
   // Whole-word masks: whether a word begins with the token id. Empty: tokens are masked one by one.
   std::shared_ptr<const std::vector<bool>> begins_word;
-  std::int64_t max_train_samples = 0;  // of an epoch of training; 0: all
+  std::shared_ptr<const Augmentation> augmentation;  // of tasks' training samples; empty: none
   std::uint64_t seed = 1;
   std::uint64_t phase = 0;  // key of the phase, of its name: other phases draw other masks
   bool evaluation = false;  // masks and pairs that depend on the seed and the sample only
@@ -65,9 +66,16 @@ struct Sample {
   void clear() { *this = Sample{}; }
 };
 
+// The role that a sample is made for: which of the phase it is, and in which walk through its
+// corpus.
+struct SampleRole {
+  std::uint64_t global_sample = 0;
+  std::int64_t epoch = 0;
+};
+
 class SampleForm;
 
-// Makes samples; a function of (settings, sample number, global sample) and of nothing else. How a
+// Makes samples; a function of (settings, sample number, role) and of nothing else. How a
 // kind is made is said where its form stands: encoder_samples.cpp, window_samples.cpp,
 // labelled_samples.cpp, answer_samples.cpp, generation_samples.cpp.
 class SampleMaker {
@@ -79,9 +87,8 @@ class SampleMaker {
   // Samples of an epoch.
   std::int64_t num_samples() const;
 
-  // Makes `sample`, below num_samples(), in its role as the phase's global sample number
-  // `global_sample`.
-  void make(std::int64_t sample, std::uint64_t global_sample, Sample& result);
+  // Makes `sample`, below num_samples().
+  void make(std::int64_t sample, const SampleRole& role, Sample& result);
 
  private:
   std::unique_ptr<SampleForm> form_;

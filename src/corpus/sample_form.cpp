@@ -2,12 +2,20 @@
 #include "corpus/sample_form.hpp"
 
 #include "base/error.hpp"
+#include "corpus/draws.hpp"
 
 namespace polyphase {
 
 std::uint64_t SampleForm::key(Purpose purpose) const {
   if (settings_.evaluation) return random_key(settings_.seed, purpose, {2});
   return random_key(settings_.seed, purpose, {1, settings_.phase});
+}
+
+void SampleForm::augment_text(const SampleRole& role, std::int64_t num_texts) {
+  if (!augmenter_) return;
+  Draws draws(key(Purpose::kAugment), role.global_sample);
+  const bool places = settings_.kind == SampleKind::kQuestionAnswering;
+  augmenter_->change(text_, num_texts, places ? TextLabels::kPlaces : TextLabels::kNumbers, draws);
 }
 
 void SampleForm::add_target(std::int64_t place, std::int32_t label, Sample& result) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "base/philox.hpp"
 #include "corpus/sample.hpp"
@@ -13,11 +14,13 @@ namespace polyphase {
 class SampleForm {
  public:
   SampleForm(Dataset& dataset, const SampleSettings& settings)
-      : dataset_(dataset), settings_(settings) {}
+      : dataset_(dataset), settings_(settings) {
+    if (settings.augmentation && !settings.evaluation) augmenter_.emplace(*settings.augmentation);
+  }
   virtual ~SampleForm() = default;
 
   virtual std::int64_t num_samples() const { return dataset_.num_samples(); }
-  virtual void make(std::int64_t sample, std::uint64_t global_sample, Sample& result) = 0;
+  virtual void make(std::int64_t sample, const SampleRole& role, Sample& result) = 0;
 
  protected:
   // The key of random draws: of the phase in training, the same for all phases in evaluation.
@@ -34,9 +37,16 @@ class SampleForm {
   // DataError for a label outside [lowest, number of labels).
   std::int32_t checked_label(std::int64_t sample, std::int32_t label, std::int32_t lowest) const;
 
+  // In training, and where the phase wants it, changes the first `num_texts` texts of text_
+  // (corpus/augmentation.hpp).
+  void augment_text(const SampleRole& role, std::int64_t num_texts);
+
   Dataset& dataset_;
   const SampleSettings settings_;
   ShardText text_;  // memory that is used again
+
+ private:
+  std::optional<Augmenter> augmenter_;
 };
 
 std::unique_ptr<SampleForm> make_encoder_samples(Dataset& dataset, const SampleSettings& settings);

@@ -2,6 +2,7 @@
 #include "corpus/sample_order.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/philox.hpp"
@@ -25,9 +26,17 @@ TrainingOrder::TrainingOrder(std::int64_t num_samples, std::int64_t max_samples,
   }
 }
 
+TrainingOrder::TrainingOrder(std::vector<std::int64_t> choice, std::uint64_t seed,
+                             std::uint64_t phase)
+    : samples_per_epoch_(limited(static_cast<std::int64_t>(choice.size()), 0)),
+      seed_(seed),
+      phase_(phase),
+      list_(std::move(choice)) {}
+
 std::int64_t TrainingOrder::chosen(std::int64_t member) const {
   POLYPHASE_PROMISE(member >= 0 && member < samples_per_epoch_, "member {} of {}", member,
                     samples_per_epoch_);
+  if (!list_.empty()) return list_[static_cast<std::size_t>(member)];
   return choice_ ? static_cast<std::int64_t>(choice_->at(member)) : member;
 }
 

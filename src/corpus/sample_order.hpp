@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "corpus/order.hpp"
 
@@ -18,6 +19,9 @@ class TrainingOrder {
   TrainingOrder(std::int64_t num_samples, std::int64_t max_samples, std::uint64_t seed,
                 std::uint64_t phase);
 
+  // Trains on the samples of `choice`, which is not empty.
+  TrainingOrder(std::vector<std::int64_t> choice, std::uint64_t seed, std::uint64_t phase);
+
   std::int64_t samples_per_epoch() const { return samples_per_epoch_; }
 
   // Sample `member` of the choice, below samples_per_epoch().
@@ -30,7 +34,8 @@ class TrainingOrder {
  private:
   std::int64_t samples_per_epoch_;
   std::uint64_t seed_, phase_;
-  std::optional<KeyedPermutation> choice_;       // empty: all samples
+  std::vector<std::int64_t> list_;               // the choice, where one was given
+  std::optional<KeyedPermutation> choice_;       // else this; empty: all samples
   std::optional<KeyedPermutation> epoch_order_;  // of epoch_
   std::int64_t epoch_ = -1;
 };

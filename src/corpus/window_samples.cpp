@@ -30,24 +30,20 @@ class WindowSamples final : public SampleForm {
     return std::max<std::int64_t>(1, num_rows_ / length - 1);
   }
 
-  void make(std::int64_t sample, std::uint64_t global_sample, Sample& result) override {
-    const std::int64_t first = sample * settings_.max_tokens + offset_of(global_sample);
+  void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
+    const std::int64_t first = sample * settings_.max_tokens + offset_of(role.epoch);
     const std::int64_t count = std::min(settings_.max_tokens, num_rows_ - first);
     dataset_.read_window(first, count, pieces_);
-    Draws draws(prefix_key_, global_sample);
+    Draws draws(prefix_key_, role.global_sample);
     for (const WindowPiece& piece : pieces_) append_piece(piece, draws, result);
   }
 
  private:
-  std::int64_t offset_of(std::uint64_t global_sample) const {
+  std::int64_t offset_of(std::int64_t epoch) const {
     if (settings_.evaluation) return 0;
     const std::int64_t slack = num_rows_ - num_samples() * settings_.max_tokens;
     if (slack <= 0) return 0;
-    const std::int64_t of_epoch = settings_.max_train_samples > 0
-                                      ? std::min(settings_.max_train_samples, num_samples())
-                                      : num_samples();
-    const std::uint64_t epoch = global_sample / static_cast<std::uint64_t>(of_epoch);
-    return Draws(offset_key_, epoch).below(slack + 1);
+    return Draws(offset_key_, static_cast<std::uint64_t>(epoch)).below(slack + 1);
   }
 
   void append_piece(const WindowPiece& piece, Draws& draws, Sample& result) {

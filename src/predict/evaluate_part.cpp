@@ -7,7 +7,7 @@
 #include "metrics/perplexity.hpp"
 #include "metrics/question_answering.hpp"
 #include "recipe/load.hpp"
-#include "train/evaluate.hpp"
+#include "train/evaluate_corpora.hpp"
 
 namespace polyphase {
 namespace {
@@ -102,41 +102,46 @@ std::vector<QuestionScores> all_scores(PredictionRounds& rounds, double no_answe
 }
 
 // Bits a byte and word perplexity of a causal language model that has predicted all of its text.
-void add_text_metrics(const TrainedPhase& phase, const Dataset& dataset, const Tally& tally,
-                      std::map<std::string, double>& values) {
+void add_text_metrics(const TrainedPhase& phase, const CorpusPart& part, const Tally& tally,
+                      const std::string& prefix, std::map<std::string, double>& values) {
+  const Dataset& dataset = *part.dataset;
   if (!phase.phase().objectives.contains("clm") || dataset.num_bytes() == 0) return;
   POLYPHASE_PROMISE(tally.num_terms == dataset.num_window_rows(), "{} predictions of {} rows",
                     tally.num_terms, dataset.num_window_rows());
-  const recipe::Corpus& corpus = *recipe::find_corpus(phase.recipe(), phase.corpus().name());
+  const recipe::Corpus& corpus = *recipe::find_corpus(phase.recipe(), part.corpus);
   const bool raw = corpus.layout == TextLayout::kRaw;
-  values["bits_per_byte"] = bits_per_byte(tally.nats, dataset.num_bytes());
+  values[prefix + "bits_per_byte"] = bits_per_byte(tally.nats, dataset.num_bytes());
   const std::int64_t num_words = dataset.num_words() + (raw ? dataset.num_lines() : 0);
-  if (num_words > 0) values["word_perplexity"] = word_perplexity(tally.nats, num_words);
+  if (num_words > 0) values[prefix + "word_perplexity"] = word_perplexity(tally.nats, num_words);
 }
 
 }  // namespace
 
 std::optional<PartMetrics> evaluate_part(TrainedPhase& phase, const std::string& part,
                                          const Communicator& world, StopRequest& stop) {
-  std::shared_ptr<Dataset> dataset;
+  std::vector<CorpusPart> parts;
   agree_on(world, [&] {
     if (!phase.corpus().has(part)) {
       fail<RecipeError>("the corpus {} of phase {} has no {} part; choose another with --part",
                         phase.corpus().name(), phase.phase().name, part);
     }
-    dataset = phase.corpus().open(part);
+    parts = phase.corpus().open(part);
   });
   const std::int64_t micro_batch = recipe::micro_batch_of(phase.phase());
   phase.allow_sequences(micro_batch);
-  EvaluationStream stream(dataset, {.sample = phase.sample_settings(),
-                                    .micro_batch = micro_batch,
-                                    .data_rank = phase.grid().data.rank(),
-                                    .num_data_ranks = phase.grid().data.size()});
-  const auto tallies = evaluation_tallies(phase.model(), stream, world, phase.grid().data, stop);
-  if (!tallies) return std::nullopt;
-  PartMetrics result = {.values = phase.model().metrics(*tallies),
-                        .num_samples = stream.num_samples()};
-  add_text_metrics(phase, *dataset, tallies->front(), result.values);
+  const auto corpora = tallies_of_corpora(phase.model(), parts,
+                                          {.sample = phase.sample_settings(),
+                                           .micro_batch = micro_batch,
+                                           .data_rank = phase.grid().data.rank(),
+                                           .num_data_ranks = phase.grid().data.size()},
+                                          world, phase.grid().data, stop);
+  if (!corpora) return std::nullopt;
+  PartMetrics result = {.values = metrics_of_corpora(phase.model(), *corpora)};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    result.num_samples += (*corpora)[i].num_samples;
+    const std::string prefix = parts.size() == 1 ? "" : parts[i].corpus + ".";
+    add_text_metrics(phase, parts[i], (*corpora)[i].tallies.front(), prefix, result.values);
+  }
   return result;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <system_error>
@@ -79,28 +80,40 @@ SampleTallies in_order(const std::vector<std::string>& texts) {
   }
 }
 
-}  // namespace
-
-std::optional<SampleTallies> sample_tallies(TrainedPhase& phase, const std::string& part,
-                                            const Communicator& world, StopRequest& stop) {
-  std::shared_ptr<Dataset> dataset;
-  agree_on(world, [&] { dataset = phase.corpus().open(part); });
-  phase.allow_sequences(1);
-  EvaluationStream stream(dataset, {.sample = phase.sample_settings(),
-                                    .micro_batch = 1,
-                                    .data_rank = phase.grid().data.rank(),
-                                    .num_data_ranks = phase.grid().data.size()});
+// Of this rank's samples; empty when a stop was asked for.
+std::optional<std::string> lines_of(PhaseModel& model, EvaluationStream& stream,
+                                    const Communicator& world, StopRequest& stop) {
   std::string lines;
   while (const std::optional<EvaluationBatch> next = stream.next()) {
     if (stop.agreed(world)) return std::nullopt;
     std::vector<SampleTally> sample;
     if (next->batch.num_sequences() > 0) {
-      for (const Tally& tally : phase.model().evaluate(next->batch))
-        sample.push_back(sparse(tally));
+      for (const Tally& tally : model.evaluate(next->batch)) sample.push_back(sparse(tally));
     }
     lines += line_of(sample) + "\n";
   }
-  return in_order(phase.grid().data.gather(lines));
+  return lines;
+}
+
+}  // namespace
+
+std::optional<SampleTallies> sample_tallies(TrainedPhase& phase, const std::string& part,
+                                            const Communicator& world, StopRequest& stop) {
+  std::vector<CorpusPart> parts;
+  agree_on(world, [&] { parts = phase.corpus().open(part); });
+  phase.allow_sequences(1);
+  SampleTallies all;
+  for (const CorpusPart& each : parts) {
+    EvaluationStream stream(each.dataset, {.sample = phase.sample_settings(),
+                                           .micro_batch = 1,
+                                           .data_rank = phase.grid().data.rank(),
+                                           .num_data_ranks = phase.grid().data.size()});
+    const std::optional<std::string> lines = lines_of(phase.model(), stream, world, stop);
+    if (!lines) return std::nullopt;
+    SampleTallies more = in_order(phase.grid().data.gather(*lines));
+    std::move(more.begin(), more.end(), std::back_inserter(all));
+  }
+  return all;
 }
 
 double metric_of_samples(const PhaseModel& model, const SampleTallies& tallies,

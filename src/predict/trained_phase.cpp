@@ -147,7 +147,7 @@ TrainedPhase::TrainedPhase(const TrainedPhaseChoice& choice, const Communicator&
 }
 
 void TrainedPhase::open_corpus(const std::string& data_dir) {
-  corpus_.emplace(recipe_, phase(), data_dir);
+  corpus_.emplace(recipe_, phase(), data_dir, CorpusUse::kEvaluation);
   tokenizer_.emplace(prepare::load_tokenizer(data_dir));
   if (tokenizer_->digest() != corpus_->tokenizer_digest()) {
     fail<DataError>(

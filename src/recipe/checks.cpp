@@ -85,6 +85,7 @@ class Checks {
     }
     check_goal(phase, path);
     check_data(phase, path);
+    check_sampling(phase, path, places_, faults_);
     check_stop(phase, path);
     if (phase.max_tokens && *phase.max_tokens > recipe_.model.max_tokens) {
       fault(path + ".max_tokens", "{}.max_tokens is {}; the model has positions for {} tokens",
@@ -194,9 +195,8 @@ class Checks {
 
   void check_data(const Phase& phase, const std::string& path) {
     if (!has(path + ".data")) return;
-    if (phase.data.size() != 1) {
-      fault(path + ".data", "{}.data names {} corpora; a phase trains on exactly one", path,
-            phase.data.size());
+    if (phase.data.empty()) {
+      fault(path + ".data", "{}.data names no corpus; expected at least one, with a weight", path);
     }
     for (const auto& [name, weight] : phase.data) {
       const Corpus* corpus = require_corpus(path + ".data." + name, path + ".data", name);
@@ -220,7 +220,7 @@ class Checks {
     if (!phase.stop.early || phase.stop.early->metric.empty()) return;
     if (has(path + ".objectives") == has(path + ".task")) return;  // its metrics are not known
     const std::string& metric = phase.stop.early->metric;
-    std::vector<std::string> known = metrics_of(phase);
+    std::vector<std::string> known = evaluated_metrics(phase);
     for (std::string& name : known) name.insert(0, "valid.");
     if (std::find(known.begin(), known.end(), metric) == known.end()) {
       fault(path + ".stop.early.metric", "{}.stop.early.metric names no metric {}{}", path,
@@ -230,15 +230,11 @@ class Checks {
   }
 
   void check_validation_part(const Phase& phase, const std::string& path) {
-    for (const auto& [name, weight] : phase.data) {
-      const Corpus* corpus = find_corpus(recipe_, name);
-      if (corpus == nullptr || !corpus->valid.empty()) continue;
-      if (corpus->kind == CorpusKind::kText && corpus->valid_fraction > 0) continue;
-      fault(path + ".stop.early",
-            "{}.stop.early needs a validation part, and the corpus {} has none; give it valid "
-            "files",
-            path, quoted(name));
-    }
+    const std::string name = corpus_without_validation(recipe_, phase, phase.stop.early->metric);
+    if (name.empty()) return;
+    fault(path + ".stop.early",
+          "{}.stop.early needs a validation part, and the corpus {} has none; give it valid files",
+          path, quoted(name));
   }
 
   const Recipe& recipe_;

@@ -18,10 +18,19 @@ void check_recipe(const Recipe& recipe, const std::map<std::string, Place>& plac
 void check_corpora(const Recipe& recipe, const std::map<std::string, Place>& places,
                    Faults& faults);
 
+// Its part on what a phase takes of its corpora; `path` is the phase's.
+void check_sampling(const Phase& phase, const std::string& path,
+                    const std::map<std::string, Place>& places, Faults& faults);
+
 // The place of the key, else of the nearest section around it that has one.
 Place nearest_place(const std::map<std::string, Place>& places, std::string path);
 
 // "phases.pretrain", or "phases[2]" when an earlier phase has the name.
 std::string phase_path(const Recipe& recipe, std::size_t index);
+
+// The corpus for want of whose validation part "valid.METRIC" of the phase cannot be measured: a
+// mixture needs that of one corpus at least, "valid.CORPUS.METRIC" that of its corpus. "": it can.
+std::string corpus_without_validation(const Recipe& recipe, const Phase& phase,
+                                      const std::string& metric);
 
 }  // namespace polyphase::recipe

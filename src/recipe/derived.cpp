@@ -75,4 +75,13 @@ std::vector<std::string> metrics_of(const Phase& phase) {
   return metrics;
 }
 
+std::vector<std::string> evaluated_metrics(const Phase& phase) {
+  std::vector<std::string> metrics = metrics_of(phase);
+  if (phase.data.size() == 1) return metrics;
+  for (const auto& [corpus, weight] : phase.data) {
+    for (const std::string& metric : metrics_of(phase)) metrics.push_back(corpus + "." + metric);
+  }
+  return metrics;
+}
+
 }  // namespace polyphase::recipe

@@ -103,15 +103,13 @@ class IterateChecks {
   }
 
   void check_validation_part(const Phase& phase, const std::string& path) {
-    for (const auto& [name, weight] : phase.data) {
-      const Corpus* corpus = find_corpus(recipe_, name);
-      if (corpus == nullptr || !corpus->valid.empty()) continue;
-      if (corpus->kind == CorpusKind::kText && corpus->valid_fraction > 0) continue;
-      fault(path,
-            "the target is measured on a validation part, and the corpus {} of phase {} has "
-            "none; give it valid files",
-            quoted(name), quoted(phase.name));
-    }
+    const std::string name =
+        corpus_without_validation(recipe_, phase, recipe_.iterate->target.metric);
+    if (name.empty()) return;
+    fault(path,
+          "the target is measured on a validation part, and the corpus {} of phase {} has none; "
+          "give it valid files",
+          quoted(name), quoted(phase.name));
   }
 
   void check_strategy(std::size_t index) {

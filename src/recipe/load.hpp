@@ -95,8 +95,11 @@ const Phase* find_phase(const Recipe& recipe, const std::string& name);
 // all. Empty when a finished model is given.
 std::vector<std::string> tokenizer_corpora(const Recipe& recipe);
 
-// Metrics that an evaluation of this phase reports and that stop.early.metric may name after
-// "valid.". Those of several objectives carry their objective's name in front.
+// Metrics of a phase's whole validation or test part, which the sections iterate and stop.early may
+// name after "valid.". Those of several objectives carry their objective's name in front.
 std::vector<std::string> metrics_of(const Phase& phase);
+
+// Those, and of a mixture each corpus' own, with its name in front: "topics.accuracy".
+std::vector<std::string> evaluated_metrics(const Phase& phase);
 
 }  // namespace polyphase::recipe

@@ -64,6 +64,11 @@ void for_each_file(AnyRecipe& recipe, const Visit& visit) {
     visit_all(path + ".valid", corpus.valid);
     visit_all(path + ".test", corpus.test);
   }
+  for (auto& phase : recipe.phases) {
+    auto& augmentation = phase.sampling.augmentation;
+    if (augmentation && augmentation->synonyms)
+      visit("phases." + phase.name + ".augment.synonyms.file", augmentation->synonyms->file);
+  }
 }
 
 }  // namespace

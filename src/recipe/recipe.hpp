@@ -9,6 +9,7 @@
 
 #include "base/corpus_source.hpp"
 #include "recipe/iterate.hpp"
+#include "recipe/sampling.hpp"
 
 // A recipe as plain data: one struct a section, defaults beside the fields. Paths are as the person
 // wrote them, relative to the recipe's folder; resolve() in load.hpp makes them absolute.
@@ -185,7 +186,7 @@ struct Phase {
   std::string from;                          // name of an earlier phase; empty: from scratch
   std::map<std::string, double> objectives;  // pretraining: names (goals.hpp) and their weights
   std::optional<Task> task;                  // exactly one of objectives and task
-  std::map<std::string, double> data;        // corpus and weight; one corpus a phase for now
+  std::map<std::string, double> data;        // corpora with their weights, in the order of names
   Batch batch;
   Optimizer optimizer;
   std::vector<std::string> freeze;  // patterns of parameters that are not trained
@@ -198,8 +199,9 @@ struct Phase {
   double label_smoothing = 0;   // of language models, classification and softmax tagging
   std::optional<double> dropout, attention_dropout;
   std::optional<std::int64_t> max_tokens;  // of a sequence in this phase; at most model.max_tokens
-  // 0: all; else a keyed choice of that many of the training part.
+  // 0: all; else a keyed choice of that many of each corpus, of those that pass the filter.
   std::int64_t max_train_samples = 0;
+  Sampling sampling;
   std::optional<Gate> gate;
 };
 

@@ -5,6 +5,7 @@
 #include "recipe/iterate_schema.hpp"
 #include "recipe/load.hpp"
 #include "recipe/optimizers.hpp"
+#include "recipe/sampling_schema.hpp"
 
 // The schema: one description a section, one line a key. Reading, writing, the list of known keys
 // and the messages all follow from it.
@@ -198,7 +199,7 @@ static void describe(Section& section, Phase& phase) {
   section.value("from", phase.from);
   section.weights("objectives", phase.objectives);
   section.section("task", phase.task);
-  section.require("data", "the corpus to train on, such as {name: 1.0}");
+  section.require("data", "the corpora to train on, such as {name: 1.0}");
   section.weights("data", phase.data);
   section.section("batch", phase.batch);
   section.section("optimizer", phase.optimizer);
@@ -215,6 +216,7 @@ static void describe(Section& section, Phase& phase) {
   section.value("attention_dropout", phase.attention_dropout, fraction_below_one());
   section.value("max_tokens", phase.max_tokens, at_least(8));
   section.value("max_train_samples", phase.max_train_samples, at_least(0));
+  describe_sampling(section, phase.sampling);
   section.section("gate", phase.gate);
 }
 

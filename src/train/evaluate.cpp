@@ -106,12 +106,4 @@ std::optional<std::vector<Tally>> evaluation_tallies(PhaseModel& model, Evaluati
   return sum_tallies(tallies, data, Dealing::kInTurn);
 }
 
-std::optional<std::map<std::string, double>> evaluate(PhaseModel& model, EvaluationStream& stream,
-                                                      const Communicator& world,
-                                                      const Communicator& data, StopRequest& stop) {
-  const auto tallies = evaluation_tallies(model, stream, world, data, stop);
-  if (!tallies) return std::nullopt;
-  return model.metrics(*tallies);
-}
-
 }  // namespace polyphase

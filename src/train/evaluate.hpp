@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <map>
 #include <memory>
 #include <optional>
-#include <string>
+#include <vector>
 
 #include "comm/session.hpp"
 #include "corpus/batch_stream.hpp"
@@ -18,11 +17,6 @@ namespace polyphase {
 std::optional<std::vector<Tally>> evaluation_tallies(PhaseModel& model, EvaluationStream& stream,
                                                      const Communicator& world,
                                                      const Communicator& data, StopRequest& stop);
-
-// The metrics that follow from them.
-std::optional<std::map<std::string, double>> evaluate(PhaseModel& model, EvaluationStream& stream,
-                                                      const Communicator& world,
-                                                      const Communicator& data, StopRequest& stop);
 
 // Sums tallies of micro-batches over the data-parallel ranks. `mine` are this rank's, by objective;
 // every rank gives the same number of micro-batches. The leaf number of micro-batch i of rank r is

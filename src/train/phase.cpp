@@ -12,7 +12,7 @@
 #include "corpus/batch_stream.hpp"
 #include "optimizer/schedule.hpp"
 #include "recipe/load.hpp"
-#include "train/evaluate.hpp"
+#include "train/evaluate_corpora.hpp"
 #include "train/largest_batch.hpp"
 #include "train/phase_checkpoint.hpp"
 #include "train/phase_log.hpp"
@@ -28,9 +28,17 @@ double now_seconds() {
 
 PhaseCorpus open_corpus(const PhaseJob& job) {
   std::optional<PhaseCorpus> corpus;
-  agree_on(job.world,
-           [&] { corpus.emplace(job.recipe, job.recipe.phases[job.phase_number], job.data_dir); });
+  agree_on(job.world, [&] {
+    corpus.emplace(job.recipe, job.recipe.phases[job.phase_number], job.data_dir,
+                   CorpusUse::kTraining);
+  });
   return *corpus;
+}
+
+CurriculumSettings curriculum_of(const recipe::Phase& phase) {
+  const auto& curriculum = phase.sampling.curriculum;
+  if (!curriculum) return {};
+  return {.start = curriculum->start, .steps = curriculum->steps};
 }
 
 // A phase while it runs. One step is train_step(); around it are evaluation, checkpoints, metrics
@@ -62,7 +70,7 @@ class PhaseRun {
     state_ = start.state;
     if (start.resumed) saved_step_ = state_.step;
     log_.emplace(job, start, model_->objective_names());
-    if (!start.resumed && phase_.objectives.contains("mlm"))
+    if (!start.resumed && phase_.objectives.contains("mlm") && corpus_.num_corpora() == 1)
       log_->corpus(unigram_entropy(*corpus_.train(), job_.grid.data));
     open_stream();
   }
@@ -96,8 +104,11 @@ class PhaseRun {
                                .data_rank = job_.grid.data.rank(),
                                .num_data_ranks = job_.grid.data.size(),
                                .first_step = state_.step,
-                               .max_train_samples = corpus_.max_train_samples()};
-    stream_.emplace(corpus_.train(), settings);
+                               .temperature = phase_.sampling.temperature,
+                               .curriculum = curriculum_of(phase_)};
+    agree_on(job_.world, [&] { stream_.emplace(corpus_.training_sources(), settings); });
+    const std::string choice = corpus_.choice_text(*stream_);
+    if (!choice.empty()) log_info("{}: {}", phase_.name, choice);
     total_steps_ =
         phase_.stop.steps ? *phase_.stop.steps : stream_->steps_of_epochs(*phase_.stop.epochs);
   }
@@ -148,15 +159,18 @@ class PhaseRun {
   // Empty when a stop was asked for.
   std::optional<std::map<std::string, double>> evaluate_part(const std::string& part) {
     const double begin = now_seconds();
-    EvaluationStream stream(corpus_.open(part),
-                            {.sample = corpus_.sample_settings(phase_key_),
-                             .micro_batch = micro_batch_,
-                             .data_rank = job_.grid.data.rank(),
-                             .num_data_ranks = job_.grid.data.size(),
-                             .max_samples = part == "valid" ? phase_.evaluate.max_samples : 0});
-    const auto metrics = evaluate(*model_, stream, job_.world, job_.grid.data, job_.stop);
+    const auto tallies =
+        tallies_of_corpora(*model_, corpus_.open(part),
+                           {.sample = corpus_.sample_settings(phase_key_),
+                            .micro_batch = micro_batch_,
+                            .data_rank = job_.grid.data.rank(),
+                            .num_data_ranks = job_.grid.data.size(),
+                            .max_samples = part == "valid" ? phase_.evaluate.max_samples : 0},
+                           job_.world, job_.grid.data, job_.stop);
     state_.seconds += now_seconds() - begin;
-    if (metrics) log_->evaluation(state_.step, part, *metrics);
+    if (!tallies) return std::nullopt;
+    const auto metrics = metrics_of_corpora(*model_, *tallies);
+    log_->evaluation(state_.step, part, metrics);
     return metrics;
   }
 

@@ -173,8 +173,7 @@ TEST_F(BatchStreamTest, EpochHoldsEverySampleOnce) {
   StreamSettings settings;
   settings.sample = {.kind = SampleKind::kClassification, .max_tokens = 8};
   settings.sequences = 6;
-  settings.max_train_samples = 24;
-  BatchStream stream(dataset, settings);
+  BatchStream stream({{.dataset = dataset, .choice = {.max_of_phase = 24}}}, settings);
   EXPECT_EQ(stream.samples_per_epoch(), 24);
   EXPECT_EQ(stream.steps_of_epochs(3), 12);
   std::set<std::int32_t> choice;

@@ -21,7 +21,7 @@ class LanguageSamples : public CorpusTest {
   static Sample make_sample(Dataset& dataset, const SampleSettings& settings, std::int64_t number,
                             std::uint64_t global_sample) {
     Sample sample;
-    SampleMaker(dataset, settings).make(number, global_sample, sample);
+    SampleMaker(dataset, settings).make(number, {.global_sample = global_sample}, sample);
     return sample;
   }
 };
@@ -50,7 +50,7 @@ TEST_F(LanguageSamples, AnEvaluationPredictsEveryTokenOnce) {
   std::map<std::int32_t, int> predicted;
   for (std::int64_t i = 0; i < maker.num_samples(); ++i) {
     Sample sample;
-    maker.make(i, static_cast<std::uint64_t>(i), sample);
+    maker.make(i, {.global_sample = static_cast<std::uint64_t>(i)}, sample);
     for (const std::int32_t label : sample.targets.labels) ++predicted[label];
   }
   EXPECT_EQ(predicted[text::kSepId], dataset->num_documents());
@@ -65,11 +65,13 @@ TEST_F(LanguageSamples, WindowsOfAnEpochDoNotOverlapAndBeginElsewhereInTheNext) 
   const SampleSettings settings{.kind = SampleKind::kCausal, .max_tokens = 16};
   SampleMaker maker(*dataset, settings);
   const auto n = static_cast<std::uint64_t>(maker.num_samples());
-  const auto labels_of_epoch = [&](std::uint64_t epoch) {
+  const auto labels_of_epoch = [&](std::int64_t epoch) {
     Tokens labels;
     for (std::uint64_t i = 0; i < n; ++i) {
       Sample sample;
-      maker.make(static_cast<std::int64_t>(i), epoch * n + i, sample);
+      const SampleRole role = {.global_sample = static_cast<std::uint64_t>(epoch) * n + i,
+                               .epoch = epoch};
+      maker.make(static_cast<std::int64_t>(i), role, sample);
       EXPECT_EQ(sample.tokens.size(), 16U);
       for (const std::int32_t label : sample.targets.labels)
         if (label != text::kSepId) labels.push_back(label);
@@ -80,26 +82,6 @@ TEST_F(LanguageSamples, WindowsOfAnEpochDoNotOverlapAndBeginElsewhereInTheNext) 
   EXPECT_TRUE(std::is_sorted(first.begin(), first.end()));
   EXPECT_EQ(std::adjacent_find(first.begin(), first.end()), first.end());
   EXPECT_NE(first.front(), second.front());
-}
-
-// Epochs are those of the chosen windows, not of all there are.
-TEST_F(LanguageSamples, FewWindowsMoveWithTheirOwnEpochs) {
-  Tokens tokens;
-  for (std::int32_t token = 10; token < 310; ++token) tokens.push_back(token);
-  const auto dataset = make(DatasetKind::kText, {{.sentences = {tokens}}});
-  const SampleSettings settings{
-      .kind = SampleKind::kCausal, .max_tokens = 16, .max_train_samples = 3};
-  std::map<std::int32_t, int> firsts;
-  for (std::uint64_t epoch = 0; epoch < 4; ++epoch) {
-    const auto first_of = [&](std::int64_t sample) {
-      const auto global = 3 * epoch + static_cast<std::uint64_t>(sample);
-      return make_sample(*dataset, settings, sample, global).targets.labels.front();
-    };
-    ++firsts[first_of(0)];
-    EXPECT_EQ(first_of(1), first_of(0) + 16);
-    EXPECT_EQ(first_of(2), first_of(0) + 32);
-  }
-  EXPECT_GT(firsts.size(), 1U);
 }
 
 TEST_F(LanguageSamples, RowsInsideAPrefixPredictNothing) {

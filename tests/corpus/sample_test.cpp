@@ -15,7 +15,8 @@ class SampleTest : public CorpusTest {
  protected:
   static Sample make_sample(Dataset& dataset, const SampleSettings& settings, std::int64_t number) {
     Sample sample;
-    SampleMaker(dataset, settings).make(number, static_cast<std::uint64_t>(number), sample);
+    SampleMaker(dataset, settings)
+        .make(number, {.global_sample = static_cast<std::uint64_t>(number)}, sample);
     return sample;
   }
   static SampleSettings plain_text(std::int64_t max_tokens) {
@@ -64,7 +65,7 @@ TEST_F(SampleTest, MasksAreDrawnAnewEachEpochAndNeverInAnEvaluation) {
   settings.masked_language_model = true;
   const auto positions = [&](const SampleSettings& with, std::uint64_t global_sample) {
     Sample sample;
-    SampleMaker(*dataset, with).make(0, global_sample, sample);
+    SampleMaker(*dataset, with).make(0, {.global_sample = global_sample}, sample);
     return sample.targets.positions;
   };
   EXPECT_EQ(positions(settings, 7), positions(settings, 7));

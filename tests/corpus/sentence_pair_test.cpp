@@ -179,7 +179,7 @@ TEST_F(SentencePairTest, TheOnlySentenceOfADocumentHasNoPair) {
   EXPECT_TRUE(draw_labelled_pair(*dataset, 1, 30, draws).has_value());
   SampleMaker maker(*dataset, {.next_sentence = true, .max_tokens = 32});
   Sample sample;
-  maker.make(0, 0, sample);
+  maker.make(0, {}, sample);
   EXPECT_EQ(sample.sequence_label, -1);
   EXPECT_EQ(sample.tokens.size(), 5U);  // [CLS] and [SEP] around the sentence
 }

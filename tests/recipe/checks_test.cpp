@@ -36,9 +36,9 @@ TEST(RecipeChecks, DataMustNameACorpusOfTheRightKind) {
             "of kind text");
 }
 
-TEST(RecipeChecks, APhaseTrainsOnOneCorpus) {
+TEST(RecipeChecks, APhaseTrainsOnSomething) {
   EXPECT_EQ(faults_of(good_recipe_with("{tags: 1.0}", "{}")),
-            "r.yaml:25:11: phases.tags.data names 0 corpora; a phase trains on exactly one");
+            "r.yaml:25:11: phases.tags.data names no corpus; expected at least one, with a weight");
 }
 
 TEST(RecipeChecks, ExactlyOneOfObjectivesAndTask) {
