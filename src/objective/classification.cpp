@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "objective/classification.hpp"
 
+#include "kernels/mix_rows.hpp"
 #include "metrics/classification.hpp"
 
 namespace polyphase {
@@ -8,17 +9,23 @@ namespace polyphase {
 template <class Real>
 Classification<Real>::Classification(ParameterSet& parameters, const Communicator& tensor,
                                      const recipe::Model& model, recipe::Pooling pooling,
-                                     std::int64_t num_classes, SoftmaxLoss loss)
+                                     std::int64_t num_classes, SoftmaxLoss loss, MixUp mixup)
     : pooling_(pooling, model.width),
       num_classes_(num_classes),
       head_(parameters, tensor, "head.classification.output", model.width, num_classes),
-      loss_(std::move(loss)) {}
+      loss_(std::move(loss)),
+      mixup_(mixup) {}
 
 template <class Real>
 Tally Classification<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
                                 Tensor2<float> dhidden_NC, float gradient_scale) {
   const ArenaScope scope(*pass.exec.arena);
   const auto pooled = pooling_.forward(pass, hidden_NC);
+  if (pass.training && mixup_.alpha > 0) {
+    const Tally tally = run_mixed(pass, pooled, gradient_scale);
+    pooling_.backward(pass, pooled, dhidden_NC);
+    return tally;
+  }
   const std::vector<std::int32_t>& labels_B = pass.batch.sequence_labels_B;
   const SoftmaxOutcome outcome =
       head_.run<Real>(pass, pooled.x_BC, pooled.dx_BC, labels_B, gradient_scale, loss_);
@@ -31,6 +38,32 @@ Tally Classification<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
   }
   tally.counts = std::move(matrix.counts_KK);
   return tally;
+}
+
+// The cross-entropy with a mixture of two labels is the same mixture of two cross-entropies: every
+// mixed state stands twice, once with each label, weighed by its share.
+template <class Real>
+Tally Classification<Real>::run_mixed(const Pass& pass,
+                                      const typename SequencePooling<Real>::Pooled& pooled,
+                                      float gradient_scale) {
+  const Exec& exec = pass.exec;
+  const std::int64_t b = pass.batch.num_sequences();
+  const auto width = static_cast<std::int64_t>(pooled.x_BC.extent(1));
+  const MixedPairs pairs = draw_pairs(mixup_, pass.batch);
+  const auto share_B = upload(exec, pairs.share_B);
+  std::vector<std::int32_t> labels_M = pass.batch.sequence_labels_B;
+  SoftmaxLoss loss = loss_;
+  loss.row_weights_M = pairs.share_B;
+  for (std::int64_t s = 0; s < b; ++s) {
+    labels_M.push_back(labels_M[(s + pairs.shift) % b]);
+    loss.row_weights_M.push_back(1.0F - pairs.share_B[s]);
+  }
+  const auto x_MC = exec.arena->take2<Real>(2 * b, width);
+  const auto dx_MC = exec.arena->take2<float>(2 * b, width);
+  mix_rows_forward<Real>(exec, x_MC, pooled.x_BC, share_B, pairs.shift);
+  const SoftmaxOutcome outcome = head_.run<Real>(pass, x_MC, dx_MC, labels_M, gradient_scale, loss);
+  mix_rows_backward(exec, pooled.dx_BC, dx_MC, share_B, pairs.shift);
+  return {.nats = outcome.nats, .num_terms = b, .counts = {}};
 }
 
 template <class Real>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "objective/mixup.hpp"
 #include "objective/objective.hpp"
 #include "objective/sequence_pooling.hpp"
 #include "objective/softmax.hpp"
@@ -14,7 +15,8 @@ template <class Real>
 class Classification final : public Objective<Real> {
  public:
   Classification(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
-                 recipe::Pooling pooling, std::int64_t num_classes, SoftmaxLoss loss = {});
+                 recipe::Pooling pooling, std::int64_t num_classes, SoftmaxLoss loss = {},
+                 MixUp mixup = {});
 
   std::string name() const override { return "classification"; }
   std::int64_t num_terms(const Batch& batch) const override { return batch.num_sequences(); }
@@ -24,10 +26,14 @@ class Classification final : public Objective<Real> {
   std::map<std::string, double> metrics(const Tally& total) const override;
 
  private:
+  Tally run_mixed(const Pass& pass, const typename SequencePooling<Real>::Pooled& pooled,
+                  float gradient_scale);
+
   SequencePooling<Real> pooling_;
   std::int64_t num_classes_;
   SoftmaxHead head_;
   SoftmaxLoss loss_;
+  MixUp mixup_;
 };
 
 }  // namespace polyphase

@@ -36,13 +36,15 @@ void combine(HostStats& stats, const Communicator& tensor) {
 
 // What each row weighs; nothing when all weigh 1.
 std::vector<float> row_weights(const std::vector<std::int32_t>& labels_M, const SoftmaxLoss& loss) {
-  std::vector<float> weights;
+  std::vector<float> weights = loss.row_weights_M;
   if (loss.class_weights.empty()) return weights;
+  weights.resize(labels_M.size(), 1.0F);
+  std::size_t m = 0;
   for (const std::int32_t label : labels_M) {
     const auto k = static_cast<std::size_t>(label < 0 ? 0 : label);
     POLYPHASE_PROMISE(k < loss.class_weights.size(), "class {} of {} class weights", k,
                       loss.class_weights.size());
-    weights.push_back(label < 0 ? 0.0F : loss.class_weights[k]);
+    weights[m++] *= label < 0 ? 0.0F : loss.class_weights[k];
   }
   return weights;
 }

@@ -12,6 +12,7 @@ namespace polyphase {
 struct SoftmaxLoss {
   float label_smoothing = 0.0F;      // as in SoftmaxTarget
   std::vector<float> class_weights;  // a row weighs what its label does; empty: all weigh 1
+  std::vector<float> row_weights_M;  // and this times it; empty: once
 };
 
 // Cross-entropy of M rows as a person counts it.

@@ -32,6 +32,11 @@ class SamplingChecks {
     if (sampling.filter) check_has_lengths("filter");
     if (sampling.curriculum) check_has_lengths("curriculum");
     if (sampling.augmentation) check_augmentation(*sampling.augmentation);
+    if (sampling.mixup && !is_task(TaskKind::kClassification)) {
+      fault("mixup",
+            "{}.mixup mixes the classes of sequences; it is for classification, not for {}", path_,
+            goal_name(phase_));
+    }
   }
 
  private:

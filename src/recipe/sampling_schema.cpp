@@ -34,6 +34,7 @@ void describe_sampling(Section& section, Sampling& sampling) {
   section.section("filter", sampling.filter);
   section.section("curriculum", sampling.curriculum);
   section.section("augment", sampling.augmentation);
+  section.value("mixup", sampling.mixup, fraction_above_zero());
 }
 
 }  // namespace polyphase::recipe

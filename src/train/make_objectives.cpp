@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/philox.hpp"
 #include "objective/classification.hpp"
 #include "objective/crf_tagging.hpp"
 #include "objective/language_model.hpp"
@@ -12,6 +13,7 @@
 #include "objective/regression.hpp"
 #include "objective/sequence_pair.hpp"
 #include "objective/tagging.hpp"
+#include "train/phase_data.hpp"
 
 namespace polyphase {
 namespace {
@@ -44,7 +46,9 @@ class Maker {
         phase_(phase),
         data_(data),
         body_(body),
-        loss_(loss_of(phase, data)) {}
+        loss_(loss_of(phase, data)),
+        mixup_{.alpha = phase.sampling.mixup.value_or(0.0),
+               .key = random_key(recipe.seed, Purpose::kMixup, {phase_key(phase.name)})} {}
 
   std::unique_ptr<Objective<Real>> objective(const std::string& name) const {
     if (name == "mlm") return make<MaskedLanguageModel>(model_, body_.embedding(), loss_);
@@ -56,7 +60,7 @@ class Maker {
     const auto num_labels = static_cast<std::int64_t>(data_.label_names.size());
     switch (task.kind) {
       case recipe::TaskKind::kClassification:
-        return make<Classification>(model_, task.pooling, num_labels, loss_);
+        return make<Classification>(model_, task.pooling, num_labels, loss_, mixup_);
       case recipe::TaskKind::kRegression:
         return make<Regression>(model_, task.pooling);
       case recipe::TaskKind::kMultiLabel:
@@ -90,6 +94,7 @@ class Maker {
   const PhaseData& data_;
   const Body<Real>& body_;
   SoftmaxLoss loss_;
+  MixUp mixup_;
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A phase on two corpora, with a curriculum and changed texts: the same road killed, on one rank and on two."""
+"""A phase on two corpora, with a curriculum, changed texts and MixUp: the same road killed, on one rank and on two."""
 import json
 import random
 import re
@@ -20,6 +20,7 @@ MIXED = {
     "phases.topic.curriculum": "{by: length, start: 0.2, steps: 12}",
     "phases.topic.augment": "{mask: 0.1, delete: 0.1, swap: 0.1, span: 0.1, "
                             "synonyms: {file: synonyms.tsv, fraction: 0.5}}",
+    "phases.topic.mixup": 0.2,
     "phases.topic.stop": "{steps: 18, early: {metric: valid.more.accuracy, patience: 9}}",
     "phases.topic.evaluate.every_steps": 6,
 }

@@ -46,7 +46,7 @@ TEST(Sampling, AllKeysAreReadAndWritten) {
 
 TEST(Sampling, KeysThatAreNotUsedLeaveTheResolvedRecipeAsItWas) {
   const std::string text = resolved(parse(kGoodRecipe, "r.yaml"));
-  for (const char* key : {"data_temperature", "filter", "curriculum", "augment"})
+  for (const char* key : {"data_temperature", "filter", "curriculum", "augment", "mixup"})
     EXPECT_EQ(text.find(key), std::string::npos) << key;
 }
 
@@ -81,7 +81,7 @@ TEST(Sampling, FractionsLieInTheirRanges) {
   for (const char* setting :
        {"augment.delete=-0.1", "augment.swap=2", "augment.span=many", "augment.synonyms.fraction=0",
         "curriculum={start: 0, steps: 3}", "curriculum={steps: 0}",
-        "curriculum={by: score, steps: 3}", "filter.min_tokens=0"}) {
+        "curriculum={by: score, steps: 3}", "filter.min_tokens=0", "mixup=0"}) {
     EXPECT_NE(fault(setting).find("; expected "), std::string::npos) << setting;
   }
   EXPECT_EQ(fault("curriculum={by: length}"),
@@ -99,6 +99,9 @@ TEST(Sampling, WhatDoesNotFitThePhaseIsRefused) {
   EXPECT_EQ(faults_of(kGoodRecipe, {"phases.pretrain.augment={mask: 0.1}"}),
             "--set phases.pretrain.augment: phases.pretrain.augment is for tasks; mlm + nsp makes "
             "its own changes to running text");
+  EXPECT_EQ(faults_of(kGoodRecipe, {"phases.tags.mixup=0.2"}),
+            "--set phases.tags.mixup: phases.tags.mixup mixes the classes of sequences; it is for "
+            "classification, not for tagging");
   const std::vector<std::string> gpt = {"model.family=gpt", "phases.pretrain.objectives={clm: 1}"};
   for (const std::string key : {"filter={min_tokens: 3}", "curriculum={steps: 9}"}) {
     std::vector<std::string> overrides = gpt;
