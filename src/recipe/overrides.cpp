@@ -97,7 +97,7 @@ class Override {
       faults_.add(place_, fmt::format("{} is {}, which has no keys", walked, description(section)));
       return;
     }
-    if (parts.size() > 1 && parts[parts.size() - 2] == "stop") {
+    if (parts.size() > 1 && parts[parts.size() - 2] == "stop" && value.kind != Node::Kind::kNull) {
       if (key == "steps") section.erase("epochs");
       if (key == "epochs") section.erase("steps");
     }

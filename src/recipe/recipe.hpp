@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/corpus_source.hpp"
+#include "recipe/guard.hpp"
 #include "recipe/iterate.hpp"
 #include "recipe/sampling.hpp"
 
@@ -202,6 +203,7 @@ struct Phase {
   // 0: all; else a keyed choice of that many of each corpus, of those that pass the filter.
   std::int64_t max_train_samples = 0;
   Sampling sampling;
+  std::optional<Guard> guard;
   std::optional<Gate> gate;
 };
 

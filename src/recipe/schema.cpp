@@ -193,6 +193,14 @@ static void describe(Section& section, Evaluate& evaluate) {
   section.value("max_samples", evaluate.max_samples, at_least(0));
 }
 
+static void describe(Section& section, Guard& guard) {
+  section.value("spike", guard.spike, at_least(0));
+  section.value("max_skipped", guard.max_skipped, at_least(0));
+  section.value("max_rollbacks", guard.max_rollbacks, at_least(0));
+  section.value("learning_rate_scale", guard.learning_rate_scale, fraction_above_zero());
+  section.value("skip_data", guard.skip_data);
+}
+
 static void describe(Section& section, Phase& phase) {
   section.require("name", "a phase goes by its name");
   section.safe_name("name", phase.name);
@@ -217,6 +225,7 @@ static void describe(Section& section, Phase& phase) {
   section.value("max_tokens", phase.max_tokens, at_least(8));
   section.value("max_train_samples", phase.max_train_samples, at_least(0));
   describe_sampling(section, phase.sampling);
+  section.section("guard", phase.guard);
   section.section("gate", phase.gate);
 }
 

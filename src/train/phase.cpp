@@ -41,11 +41,26 @@ CurriculumSettings curriculum_of(const recipe::Phase& phase) {
   return {.start = curriculum->start, .steps = curriculum->steps};
 }
 
+std::string too_often(const recipe::Phase& phase, std::int64_t step, const std::string& fault) {
+  return fmt::format(
+      "step {}: {}, the last of {} steps in a row that had to be skipped, after {} rollbacks; the "
+      "last checkpoint is kept; lower optimizer.learning_rate or look for what is wrong with the "
+      "data, in a new run folder",
+      step, fault, phase.guard->max_skipped + 1, phase.guard->max_rollbacks);
+}
+
+// Training went wrong at failed_step, and is to go on from the last checkpoint.
+struct Rollback {
+  GuardState guard;
+  std::int64_t failed_step = 0;
+};
+
 // A phase while it runs. One step is train_step(); around it are evaluation, checkpoints, metrics
 // and stopping.
 class PhaseRun {
  public:
-  explicit PhaseRun(const PhaseJob& job)
+  // `rollback`: of the run before this one, if that ended so.
+  PhaseRun(const PhaseJob& job, const std::optional<Rollback>& rollback)
       : job_(job),
         phase_(job.recipe.phases[job.phase_number]),
         corpus_(open_corpus(job)),
@@ -72,8 +87,12 @@ class PhaseRun {
     log_.emplace(job, start, model_->objective_names());
     if (!start.resumed && phase_.objectives.contains("mlm") && corpus_.num_corpora() == 1)
       log_->corpus(unigram_entropy(*corpus_.train(), job_.grid.data));
+    if (rollback) go_on_after(*rollback);
     open_stream();
   }
+
+  // What made run() end before anything was finished or stopped.
+  const std::optional<Rollback>& rollback() const { return rollback_; }
 
   PhaseOutcome run() {
     while (!done()) {
@@ -82,6 +101,10 @@ class PhaseRun {
       if (job_.stop.agreed(job_.world)) return interrupted();
       step();
       writer_.poll();
+      if (rollback_) {
+        writer_.finish();
+        return outcome(false);
+      }
       state_.evaluation_due = evaluation_falls_due();
       if (state_.evaluation_due && !evaluate_valid()) return interrupted();
       if (!done() && job_.recipe.checkpoint.every_steps > 0 &&
@@ -103,7 +126,7 @@ class PhaseRun {
                                .micro_batch = micro_batch_,
                                .data_rank = job_.grid.data.rank(),
                                .num_data_ranks = job_.grid.data.size(),
-                               .first_step = state_.step,
+                               .first_step = state_.step + state_.guard.data_offset,
                                .temperature = phase_.sampling.temperature,
                                .curriculum = curriculum_of(phase_)};
     agree_on(job_.world, [&] { stream_.emplace(corpus_.training_sources(), settings); });
@@ -118,24 +141,66 @@ class PhaseRun {
     const StepBatches batches = stream_->next_step();
     num_truncated_ += batches.num_truncated;
     num_seen_ += phase_.batch.sequences;
-    const StepPlan plan = {
-        .step = state_.step,
-        .learning_rate = learning_rate_at(phase_.optimizer, state_.step, total_steps_),
-        .max_grad_norm = phase_.optimizer.max_grad_norm,
-        .max_grad_value = phase_.optimizer.max_grad_value,
-        .dropout = dropout()};
+    const StepPlan plan = {.step = state_.step,
+                           .learning_rate = learning_rate(),
+                           .max_grad_norm = phase_.optimizer.max_grad_norm,
+                           .max_grad_value = phase_.optimizer.max_grad_value,
+                           .dropout = dropout(),
+                           .guard = phase_.guard ? &*phase_.guard : nullptr,
+                           .losses_before = &state_.guard.losses};
     const StepRecord record = train_step(plan, batches, *model_, *reducer_, *optimizer_, job_.grid);
     const double seconds = now_seconds() - begin;
     ++state_.step;
     state_.num_tokens += record.num_tokens;
     state_.seconds += seconds;
     log_->step(state_, plan, batches, record, seconds);
+    if (phase_.guard) heed(record);
     if (job_.progress) {
       job_.progress({.step = state_.step,
                      .total_steps = total_steps_,
                      .loss = record.loss,
                      .tokens_per_second = static_cast<double>(record.num_tokens) / seconds});
     }
+  }
+
+  double learning_rate() const {
+    return learning_rate_at(phase_.optimizer, state_.step, total_steps_) * learning_rate_factor();
+  }
+
+  double learning_rate_factor() const {
+    if (!phase_.guard) return 1.0;
+    return std::pow(phase_.guard->learning_rate_scale,
+                    static_cast<double>(state_.guard.num_rollbacks));
+  }
+
+  // The guard's part of a step that is over.
+  void heed(const StepRecord& record) {
+    GuardState& guard = state_.guard;
+    if (!record.fault) {
+      guard.losses.add(record.loss);
+      guard.skipped_in_a_row = 0;
+      return;
+    }
+    ++guard.num_skipped;
+    log_->event(state_.step, "skipped", *record.fault);
+    if (job_.world.rank() == 0)
+      log_warning("{}: step {} skipped: {}", phase_.name, state_.step, *record.fault);
+    if (++guard.skipped_in_a_row <= phase_.guard->max_skipped) return;
+    if (guard.num_rollbacks == phase_.guard->max_rollbacks)
+      throw DivergedError(too_often(phase_, state_.step, *record.fault), ExitCode::kUsage);
+    rollback_ = {.guard = guard, .failed_step = state_.step};
+  }
+
+  void go_on_after(const Rollback& rollback) {
+    state_.guard =
+        roll_back(*phase_.guard, state_.guard, rollback.guard, state_.step, rollback.failed_step);
+    const std::string detail = fmt::format(
+        "from step {} to step {}, rollback {} of {}; the learning rate is {} times the "
+        "schedule's, {} steps of data are passed over",
+        rollback.failed_step, state_.step, state_.guard.num_rollbacks, phase_.guard->max_rollbacks,
+        learning_rate_factor(), state_.guard.data_offset);
+    log_->event(state_.step, "rolled back", detail);
+    if (job_.world.rank() == 0) log_warning("{}: rolled back {}", phase_.name, detail);
   }
 
   PassDropout dropout() const {
@@ -187,8 +252,9 @@ class PhaseRun {
     return true;
   }
 
+  // Not among skipped steps: a rollback would go back to a state that has gone wrong already.
   void save() {
-    if (saved_step_ == state_.step) return;
+    if (saved_step_ == state_.step || (state_.guard.skipped_in_a_row > 0 && !done())) return;
     begin_to_save_phase(writer_, job_, corpus_, state_, model_->parameters(), *optimizer_);
     saved_step_ = state_.step;
   }
@@ -254,10 +320,19 @@ class PhaseRun {
   std::optional<std::map<std::string, double>>
       valid_;  // metrics of the last evaluation, at valid_step_
   std::int64_t valid_step_ = -1;
+  std::optional<Rollback> rollback_;
 };
 
 }  // namespace
 
-PhaseOutcome run_phase(const PhaseJob& job) { return PhaseRun(job).run(); }
+PhaseOutcome run_phase(const PhaseJob& job) {
+  std::optional<Rollback> rollback;
+  for (;;) {
+    PhaseRun run(job, rollback);
+    const PhaseOutcome outcome = run.run();
+    rollback = run.rollback();
+    if (!rollback) return outcome;
+  }
+}
 
 }  // namespace polyphase

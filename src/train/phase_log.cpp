@@ -23,8 +23,10 @@ PhaseLog::PhaseLog(const PhaseJob& job, const PhaseStart& start,
     writer_.emplace(path);
     writer_->truncate_after(last_step);
     for (const nlohmann::json& record : read_metrics(path)) {
-      if (record["kind"] != "evaluation") continue;
-      evaluated_.emplace(record["step"].get<std::int64_t>(), record.value("split", ""));
+      const std::int64_t step = record["step"];
+      if (record["kind"] == "evaluation") evaluated_.emplace(step, record.value("split", ""));
+      if (record.value("what", "") == "rolled back")
+        events_.emplace(step, "rolled back", record.value("detail", ""));
     }
     if (start.resumed) {
       event(last_step, "resumed",
@@ -67,7 +69,7 @@ void PhaseLog::corpus(double unigram_nats) {
 }
 
 void PhaseLog::event(std::int64_t step, const std::string& what, const std::string& detail) {
-  if (!writer_) return;
+  if (!writer_ || !events_.insert({step, what, detail}).second) return;
   writer_->append({{"kind", "event"}, {"step", step}, {"what", what}, {"detail", detail}});
 }
 

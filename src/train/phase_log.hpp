@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,7 @@ class PhaseLog {
                   const std::map<std::string, double>& metrics);
   // What is known of the corpus before the first step.
   void corpus(double unigram_nats);
+  // A rollback that a killed job made is made again by the next one: it is recorded once.
   void event(std::int64_t step, const std::string& what, const std::string& detail);
 
  private:
@@ -37,6 +39,7 @@ class PhaseLog {
   std::vector<std::string> objective_names_;
   std::optional<MetricsWriter> writer_;  // rank 0
   std::set<std::pair<std::int64_t, std::string>> evaluated_;
+  std::set<std::tuple<std::int64_t, std::string, std::string>> events_;
 };
 
 }  // namespace polyphase

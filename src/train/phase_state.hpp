@@ -8,6 +8,7 @@
 
 #include "recipe/recipe.hpp"
 #include "train/checkpointing.hpp"
+#include "train/guard.hpp"
 
 namespace polyphase {
 
@@ -21,6 +22,7 @@ struct PhaseState {
   double best_metric = 0;       // of early stopping, from best_step on
   std::int64_t best_step = -1;  // -1: none yet
   std::int64_t num_worse = 0;   // evaluations since the best
+  GuardState guard;
   HandOver hand_over;
 };
 

@@ -23,13 +23,15 @@ std::vector<std::int64_t> count_step(const StepBatches& batches, const PhaseMode
   return counts;
 }
 
-// The norm is the same on every rank, so all of them stop here together, before anything is spoilt.
-void require_finite(double grad_norm, const StepPlan& plan) {
-  if (std::isfinite(grad_norm)) return;
+// Loss and norm are the same on every rank, so all of them judge alike, before anything is spoilt.
+std::optional<std::string> judge(const StepPlan& plan, double loss, double grad_norm) {
+  if (plan.guard != nullptr)
+    return fault_of_step(*plan.guard, *plan.losses_before, loss, grad_norm);
+  if (std::isfinite(grad_norm)) return std::nullopt;
   throw DivergedError(
       fmt::format("step {}: the norm of the gradients is {} at a learning rate of {}: training has "
                   "diverged, and the last checkpoint is kept; lower optimizer.learning_rate or "
-                  "lengthen schedule.warmup_steps, in a new run folder",
+                  "lengthen schedule.warmup_steps, in a new run folder, or give the phase a guard",
                   plan.step + 1, grad_norm, plan.learning_rate),
       ExitCode::kUsage);
 }
@@ -69,17 +71,17 @@ StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseMod
   const Tensor1<float> gradients = reducer.finish();
   StepRecord record = {.num_tokens = counts.back(), .wait_seconds = reducer.wait_seconds()};
   record.grad_norm = gradient_norm(model.exec(), model.parameters(), gradients, grid.tensor);
-  require_finite(record.grad_norm, plan);
-  const double scale =
-      clip(plan, model, model.parameters(), gradients, record.grad_norm, grid.tensor);
-  optimizer.update(model.exec(), model.parameters(), gradients, plan.learning_rate, scale,
-                   plan.step);
-
   const std::vector<Tally> totals = sum_tallies(tallies, grid.data, Dealing::kBlocks);
   for (std::size_t o = 0; o < totals.size(); ++o) {
     record.losses.push_back(mean_loss(totals[o]));
     if (counts[o] > 0) record.loss += model.objective_weights()[o] * record.losses[o];
   }
+  record.fault = judge(plan, record.loss, record.grad_norm);
+  if (record.fault) return record;
+  const double scale =
+      clip(plan, model, model.parameters(), gradients, record.grad_norm, grid.tensor);
+  optimizer.update(model.exec(), model.parameters(), gradients, plan.learning_rate, scale,
+                   plan.step);
   return record;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "comm/agreement.hpp"
@@ -8,6 +10,7 @@
 #include "corpus/batch_stream.hpp"
 #include "optimizer/optimizer.hpp"
 #include "train/gradient_reducer.hpp"
+#include "train/guard.hpp"
 #include "train/phase_model.hpp"
 
 namespace polyphase {
@@ -19,6 +22,10 @@ struct StepPlan {
   double max_grad_norm = 0;   // 0: no clipping
   double max_grad_value = 0;  // of each element, before the norm; 0: no clipping
   PassDropout dropout;
+  // With a guard, a step that it finds fault with is not taken. Without one, a step that is not
+  // finite is a DivergedError.
+  const recipe::Guard* guard = nullptr;
+  const LossHistory* losses_before = nullptr;  // of the guard
 };
 
 // What a step gives, the same on every rank. Losses are in nats a term.
@@ -28,9 +35,12 @@ struct StepRecord {
   double grad_norm = 0;         // before clipping
   std::int64_t num_tokens = 0;  // of the whole job
   double wait_seconds = 0;      // exposed communication of gradients, this rank
+  // Why nothing was updated: parameters and optimizer state are as they were before the step.
+  std::optional<std::string> fault;
 };
 
-// Training cannot go on: a gradient is not finite. Thrown on all ranks alike.
+// Training cannot go on: it has left what is finite, or goes wrong again and again. Thrown on all
+// ranks alike.
 struct DivergedError : AgreedError {
   using AgreedError::AgreedError;
 };

@@ -46,6 +46,11 @@ TEST(RecipeOverrides, StepsReplaceEpochsAndTheOtherWayRound) {
   EXPECT_FALSE(recipe.phases[0].stop.steps.has_value());
 }
 
+TEST(RecipeOverrides, TakingStepsOutLeavesEpochsInPlace) {
+  const Recipe recipe = good({"phases.pretrain.stop.epochs=2", "phases.pretrain.stop.steps="});
+  EXPECT_EQ(recipe.phases[0].stop.epochs, 2);
+}
+
 TEST(RecipeOverrides, AnEmptyValueTakesTheKeyOut) {
   const Recipe recipe = good({"phases.topic.from=", "phases.topic.dropout="});
   EXPECT_EQ(recipe.phases[2].from, "");

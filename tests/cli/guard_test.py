@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps that go wrong: a guard skips them and goes back, on every layout alike, and through kills."""
+import random
+import shutil
+import unittest
+
+from job import DONE, USAGE, RoadTest, sentence
+
+ALONE = {"phases.topic.from": "", "corpora.topics.kind": "regression", "corpora.topics.train": "[numbers.tsv]",
+         "corpora.topics.valid": "", "corpora.topics.test": "", "phases.topic.task.kind": "regression",
+         "checkpoint.keep": 50}
+# The learning rate of plain gradient descent rises until training breaks; after a rollback it stays below that.
+OPTIMIZER = ("{kind: sgd, momentum: 0, max_grad_norm: 0, learning_rate: %s, "
+             "schedule: {kind: constant, warmup_steps: 60}}")
+HIGH, SCALE = 0.125, 0.25
+BACK = f"{{spike: 10, max_skipped: 0, max_rollbacks: 3, learning_rate_scale: {SCALE}, skip_data: false}}"
+
+
+class GuardTest(RoadTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        draw = random.Random(5)
+        cls.numbers = [(" ".join(sentence(draw)[0]), f"{draw.random():.3f}") for _ in range(200)]
+
+    def write_numbers(self, **poisons):
+        lines = [f"{text}\t{poisons.get(f'line{i}', value)}\n" for i, (text, value) in enumerate(self.numbers)]
+        (self.texts / "numbers.tsv").write_text("".join(lines))
+
+    def run_of(self, name, **values):
+        return self.new_run(name, **{**ALONE, **values})
+
+    def go(self, run, code, ranks=1, **values):
+        outcome = run.go("--phase", "topic", ranks=ranks, **values)
+        self.assert_exit(outcome, code)
+        return outcome
+
+    def events(self, run, what):
+        return [(r["step"], r["detail"]) for r in run.metrics("topic") if r["kind"] == "event" and r["what"] == what]
+
+    def test_step_of_a_poisoned_batch_changes_nothing_on_any_layout(self):
+        self.write_numbers(line77="3e38")
+        unguarded = self.run_of("unguarded", **{"phases.topic.stop.steps": 12})
+        self.assert_says(self.go(unguarded, USAGE), "training has diverged", "give the phase a guard")
+        guard = {"phases.topic.guard": "{max_skipped: 2}", "phases.topic.stop.steps": 12}
+        one, two, split = (self.run_of(name, **guard) for name in ("one", "two", "split"))
+        self.assert_says(self.go(one, DONE), "skipped: the norm of the gradients is")
+        self.go(two, DONE, ranks=2)
+        self.go(split, DONE, ranks=2, **{"parallel.tensor": 2})
+        step = self.events(one, "skipped")[0][0]
+        for other in (two, split):
+            self.assertEqual(self.events(other, "skipped"), self.events(one, "skipped"))
+        self.assert_same_road(two, one, ["topic"])
+        self.assertGreater(step, 1)
+        self.assertEqual(unguarded.steps("topic")[-1][0], step - 1)
+
+        # With the poisoned batch last, the parameters are those of the step before.
+        until, before = self.run_of("until", **guard), self.run_of("before", **guard)
+        self.go(until, DONE, **{"phases.topic.stop.steps": step, "phases.topic.optimizer.schedule.kind": "constant"})
+        self.go(before, DONE,
+                **{"phases.topic.stop.steps": step - 1, "phases.topic.optimizer.schedule.kind": "constant"})
+        self.assertEqual(until.digests("topic"), before.digests("topic"))
+
+    def test_finite_spike_is_skipped_once_there_are_losses_to_compare_with(self):
+        self.write_numbers(line33="90")
+        run = self.run_of("spike", **{"phases.topic.guard": "{}", "phases.topic.stop": "{epochs: 6}"})
+        self.go(run, DONE, ranks=2)
+        skipped = [step for step, _ in self.events(run, "skipped")]
+        self.assertGreaterEqual(len(skipped), 4)  # in the first epoch there are too few losses before it
+        self.assertGreater(min(skipped), 20)
+        self.assertIn("median", self.events(run, "skipped")[0][1])
+
+    def rolled_back(self, name, **values):
+        rising = {"phases.topic.optimizer": OPTIMIZER % HIGH, "phases.topic.stop.steps": 60,
+                  "checkpoint.every_steps": 5}
+        return self.run_of(name, **{**rising, "phases.topic.guard": BACK, **values})
+
+    def test_rollback_equals_the_change_made_by_hand(self):
+        self.write_numbers()
+        guarded = self.rolled_back("guarded")
+        self.assert_says(self.go(guarded, DONE), "rolled back from step")
+        (back, detail), = self.events(guarded, "rolled back")
+        self.assertGreaterEqual(back, 20)
+
+        by_hand = self.rolled_back("by-hand", **{"phases.topic.guard": ""})
+        self.go(by_hand, USAGE)  # it diverges
+        for checkpoint in by_hand.checkpoints("topic"):
+            if int(checkpoint.name.split("-")[1]) > back:
+                shutil.rmtree(checkpoint)
+        recipe, status = by_hand.path / "recipe.yaml", by_hand.path / "status.json"
+        lower = f"learning_rate: {HIGH * SCALE}"
+        self.assertIn(f"learning_rate: {HIGH:g}\n", recipe.read_text())
+        recipe.write_text(recipe.read_text().replace(f"learning_rate: {HIGH:g}\n", lower + "\n"))
+        status.unlink()
+        self.go(by_hand, DONE, **{"phases.topic.optimizer": OPTIMIZER % (HIGH * SCALE)})
+        self.assertEqual(by_hand.steps("topic"), guarded.steps("topic"))
+        self.assertEqual(by_hand.digests("topic"), guarded.digests("topic"))
+
+    def test_killed_after_a_rollback_it_makes_it_again(self):
+        self.write_numbers()
+        straight, killed = self.rolled_back("straight"), self.rolled_back("killed")
+        self.go(straight, DONE)
+        job = killed.start("--phase", "topic", ranks=2)
+        self.assertTrue(job.freeze_when(lambda: self.events(killed, "rolled back")))
+        job.kill()
+        job.wait()
+        self.go(killed, DONE, ranks=2)
+        self.assert_same_road(killed, straight, ["topic"])
+        self.assertEqual(self.events(killed, "rolled back"), self.events(straight, "rolled back"))
+
+    def test_data_since_the_checkpoint_is_passed_over(self):
+        self.write_numbers(line77="3e38")
+        guard = {"phases.topic.guard": "{max_skipped: 0, learning_rate_scale: 1}", "phases.topic.stop.steps": 10,
+                 "checkpoint.every_steps": 2}
+        one, two = self.run_of("over-one", **guard), self.run_of("over-two", **guard)
+        self.go(one, DONE)
+        self.go(two, DONE, ranks=2)
+        self.assert_same_road(two, one, ["topic"])
+        (step, detail), = self.events(one, "rolled back")
+        self.assertRegex(detail, r"^from step \d+ to step \d+, rollback 1 of 2; the learning rate is 1 times the "
+                                 r"schedule's, [12] steps of data are passed over$")
+        self.assertEqual(self.events(one, "skipped"), [])  # those steps are undone
+        self.assertEqual(len(one.steps("topic")), 10)
+
+    def test_a_phase_that_goes_wrong_again_and_again_fails_with_its_last_checkpoint(self):
+        self.write_numbers(**{f"line{i}": "3e38" for i in range(200)})
+        run = self.run_of("hopeless", **{"phases.topic.guard": "{max_skipped: 1, max_rollbacks: 2}"})
+        self.assert_says(self.go(run, USAGE, ranks=2), "the last of 2 steps in a row", "after 2 rollbacks")
+
+    def test_guard_of_wrong_values_is_refused(self):
+        self.write_numbers()
+        run = self.run_of("wrong", **{"phases.topic.guard": "{spikes: 3, max_skipped: -1}"})
+        self.assert_says(self.go(run, USAGE), 'unknown key "spikes"', "max_skipped")
+
+
+if __name__ == "__main__":
+    unittest.main()
