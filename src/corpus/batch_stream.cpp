@@ -24,14 +24,14 @@ void check_rank(int data_rank, int num_data_ranks) {
 
 StreamSettings checked(StreamSettings settings) {
   check_rank(settings.data_rank, settings.num_data_ranks);
-  POLYPHASE_PROMISE(settings.sequences >= 1 && settings.micro_batch >= 0 &&
+  POLYPHASE_PROMISE(settings.sizes.sequences >= 1 && settings.micro_batch >= 0 &&
                         settings.first_step >= 0 && settings.queue_steps >= 1,
                     "{} sequences in micro-batches of {} from step {}, {} ahead",
-                    settings.sequences, settings.micro_batch, settings.first_step,
+                    settings.sizes.sequences, settings.micro_batch, settings.first_step,
                     settings.queue_steps);
   POLYPHASE_PROMISE(!settings.sample.evaluation, "training draws masks anew in every epoch");
   if (settings.micro_batch == 0) {
-    settings.micro_batch = divide_up(settings.sequences, settings.num_data_ranks);
+    settings.micro_batch = divide_up(settings.sizes.at(0), settings.num_data_ranks);
   }
   return settings;
 }
@@ -72,7 +72,7 @@ struct BatchStream::Impl {
         samples(sources, settings.sample,
                 {.temperature = settings.temperature,
                  .curriculum = settings.curriculum,
-                 .sequences = settings.sequences}),
+                 .sizes = settings.sizes}),
         maker(settings.sample),
         samples_per_epoch(samples.samples_per_epoch()),
         step(settings.first_step),
@@ -81,17 +81,16 @@ struct BatchStream::Impl {
 
   // Runs in the reader thread.
   std::optional<StepBatches> make_step(const std::stop_token& stop) {
-    const std::int64_t first = step * settings.sequences;
-    const std::int64_t num_micro = divide_up(settings.sequences, settings.micro_batch);
+    const std::int64_t first = settings.sizes.before(step), sequences = settings.sizes.at(step);
+    const std::int64_t num_micro = divide_up(sequences, settings.micro_batch);
     const std::int64_t begin = settings.data_rank * num_micro / settings.num_data_ranks;
     const std::int64_t end = (settings.data_rank + 1) * num_micro / settings.num_data_ranks;
     StepBatches result;
     result.step = step;
-    result.epoch =
-        static_cast<double>(first + settings.sequences) / static_cast<double>(samples_per_epoch);
+    result.epoch = static_cast<double>(first + sequences) / static_cast<double>(samples_per_epoch);
     result.first_micro_batch = begin;
     for (std::int64_t micro = begin; micro < end; ++micro) {
-      const std::int64_t behind = std::min(settings.sequences, (micro + 1) * settings.micro_batch);
+      const std::int64_t behind = std::min(sequences, (micro + 1) * settings.micro_batch);
       for (std::int64_t place = micro * settings.micro_batch; place < behind; ++place) {
         if (stop.stop_requested()) return std::nullopt;
         maker.add(first + place, [&](Sample& sample) { samples.make(first + place, sample); });
@@ -138,7 +137,7 @@ std::vector<std::int64_t> BatchStream::num_samples() const {
 }
 
 std::int64_t BatchStream::steps_of_epochs(std::int64_t epochs) const {
-  return divide_up(epochs * impl_->samples_per_epoch, impl_->settings.sequences);
+  return impl_->settings.sizes.steps_for(epochs * impl_->samples_per_epoch);
 }
 
 struct EvaluationStream::Impl {

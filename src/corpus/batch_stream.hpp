@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "corpus/batch.hpp"
+#include "corpus/batch_sizes.hpp"
 #include "corpus/dataset.hpp"
 #include "corpus/sample.hpp"
 #include "corpus/training_samples.hpp"
@@ -16,11 +17,11 @@ namespace polyphase {
 // The training samples of one phase as one data rank sees them.
 struct StreamSettings {
   SampleSettings sample;
-  std::int64_t sequences = 32;   // of a step, whole job
-  std::int64_t micro_batch = 0;  // sequences; 0: sequences / num_data_ranks, rounded up
+  BatchSizes sizes;              // sequences of a step, whole job
+  std::int64_t micro_batch = 0;  // sequences; 0: of a step / num_data_ranks, rounded up
   int data_rank = 0;
   int num_data_ranks = 1;
-  std::int64_t first_step = 0;  // steps done before: samples consumed = first_step × sequences
+  std::int64_t first_step = 0;  // steps done before: sizes.before(first_step) samples consumed
   std::optional<double> temperature;  // of the mixture
   CurriculumSettings curriculum;
   std::int64_t queue_steps = 3;  // steps built ahead: bounds the memory of the stream
@@ -35,11 +36,11 @@ struct StepBatches {
   std::int64_t num_truncated = 0;      // of this rank's samples, those cut at max_tokens
 };
 
-// Batches of a phase in order, built ahead by one reader thread. Global sample g = step × sequences
-// + place in the step says which sample of which corpus it is (corpus/training_samples.hpp): a
-// function of the settings, the same on any number of ranks and from any first step. Micro-batch m
-// of a step holds places [m·micro, (m+1)·micro); data rank r of R owns the block [r·M/R, (r+1)·M/R)
-// of the M micro-batches.
+// Batches of a phase in order, built ahead by one reader thread. Global sample g = samples of all
+// steps before + place in the step says which sample of which corpus it is
+// (corpus/training_samples.hpp): a function of the settings, the same on any number of ranks and
+// from any first step. Micro-batch m of a step holds places [m·micro, (m+1)·micro); data rank r of
+// R owns the block [r·M/R, (r+1)·M/R) of the M micro-batches.
 class BatchStream {
  public:
   BatchStream(const std::vector<TrainingSource>& sources, const StreamSettings& settings);

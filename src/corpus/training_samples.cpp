@@ -115,7 +115,7 @@ TrainingSamples::Choice TrainingSamples::at(std::int64_t global_sample) {
   const Mixture::Place place = mixture_->at(global_sample);
   Walk& walk = *walks_[place.corpus];
   Choice choice = {.corpus = place.corpus, .epoch = place.index / walk.order.samples_per_epoch()};
-  const std::int64_t step = global_sample / plan_.sequences;
+  const std::int64_t step = plan_.sizes.step_of(global_sample);
   const bool learning = walk.curriculum && step < plan_.curriculum.steps;
   choice.sample = learning ? walk.curriculum->draw(competence(plan_.curriculum, step),
                                                    static_cast<std::uint64_t>(global_sample))

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "corpus/batch_sizes.hpp"
 #include "corpus/curriculum.hpp"
 #include "corpus/dataset.hpp"
 #include "corpus/mixture.hpp"
@@ -33,7 +34,7 @@ struct TrainingSource {
 struct TrainingPlan {
   std::optional<double> temperature;
   CurriculumSettings curriculum;
-  std::int64_t sequences = 32;  // of a step: curricula go by steps
+  BatchSizes sizes;  // curricula go by steps
 };
 
 // The training samples of a phase: the global sample number says which sample of which corpus, and

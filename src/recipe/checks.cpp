@@ -91,15 +91,31 @@ class Checks {
       fault(path + ".max_tokens", "{}.max_tokens is {}; the model has positions for {} tokens",
             path, *phase.max_tokens, recipe_.model.max_tokens);
     }
-    const Batch& batch = phase.batch;
-    if (batch.micro_batch > 0 && batch.sequences % batch.micro_batch != 0) {
-      fault(path + ".batch.micro_batch",
-            "{}.batch.sequences is {}, which a micro_batch of {} does not divide; {} or {} "
-            "sequences fit",
-            path, batch.sequences, batch.micro_batch,
-            std::max<std::int64_t>(1, batch.sequences / batch.micro_batch) * batch.micro_batch,
-            (batch.sequences / batch.micro_batch + 1) * batch.micro_batch);
-    }
+    check_batch(phase.batch, path + ".batch");
+  }
+
+  void check_batch(const Batch& batch, const std::string& path) {
+    const std::int64_t fewest = batch.fewest_sequences();
+    if (batch.ramp && fewest > 0) check_ramp(batch, path);
+    if (batch.micro_batch == 0 || fewest % batch.micro_batch == 0) return;
+    const std::string key = path + (batch.ramp ? ".ramp.from" : ".sequences");
+    const std::int64_t below = fewest / batch.micro_batch * batch.micro_batch;
+    fault(path + ".micro_batch",
+          "{} is {}, which a micro_batch of {} does not divide; {}{} sequences fit", key, fewest,
+          batch.micro_batch, below > 0 ? fmt::format("{} or ", below) : "",
+          below + batch.micro_batch);
+  }
+
+  void check_ramp(const Batch& batch, const std::string& path) {
+    std::int64_t reached = batch.ramp->from;
+    while (reached < batch.sequences) reached *= 2;
+    if (reached == batch.sequences) return;
+    fault(
+        path + ".ramp.from",
+        "{}.ramp.from is {}, and doubling it leads past {}.sequences ({}) to {}; {} sequences, or "
+        "a start of {} would fit",
+        path, batch.ramp->from, path, batch.sequences, reached, reached,
+        std::max<std::int64_t>(1, batch.sequences / 4));
   }
 
   void check_name(std::size_t index, const std::string& path) {

@@ -11,9 +11,10 @@ std::int64_t micro_batch_of(const Phase& phase) {
   if (phase.batch.micro_batch > 0) return phase.batch.micro_batch;
   constexpr std::int64_t kLargest = 32;
   constexpr std::int64_t kFewestMicroBatches = 4;  // so that up to 4 data-parallel ranks fit
-  const std::int64_t bound = std::min(kLargest, phase.batch.sequences / kFewestMicroBatches);
+  const std::int64_t fewest = phase.batch.fewest_sequences();
+  const std::int64_t bound = std::min(kLargest, fewest / kFewestMicroBatches);
   std::int64_t micro_batch = 1;
-  while (micro_batch * 2 <= bound && phase.batch.sequences % (micro_batch * 2) == 0) {
+  while (micro_batch * 2 <= bound && fewest % (micro_batch * 2) == 0) {
     micro_batch *= 2;
   }
   return micro_batch;

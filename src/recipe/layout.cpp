@@ -59,12 +59,13 @@ class LayoutChecks {
 
   void check_batch(std::size_t index) {
     const Phase& phase = recipe_.phases[index];
-    const std::int64_t sequences = phase.batch.sequences;
+    const std::int64_t sequences = phase.batch.fewest_sequences();
     const std::int64_t micro_batch = micro_batch_of(phase);
     const std::int64_t data_ranks = num_ranks_ / tensor_;
     const std::int64_t together = data_ranks * micro_batch;
     if (sequences % together == 0) return;
-    const std::string path = phase_path(recipe_, index) + ".batch.sequences";
+    const std::string path =
+        phase_path(recipe_, index) + (phase.batch.ramp ? ".batch.ramp.from" : ".batch.sequences");
     const std::int64_t below = sequences / together * together;
     fault(path,
           "{} is {}, which {} data-parallel ranks × micro-batch {} do not divide; {}{} sequences "

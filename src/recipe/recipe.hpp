@@ -120,10 +120,19 @@ struct Task {
   std::map<std::string, double> class_weights;  // classification: by label; the others weigh 1
 };
 
+// A phase's steps begin small: the number of sequences doubles every so many steps.
+struct BatchRamp {
+  std::int64_t from = 0;         // sequences of the first steps; required
+  std::int64_t every_steps = 0;  // required
+};
+
 struct Batch {
-  std::int64_t sequences = 32;  // of a step, whole job
+  std::int64_t sequences = 32;  // of a step, whole job; with a ramp, of the last steps
   // Of one forward pass on one rank; 0: micro_batch_of() in load.hpp chooses.
   std::int64_t micro_batch = 0;
+  std::optional<BatchRamp> ramp;
+
+  std::int64_t fewest_sequences() const { return ramp ? ramp->from : sequences; }
 };
 
 struct Schedule {

@@ -128,9 +128,17 @@ static void describe(Section& section, Task& task) {
   section.weights("class_weights", task.class_weights);
 }
 
+static void describe(Section& section, BatchRamp& ramp) {
+  section.require("from", "sequences of the first steps");
+  section.value("from", ramp.from, at_least(1));
+  section.require("every_steps", "so many steps after each other, the batch doubles");
+  section.value("every_steps", ramp.every_steps, at_least(1));
+}
+
 static void describe(Section& section, Batch& batch) {
   section.value("sequences", batch.sequences, at_least(1));
   section.value("micro_batch", batch.micro_batch, at_least(0));
+  section.section("ramp", batch.ramp);
 }
 
 static void describe(Section& section, Schedule& schedule) {

@@ -122,7 +122,7 @@ class PhaseRun {
   }
   void open_stream() {
     StreamSettings settings = {.sample = corpus_.sample_settings(phase_key_),
-                               .sequences = phase_.batch.sequences,
+                               .sizes = batch_sizes_of(phase_),
                                .micro_batch = micro_batch_,
                                .data_rank = job_.grid.data.rank(),
                                .num_data_ranks = job_.grid.data.size(),
@@ -140,7 +140,7 @@ class PhaseRun {
     const double begin = now_seconds();
     const StepBatches batches = stream_->next_step();
     num_truncated_ += batches.num_truncated;
-    num_seen_ += phase_.batch.sequences;
+    num_seen_ += batch_sizes_of(phase_).at(state_.step + state_.guard.data_offset);
     const StepPlan plan = {.step = state_.step,
                            .learning_rate = learning_rate(),
                            .max_grad_norm = phase_.optimizer.max_grad_norm,
@@ -263,7 +263,7 @@ class PhaseRun {
     return {.finished = finished,
             .step = state_.step,
             .total_steps = total_steps_,
-            .num_samples = state_.step * phase_.batch.sequences,
+            .num_samples = batch_sizes_of(phase_).before(state_.step),
             .num_tokens = state_.num_tokens,
             .seconds = state_.seconds,
             .metrics = {},

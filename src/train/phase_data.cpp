@@ -90,6 +90,14 @@ std::uint64_t phase_key(const std::string& phase_name) {
   return std::stoull(digest(phase_name).substr(0, 16), nullptr, 16);
 }
 
+BatchSizes batch_sizes_of(const recipe::Phase& phase) {
+  BatchSizes sizes = {.sequences = phase.batch.sequences};
+  if (!phase.batch.ramp) return sizes;
+  sizes.from = phase.batch.ramp->from;
+  sizes.every_steps = phase.batch.ramp->every_steps;
+  return sizes;
+}
+
 PhaseCorpus::PhaseCorpus(const recipe::Recipe& recipe, const recipe::Phase& phase,
                          const std::string& data_dir, CorpusUse use)
     : recipe_(recipe), phase_(phase), data_dir_(data_dir) {

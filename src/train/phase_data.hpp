@@ -20,6 +20,8 @@ namespace polyphase {
 // A phase's number for random keys: of its name, so that phases added before it change nothing.
 std::uint64_t phase_key(const std::string& phase_name);
 
+BatchSizes batch_sizes_of(const recipe::Phase& phase);
+
 // What a phase's corpora are opened for: training needs what changes texts, too.
 enum class CorpusUse { kTraining, kEvaluation };
 

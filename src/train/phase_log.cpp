@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "comm/agreement.hpp"
+#include "train/phase_data.hpp"
 
 namespace polyphase {
 
@@ -45,7 +46,7 @@ void PhaseLog::step(const PhaseState& state, const StepPlan& plan, const StepBat
   }
   writer_->append({{"kind", "step"},
                    {"step", state.step},
-                   {"samples", state.step * phase_.batch.sequences},
+                   {"samples", batch_sizes_of(phase_).before(state.step)},
                    {"epoch", batches.epoch},
                    {"loss", record.loss},
                    {"losses", losses},

@@ -21,6 +21,7 @@ MIXED = {
     "phases.topic.augment": "{mask: 0.1, delete: 0.1, swap: 0.1, span: 0.1, "
                             "synonyms: {file: synonyms.tsv, fraction: 0.5}}",
     "phases.topic.mixup": 0.2,
+    "phases.topic.batch": "{sequences: 16, micro_batch: 4, ramp: {from: 8, every_steps: 7}}",
     "phases.topic.stop": "{steps: 18, early: {metric: valid.more.accuracy, patience: 9}}",
     "phases.topic.evaluate.every_steps": 6,
 }

@@ -235,7 +235,7 @@ TEST_F(AugmentedSamples, StreamIsTheSameFromAnyStepOnAnyLayout) {
        .weight = 2.0,
        .choice = {.min_tokens = 3}},
       {.dataset = make(DatasetKind::kClassification, documents), .weight = 1.0, .choice = {}}};
-  StreamSettings settings = {.sequences = 8,
+  StreamSettings settings = {.sizes = {.sequences = 8},
                              .micro_batch = 2,
                              .temperature = 2.0,
                              .curriculum = {.start = 0.1, .steps = 10}};

@@ -28,7 +28,7 @@ class BatchStreamTest : public CorpusTest {
   static StreamSettings settings_of(int rank, int num_ranks, std::int64_t first_step = 0) {
     StreamSettings settings;
     settings.sample = {.next_sentence = true, .max_tokens = 24, .seed = 11, .phase = 2};
-    settings.sequences = 12;
+    settings.sizes.sequences = 12;
     settings.micro_batch = 3;
     settings.data_rank = rank;
     settings.num_data_ranks = num_ranks;
@@ -172,7 +172,7 @@ TEST_F(BatchStreamTest, EpochHoldsEverySampleOnce) {
   const auto dataset = make(DatasetKind::kClassification, documents);
   StreamSettings settings;
   settings.sample = {.kind = SampleKind::kClassification, .max_tokens = 8};
-  settings.sequences = 6;
+  settings.sizes.sequences = 6;
   BatchStream stream({{.dataset = dataset, .choice = {.max_of_phase = 24}}}, settings);
   EXPECT_EQ(stream.samples_per_epoch(), 24);
   EXPECT_EQ(stream.steps_of_epochs(3), 12);
@@ -265,7 +265,7 @@ TEST_F(BatchStreamTest, EvaluationGivesEverySampleOnceAndEqualCountsToAllRanks) 
 TEST_F(BatchStreamTest, StreamCanBeDroppedAtAnyMoment) {
   const auto dataset = counting_dataset();
   StreamSettings settings = settings_of(0, 1);
-  settings.sequences = 1 << 20;  // a step that takes far longer than the test
+  settings.sizes.sequences = 1 << 20;  // a step that takes far longer than the test
   settings.micro_batch = 1 << 20;
   const BatchStream busy(dataset, settings);
   BatchStream full(dataset, settings_of(0, 1));

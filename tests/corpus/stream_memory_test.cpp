@@ -55,7 +55,7 @@ TEST_F(StreamMemoryTest, LargeCorpusIsStreamedInBoundedMemory) {
   const std::int64_t before = resident_bytes();
   StreamSettings settings;
   settings.sample = {.next_sentence = true, .max_tokens = 64};
-  settings.sequences = 256;
+  settings.sizes.sequences = 256;
   settings.micro_batch = 64;
   BatchStream stream(dataset_of(DatasetKind::kText, {shard}), settings);
   std::int64_t num_tokens = 0;

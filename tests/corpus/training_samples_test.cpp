@@ -140,7 +140,7 @@ TEST_F(TrainingSamplesTest, CorpusWithoutAPlaceInTheMixtureIsRefused) {
 
 TEST_F(TrainingSamplesTest, CurriculumTakesTheEasiestOfEachCorpusAndThenAll) {
   const auto a = stairs(100), b = stairs(50, 500);
-  const TrainingPlan plan = {.curriculum = {.start = 0.1, .steps = 20}, .sequences = 10};
+  const TrainingPlan plan = {.curriculum = {.start = 0.1, .steps = 20}, .sizes = {.sequences = 10}};
   TrainingSamples samples({{.dataset = a}, {.dataset = b}}, classes(), plan);
   std::int64_t longest = 0;
   for (std::int64_t g = 0; g < 200; ++g) {

@@ -123,6 +123,19 @@ TEST(RecipeChecks, MicroBatchDividesSequences) {
             "not divide; 60 or 72 sequences fit");
 }
 
+TEST(RecipeChecks, RampLeadsToTheWholeBatchInMicroBatches) {
+  EXPECT_EQ(faults_of(good_recipe_with("{sequences: 64}",
+                                       "{sequences: 64, ramp: {from: 12, every_steps: 5}}")),
+            "r.yaml:17:41: phases.pretrain.batch.ramp.from is 12, and doubling it leads past "
+            "phases.pretrain.batch.sequences (64) to 96; 96 sequences, or a start of 16 would fit");
+  EXPECT_EQ(
+      faults_of(good_recipe_with("{sequences: 64}",
+                                 "{sequences: 64, micro_batch: 16, ramp: {from: 8, every_steps: "
+                                 "5}}")),
+      "r.yaml:17:41: phases.pretrain.batch.ramp.from is 8, which a micro_batch of 16 does not "
+      "divide; 16 sequences fit");
+}
+
 TEST(RecipeChecks, TokenizerNamesCorpora) {
   EXPECT_EQ(faults_of(good_recipe_with("corpora: [text]", "corpora: [txt]")),
             "r.yaml:4:51: tokenizer.corpora names no corpus \"txt\"; did you mean \"text\"?");
