@@ -58,6 +58,7 @@ enum class Purpose : std::uint64_t {
   kCurriculum = 21,
   kAugment = 22,
   kMixup = 23,
+  kSearch = 40,
 };
 
 // A key for (seed, purpose, parts…), where the parts are for instance phase, step and layer.

@@ -5,6 +5,7 @@
 #include "control/run_folder.hpp"
 #include "corpus/prepare.hpp"
 #include "recipe/load.hpp"
+#include "recipe/search.hpp"
 #include "recipe/variants.hpp"
 #include "train/pattern_check.hpp"
 
@@ -24,7 +25,7 @@ recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& w
 void check_all_patterns(const recipe::Recipe& recipe) {
   check_patterns(recipe);
   if (!recipe.iterate) return;
-  for (const recipe::Strategy& strategy : recipe.iterate->strategies) {
+  for (const recipe::Strategy& strategy : recipe::all_strategies(recipe)) {
     try {
       check_patterns(recipe::variant_of(recipe, {.strategies = {strategy.name}, .gates = {}}));
     } catch (const RecipeError& error) {

@@ -8,6 +8,7 @@
 #include "cli/score_rounds.hpp"
 #include "cli/shared_recipe.hpp"
 #include "comm/agreement.hpp"
+#include "recipe/variants.hpp"
 #include "report/html.hpp"
 #include "report/status_text.hpp"
 #include "report/terminal.hpp"
@@ -46,8 +47,7 @@ bool Road::run(const std::string& only) {
     }
     if (!recipe_.iterate || !only.empty()) return true;
     if (diverged) {
-      record(judge(*recipe_.iterate, journal.rounds.back().margin, std::nan(""),
-                   journal.rounds.size() > 1 ? std::optional(0.0) : std::nullopt, {}));
+      record_diverged(journal);
     } else if (!judge_round(journal)) {
       return false;
     }
@@ -172,11 +172,27 @@ void Road::note(const std::string& folder, const PhaseOutcome& outcome) {
   }
 }
 
+// The last round's last strategy where it is a trial of a search with a share of its steps.
+std::optional<recipe::Strategy> Road::preliminary_trial(const Journal& journal) const {
+  const std::vector<std::string>& strategies = journal.rounds.back().variant.strategies;
+  if (strategies.empty()) return std::nullopt;
+  const recipe::Strategy last = recipe::find_strategy(recipe_, strategies.back());
+  return last.is_preliminary() ? std::optional(last) : std::nullopt;
+}
+
+void Road::record_diverged(const Journal& journal) {
+  const double nan = std::nan("");
+  if (const auto trial = preliminary_trial(journal)) return record(judge_preliminary(*trial, nan));
+  record(judge(*recipe_.iterate, journal.rounds.back().margin, nan,
+               journal.rounds.size() > 1 ? std::optional(0.0) : std::nullopt, {}));
+}
+
 // False: stopped on request.
 bool Road::judge_round(const Journal& journal) {
   const recipe::Target& target = recipe_.iterate->target;
   const Round& round = journal.rounds.back();
-  const Round* parent = kept_round(journal);
+  const std::optional<recipe::Strategy> trial = preliminary_trial(journal);
+  const Round* parent = trial ? nullptr : kept_round(journal);
   const bool scored = parent != nullptr && std::isfinite(parent->verdict->score);
   const std::optional<RoundScore> score =
       score_round({.run = run_dir_,
@@ -187,6 +203,10 @@ bool Road::judge_round(const Journal& journal) {
                    .tensor = recipe_.parallel.tensor},
                   world_, stop_);
   if (!score) return false;
+  if (trial) {
+    record(judge_preliminary(*trial, score->score));
+    return true;
+  }
   std::optional<double> parent_score = score->parent_score;
   if (parent != nullptr && !scored) parent_score = std::nan("");
   record(judge(*recipe_.iterate, round.margin, score->score, parent_score, score->test));

@@ -40,6 +40,8 @@ class Road {
   void show(const std::string& name, const PhaseProgress& now);
   void note_failure(const std::string& folder, const std::string& reason);
   void note(const std::string& folder, const PhaseOutcome& outcome);
+  std::optional<recipe::Strategy> preliminary_trial(const Journal& journal) const;
+  void record_diverged(const Journal& journal);
   bool judge_round(const Journal& journal);
   void record(const Verdict& verdict);
 

@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "control/conditions.hpp"
+#include "control/halving.hpp"
 #include "control/verdict.hpp"
 #include "recipe/condition.hpp"
 #include "recipe/load.hpp"
@@ -116,7 +117,7 @@ class Search {
       if (!tried_gate(gated) && try_gate(gated)) return found();
     }
     for (const recipe::Strategy& strategy : iterate_.strategies) {
-      if (!tried(strategy.name) && try_strategy(strategy)) return found();
+      if (strategy.search ? try_search(strategy) : try_strategy(strategy)) return found();
     }
     return end(over_budget_ ? "what is left of the budget is too little for another round"
                             : "no strategy is left");
@@ -131,9 +132,7 @@ class Search {
                        [&](const Round& round) { return contains(round.variant.gates, name); });
   }
   bool tried(const std::string& strategy) const {
-    return std::any_of(journal_.rounds.begin(), journal_.rounds.end(), [&](const Round& round) {
-      return contains(round.variant.strategies, strategy);
-    });
+    return round_of_strategy(journal_, strategy) != nullptr;
   }
 
   bool try_gate(const std::string& name) {
@@ -149,11 +148,28 @@ class Search {
   }
 
   bool try_strategy(const recipe::Strategy& strategy) {
+    if (tried(strategy.name)) return false;
     considered_.push_back(look_at(strategy));
     if (!considered_.back().holds) return false;
     recipe::Variant variant = kept_.variant;
     variant.strategies.push_back(strategy.name);
     return try_variant(variant, iterate_.margin);
+  }
+
+  // The first trial that was not tried yet, rung by rung. A search whose condition held at its
+  // beginning goes on to its end.
+  bool try_search(const recipe::Strategy& strategy) {
+    const std::vector<recipe::Strategy> first = trials_of_rung(recipe_, strategy, journal_, 0);
+    const bool begun = std::any_of(first.begin(), first.end(), [&](const recipe::Strategy& trial) {
+      return tried(trial.name);
+    });
+    for (std::int64_t rung = 0; rung < strategy.search->rungs; ++rung) {
+      for (recipe::Strategy& trial : trials_of_rung(recipe_, strategy, journal_, rung)) {
+        if (begun) trial.when.clear();
+        if (try_strategy(trial)) return true;
+      }
+    }
+    return false;
   }
 
   Considered look_at(const recipe::Strategy& strategy) const {

@@ -6,6 +6,7 @@
 #include "base/error.hpp"
 #include "control/conditions.hpp"
 #include "recipe/condition.hpp"
+#include "recipe/variants.hpp"
 
 namespace polyphase {
 namespace {
@@ -17,8 +18,11 @@ std::vector<std::string> texts_of(const std::vector<Considered>& all,
   return texts;
 }
 
-std::string state_of(const Round& round) {
+std::string state_of(const recipe::Recipe& recipe, const Round& round) {
   if (!round.verdict) return "running";
+  const std::vector<std::string>& strategies = round.variant.strategies;
+  if (!strategies.empty() && recipe::find_strategy(recipe, strategies.back()).is_preliminary())
+    return "tried";
   return round.verdict->kept ? "kept" : "rejected";
 }
 
@@ -67,7 +71,7 @@ report::RoundsState round_states(const recipe::Recipe& recipe, const Journal& jo
     report::RoundState state = {
         .number = round.number,
         .parent = round.parent,
-        .state = state_of(round),
+        .state = state_of(recipe, round),
         .adds = round.adds,
         .changes = round.changes,
         .considered = texts_of(round.considered, recipe.iterate->conditions),

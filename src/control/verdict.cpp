@@ -61,4 +61,13 @@ Verdict judge(const recipe::Iterate& iterate, double margin, double score,
   return verdict;
 }
 
+Verdict judge_preliminary(const recipe::Strategy& trial, double score) {
+  return {.kept = false,
+          .score = score,
+          .reason = std::isnan(score)
+                        ? "its score is not a number"
+                        : fmt::format("{:.4g} on rung {} of {}, with a share of its steps", score,
+                                      trial.rung + 1, trial.num_rungs)};
+}
+
 }  // namespace polyphase

@@ -13,6 +13,10 @@ namespace polyphase {
 Verdict judge(const recipe::Iterate& iterate, double margin, double score,
               std::optional<double> parent_score, const std::optional<PairedTest>& test);
 
+// Of a trial that had a share of its steps: it is never kept, and its score decides whether it goes
+// on to the next rung.
+Verdict judge_preliminary(const recipe::Strategy& trial, double score);
+
 // score − parent_score, or its negative where lower values of the target's metric are better.
 double gain_of(const recipe::Target& target, double score, double parent_score);
 

@@ -21,10 +21,28 @@ struct Change {
   std::string value;  // YAML on one line; "" takes the key out
 };
 
+// Values of keys that are tried one set after the other, by successive halving (Jamieson and
+// Talwalkar, 2016): on every rung but the last, the trials get a share of their steps, and the best
+// of them go on to the next. search.hpp has the trials.
+struct Search {
+  // By key path, on one line each: a list of values, or {low: 1e-4, high: 1e-2, log: true} for
+  // values drawn in between (whole numbers if both bounds are).
+  std::vector<Change> values;
+  std::int64_t trials = 0;       // drawn at random; 0: every combination of the lists
+  std::int64_t rungs = 1;        // 1: every trial has all of its steps
+  std::int64_t keep_one_in = 2;  // of the trials of a rung; also how much more the next rung gets
+};
+
 struct Strategy {
   std::string name;
-  std::string when;  // an expression, condition.hpp; empty: always
-  std::vector<Change> set;
+  std::string when;         // an expression, condition.hpp; empty: always
+  std::vector<Change> set;  // exactly one of set and search
+  std::optional<Search> search;
+  // Of a trial of a search, which is a strategy of its own: its rung (from 0) of so many.
+  std::int64_t rung = 0, num_rungs = 1;
+
+  // A trial with a share of its steps: it can be compared with its like, and never be kept.
+  bool is_preliminary() const { return rung + 1 < num_rungs; }
 };
 
 // Thresholds of the words that a condition may use; control/conditions.hpp defines the words.

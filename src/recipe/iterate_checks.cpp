@@ -7,6 +7,7 @@
 #include "recipe/checks.hpp"
 #include "recipe/condition.hpp"
 #include "recipe/load.hpp"
+#include "recipe/search.hpp"
 #include "recipe/variants.hpp"
 
 namespace polyphase::recipe {
@@ -120,8 +121,39 @@ class IterateChecks {
       if (strategy.name.empty() || all[i].name != strategy.name) continue;
       fault(path + ".name", "another strategy is called {} already", quoted(strategy.name));
     }
+    if (strategy.set.empty() == !strategy.search) {
+      fault(path, "{} has {}; expected exactly one of set and search", path,
+            strategy.search ? "both set and search" : "neither set nor search");
+    }
     for (const Change& change : strategy.set) check_change(change, path + ".set." + change.path);
+    if (strategy.search) check_search(*strategy.search, path + ".search");
     if (target_phase() != nullptr) check_condition(strategy.when, path + ".when");
+  }
+
+  void check_search(const Search& search, const std::string& path) {
+    if (search.values.empty()) fault(path + ".values", "{}.values names no key", path);
+    for (const Change& change : search.values) {
+      const std::string key = path + ".values." + change.path;
+      check_change(change, key);
+      if (search.rungs > 1 && change.path.find(".stop") != std::string::npos)
+        fault(key, "{} decides over stop itself where it has rungs; leave out one of both", path);
+    }
+    for (const Phase& phase : recipe_.phases) {
+      if (!touches(search, phase.name)) continue;
+      const std::int64_t count = phase.stop.steps.value_or(phase.stop.epochs.value_or(0));
+      for (std::int64_t rung = 1; rung < search.rungs; ++rung) {
+        if (count_on_rung(search, count, rung - 1) < count_on_rung(search, count, rung)) continue;
+        fault(path + ".rungs",
+              "{}.rungs is {}, and phase {} has {} {}: too few for a share on every rung", path,
+              search.rungs, quoted(phase.name), count, phase.stop.steps ? "steps" : "epochs");
+        return;
+      }
+    }
+    try {
+      values_of_trials(search, recipe_.seed);
+    } catch (const RecipeError& error) {
+      fault(path + ".values", "{}: {}", path, error.what());
+    }
   }
 
   // What neither the prepared data nor the identity of the run depends on.

@@ -12,12 +12,20 @@ static void describe(Section& section, Target& target) {
   section.value("at_most", target.at_most, finite());
 }
 
+static void describe(Section& section, Search& search) {
+  section.require("values", "the keys and their values, such as {phases.topic.dropout: [0, 0.1]}");
+  section.changes("values", search.values);
+  section.value("trials", search.trials, at_least(0));
+  section.value("rungs", search.rungs, at_least(1));
+  section.value("keep_one_in", search.keep_one_in, at_least(2));
+}
+
 static void describe(Section& section, Strategy& strategy) {
   section.require("name", "a strategy goes by its name");
   section.value("name", strategy.name);
   section.value("when", strategy.when);
-  section.require("set", "what it changes, such as {phases.topic.dropout: 0.2}");
-  section.changes("set", strategy.set);
+  if (!section.writing() || !strategy.search) section.changes("set", strategy.set);
+  section.section("search", strategy.search);
 }
 
 static void describe(Section& section, Thresholds& thresholds) {

@@ -5,21 +5,22 @@
 #include "recipe/load.hpp"
 #include "recipe/overrides.hpp"
 #include "recipe/schema.hpp"
+#include "recipe/search.hpp"
 #include "recipe/variants.hpp"
 
 namespace polyphase::recipe {
 namespace {
 
 // The recipe with one strategy's changes, read anew. All its values stand at `place`, but the
-// changed ones at the places of their keys.
+// changed ones at the places of their keys below `keys`.
 void check_changed(const Recipe& recipe, const Strategy& strategy, const Place& place,
-                   const std::map<std::string, Place>& places, const std::string& path,
+                   const std::map<std::string, Place>& places, const std::string& keys,
                    Faults& faults) {
   Node root = write_recipe(recipe);
   root.erase("iterate");
   set_places(root, place);
   for (const Change& change : strategy.set) {
-    const Place at = nearest_place(places, path + ".set." + change.path);
+    const Place at = nearest_place(places, keys + change.path);
     apply_change(root, change,
                  {fmt::format("{}: strategy {}", at.text, quoted(strategy.name)), at.order},
                  faults);
@@ -34,6 +35,16 @@ void check_changed(const Recipe& recipe, const Strategy& strategy, const Place& 
   check_recipe(changed, changed_places, faults);
 }
 
+std::vector<Strategy> last_trials(const Recipe& recipe, const Strategy& strategy) {
+  std::vector<Strategy> trials;
+  if (!strategy.search) return trials;
+  const auto count =
+      static_cast<std::int64_t>(values_of_trials(*strategy.search, recipe.seed).size());
+  for (std::int64_t trial = 0; trial < count; ++trial)
+    trials.push_back(trial_of(recipe, strategy, trial, strategy.search->rungs - 1));
+  return trials;
+}
+
 }  // namespace
 
 std::string strategy_path(const Recipe& recipe, const std::map<std::string, Place>& places,
@@ -42,6 +53,8 @@ std::string strategy_path(const Recipe& recipe, const std::map<std::string, Plac
   return places.count(by_name) > 0 ? by_name : fmt::format("iterate.strategies[{}]", index);
 }
 
+// One trial with all of its steps stands for its shorter ones. The first fault of a search is
+// enough: other trials have it too, or another value of the same key.
 void check_strategies(const Recipe& recipe, const std::map<std::string, Place>& places,
                       Faults& faults) {
   if (!recipe.iterate) return;
@@ -51,7 +64,10 @@ void check_strategies(const Recipe& recipe, const std::map<std::string, Place>& 
     Place place = nearest_place(places, path);
     place.text += ": strategy " + quoted(strategy.name);
     Faults own;
-    check_changed(recipe, strategy, place, places, path, own);
+    if (!strategy.search) check_changed(recipe, strategy, place, places, path + ".set.", own);
+    for (const Strategy& trial : last_trials(recipe, strategy)) {
+      if (own.empty()) check_changed(recipe, trial, place, places, path + ".search.values.", own);
+    }
     faults.append(own);
   }
 }
@@ -61,15 +77,14 @@ void check_strategy_layouts(const Recipe& recipe, std::int64_t num_ranks) {
   Faults faults;
   std::map<std::string, Place> places;
   for (const auto& [path, place] : recipe.places) places[path] = {place, 0};
-  for (std::size_t i = 0; i < recipe.iterate->strategies.size(); ++i) {
-    const std::string& name = recipe.iterate->strategies[i].name;
+  for (const Strategy& strategy : all_strategies(recipe)) {
     try {
-      Recipe changed = variant_of(recipe, {.strategies = {name}, .gates = {}});
+      Recipe changed = variant_of(recipe, {.strategies = {strategy.name}, .gates = {}});
       changed.places.clear();
       check_layout(changed, num_ranks);
     } catch (const RecipeError& error) {
-      faults.add(nearest_place(places, strategy_path(recipe, places, i)),
-                 fmt::format("strategy {}: {}", quoted(name), error.what()));
+      faults.add(nearest_place(places, "iterate.strategies"),
+                 fmt::format("strategy {}: {}", quoted(strategy.name), error.what()));
     }
   }
   faults.throw_if_any();

@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "recipe/load.hpp"
+#include "recipe/search.hpp"
 
 namespace polyphase::recipe {
 namespace {
@@ -61,11 +62,9 @@ std::vector<std::string> gated_phases(const Recipe& recipe) {
   return names;
 }
 
-const Strategy& find_strategy(const Recipe& recipe, const std::string& name) {
-  if (recipe.iterate) {
-    for (const Strategy& strategy : recipe.iterate->strategies) {
-      if (strategy.name == name) return strategy;
-    }
+Strategy find_strategy(const Recipe& recipe, const std::string& name) {
+  for (const Strategy& strategy : all_strategies(recipe)) {
+    if (strategy.name == name) return strategy;
   }
   broken_promise(__FILE__, __LINE__, "a strategy that the recipe does not have: " + name);
 }

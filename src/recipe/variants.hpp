@@ -27,7 +27,7 @@ std::vector<std::size_t> road_to(const Recipe& recipe, const std::string& phase)
 // Names of the gated phases, in the order of the recipe.
 std::vector<std::string> gated_phases(const Recipe& recipe);
 
-// The strategy of that name; std::logic_error when there is none.
-const Strategy& find_strategy(const Recipe& recipe, const std::string& name);
+// The strategy, or trial of a search, of that name; std::logic_error when there is none.
+Strategy find_strategy(const Recipe& recipe, const std::string& name);
 
 }  // namespace polyphase::recipe

@@ -42,7 +42,7 @@ code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu 
 .state { font-size: 12px; font-weight: 600; white-space: nowrap; color: var(--idle); }
 .state::before { content: ""; display: inline-block; width: 7px; height: 7px; border-radius: 50%; margin-right: 6px; background: currentColor; }
 .state.done { color: var(--good); } .state.running { color: var(--busy); } .state.interrupted { color: var(--wait); }
-.state.failed { color: var(--bad); } .state.kept { color: var(--good); } .state.rejected { color: var(--wait); }
+.state.failed { color: var(--bad); } .state.kept { color: var(--good); } .state.rejected, .state.tried { color: var(--wait); }
 .scroll { overflow-x: auto; padding: 4px 0; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; font-weight: 600; font-size: 12.5px; color: var(--soft); }

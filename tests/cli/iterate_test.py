@@ -20,6 +20,14 @@ iterate:
              phases.topic.attention_dropout: 0}}
     - {name: needless, set: {seed: 4}}
 """
+SEARCH = """
+iterate:
+  target: {phase: topic, metric: valid.accuracy, at_least: 1.0}
+  max_rounds: 9
+  strategies:
+    - name: rate
+      search: {values: {phases.topic.optimizer.learning_rate: [1e-9, 3e-3, 3e-4]}, rungs: 2, keep_one_in: 3}
+"""
 QUICK = {"phases.pretrain.stop.steps": 6, "phases.tags.stop.steps": 4, "checkpoint.every_steps": 2}
 
 
@@ -208,6 +216,31 @@ class IterateTest(RoadTest):
         outcome = polyphase("status", self.straight.path)
         self.assert_exit(outcome, DONE)
         self.assert_says(outcome, "frozen", "rejected", "ended: the target holds")
+
+    def search_run(self, name):
+        recipe = self.texts / "search.yaml"
+        recipe.write_text(RECIPE.read_text() + SEARCH)
+        return RoundsRun(self.scratch / name, self.texts, recipe, **{"phases.topic.stop.steps": 60})
+
+    def test_search_gives_the_best_trial_of_a_short_rung_all_of_its_steps_also_when_killed(self):
+        straight, killed = self.search_run("search"), self.search_run("search-killed")
+        self.assert_exit(straight.go(ranks=None), DONE)
+        rounds = straight.rounds()
+        self.assertEqual([r["state"] for r in rounds[:4]], ["kept", "tried", "tried", "tried"])
+        self.assertEqual(len(rounds), 5)
+        best = max(range(1, 4), key=lambda i: rounds[i]["score"])
+        self.assertEqual(rounds[4]["adds"], f"rate: trial {best} of 3, rung 2 of 2")
+        self.assertEqual(len(straight.steps_in(rounds[1]["folders"]["topic"])), 20)
+        self.assertEqual(len(straight.steps_in(rounds[4]["folders"]["topic"])), 60)
+        self.assertEqual(rounds[4]["folders"]["tags"], rounds[0]["folders"]["tags"])
+
+        for moment in ("round-3/03-topic/metrics.jsonl", "round-5/03-topic/metrics.jsonl"):
+            job = killed.start(ranks=2)
+            self.assertTrue(job.freeze_when(lambda: killed.has(moment)))
+            job.kill()
+            job.wait()
+        self.assert_exit(killed.go(ranks=2), DONE)
+        self.assertEqual(killed.decisions(), straight.decisions())
 
 
 if __name__ == "__main__":

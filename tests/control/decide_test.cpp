@@ -75,6 +75,41 @@ TEST_F(Decide, FirstRoundTrainsEveryPhase) {
   EXPECT_EQ(journal_.rounds[0].phases[1].folder, "round-1/02-tags");
 }
 
+recipe::Recipe searching(const std::string& when) {
+  const std::string strategy =
+      "    - {name: dropout search, when: '" + when +
+      "', search: {values: {phases.topic.dropout: [0.1, 0.25, 0.3, 0.4]}, rungs: 2}}\n"
+      "    - {name: behind, set: {phases.topic.from: pretrain}}\n";
+  std::string text = std::string(recipe::kGoodRecipe) + kIterate;
+  text.erase(text.find("    - {name: longer"));
+  text.replace(text.find("max_rounds: 4"), 13, "max_rounds: 20");
+  return recipe::parse(text + strategy, "r.yaml");
+}
+
+TEST_F(Decide, SearchKeepsTheBetterHalfOfItsTrialsForTheNextRung) {
+  begin(searching("overfitting"), 0.5);
+  hold("topic", "overfitting");
+  EXPECT_EQ(go(0.3, false), "dropout search: trial 1 of 4, rung 1 of 2");
+  facts_.measured.clear();  // what has begun goes on to its end
+  EXPECT_EQ(go(0.4, false), "dropout search: trial 2 of 4, rung 1 of 2");
+  EXPECT_EQ(go(std::nan(""), false), "dropout search: trial 3 of 4, rung 1 of 2");
+  EXPECT_EQ(go(0.35, false), "dropout search: trial 4 of 4, rung 1 of 2");
+  EXPECT_EQ(go(0.6, true), "dropout search: trial 2 of 4, rung 2 of 2");
+  EXPECT_EQ(journal_.rounds.back().parent, 1);
+  EXPECT_EQ(go(0.55, false), "dropout search: trial 4 of 4, rung 2 of 2");
+  EXPECT_EQ(journal_.rounds.back().parent, 6);
+  EXPECT_EQ(go(0.5, false), "behind");
+  EXPECT_EQ(go(0.5, false), "");
+  EXPECT_EQ(end_, "no strategy is left");
+}
+
+TEST_F(Decide, SearchWhoseConditionDoesNotHoldIsPassedOver) {
+  begin(searching("overfitting"), 0.5);
+  EXPECT_EQ(go(0.5, false), "behind");
+  EXPECT_EQ(go(0.5, false), "");
+  EXPECT_FALSE(last_.empty());
+}
+
 TEST_F(Decide, ReachedTargetEndsTheRounds) {
   begin(iterating(), 0.8);
   EXPECT_EQ(go(1, true), "");
