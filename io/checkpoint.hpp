@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -99,11 +100,12 @@ struct CheckpointEntry {
 // there is no folder.
 std::vector<CheckpointEntry> find_checkpoints(const std::filesystem::path& folder);
 
-// Keeps the newest `keep` (≥ 1) complete checkpoints; removes older ones (their manifests first, so
-// that nothing half removed is ever trusted), folders without a manifest and .tmp folders. One
-// whose manifest cannot be read (damaged, or newer than this program) stays, with a warning. Call
-// it when no checkpoint is being written.
-void remove_old_checkpoints(const std::filesystem::path& folder, int keep);
+// Keeps the newest `keep` (≥ 1) complete checkpoints and that of kept_step; removes the others
+// (their manifests first, so that nothing half removed is ever trusted), folders without a manifest
+// and .tmp folders. One whose manifest cannot be read (damaged, or newer than this program) stays,
+// with a warning. Call it when no checkpoint is being written.
+void remove_old_checkpoints(const std::filesystem::path& folder, int keep,
+                            std::optional<std::int64_t> kept_step = std::nullopt);
 
 // Reads any slice of any tensor, whatever layout wrote it.
 class CheckpointReader {

@@ -75,7 +75,8 @@ std::vector<CheckpointEntry> find_checkpoints(const std::filesystem::path& folde
   return found;
 }
 
-void remove_old_checkpoints(const std::filesystem::path& folder, int keep) {
+void remove_old_checkpoints(const std::filesystem::path& folder, int keep,
+                            std::optional<std::int64_t> kept_step) {
   POLYPHASE_PROMISE(keep >= 1, "{}: {} checkpoints to keep", folder.string(), keep);
   const std::vector<CheckpointEntry> complete = find_checkpoints(folder);
   const auto num_kept =
@@ -88,7 +89,10 @@ void remove_old_checkpoints(const std::filesystem::path& folder, int keep) {
   for (const std::filesystem::path& entry : folders_in(folder)) {
     const std::string name = entry.filename().string();
     const bool ours = step_of(name, "") || step_of(name, ".tmp") || step_of(name, ".old");
-    if (!ours || holds(complete.end() - num_kept, entry)) continue;
+    const bool kept =
+        holds(complete.end() - num_kept, entry) ||
+        (kept_step && step_of(name, "") == kept_step && holds(complete.begin(), entry));
+    if (!ours || kept) continue;
     // A manifest that is damaged, or newer than this program, is for a person to judge.
     const bool unclear = step_of(name, "") && std::filesystem::exists(entry / kManifestFile) &&
                          !holds(complete.begin(), entry);

@@ -23,6 +23,17 @@ void clamp(const Exec& exec, Tensor1<float> x, float largest) {
       });
 }
 
+void add_penalty_gradient(const Exec& exec, Tensor1<float> dw, Tensor1<const float> w, float l1,
+                          float l2) {
+  const KernelRegion region("add_penalty_gradient");
+  for_elements(
+      exec, dw.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
+        const float value = w.data()[i];
+        const float sign = value > 0.0F ? 1.0F : (value < 0.0F ? -1.0F : 0.0F);
+        dw.data()[i] += l1 * sign + l2 * value;
+      });
+}
+
 void copy_block(const Exec& exec, Tensor2<float> to, Tensor2<const float> from,
                 const Block& block) {
   const KernelRegion region("copy_block");

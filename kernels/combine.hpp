@@ -12,6 +12,10 @@ void combine(const Exec& exec, Tensor1<float> y, float factor_y, Tensor1<const f
 // Brings every element of x into [-largest, largest]; NaN stays.
 void clamp(const Exec& exec, Tensor1<float> x, float largest);
 
+// dw += l1 · sign(w) + l2 · w: the gradient of l1 · Σ|w| + l2/2 · Σw², where that of |w| is 0 at 0.
+void add_penalty_gradient(const Exec& exec, Tensor1<float> dw, Tensor1<const float> w, float l1,
+                          float l2);
+
 // Copies the rows × columns block at (from_row, from_column) of one matrix to (to_row, to_column)
 // of another.
 struct Block {

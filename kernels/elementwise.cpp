@@ -73,6 +73,12 @@ struct Square {
   }
 };
 
+struct Magnitude {
+  KOKKOS_INLINE_FUNCTION double operator()(float x) const {
+    return static_cast<double>(x < 0.0F ? -x : x);
+  }
+};
+
 struct NotFinite {
   KOKKOS_INLINE_FUNCTION double operator()(float x) const {
     // x - x is 0 for every finite number and NaN for every other.
@@ -126,6 +132,11 @@ void column_sum(const Exec& exec, Tensor1<float> db_C, Write write, Tensor2<cons
 double sum_of_squares(const Exec& exec, Tensor1<const float> x) {
   const KernelRegion region("sum_of_squares");
   return sum_over_blocks(exec, x, Square());
+}
+
+double sum_of_magnitudes(const Exec& exec, Tensor1<const float> x) {
+  const KernelRegion region("sum_of_magnitudes");
+  return sum_over_blocks(exec, x, Magnitude());
 }
 
 bool all_finite(const Exec& exec, Tensor1<const float> x) {

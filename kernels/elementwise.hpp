@@ -21,6 +21,9 @@ void column_sum(const Exec& exec, Tensor1<float> db_C, Write write, Tensor2<cons
 // Sum of squares in float64; blocks of fixed size, added in order, whatever the number of threads.
 double sum_of_squares(const Exec& exec, Tensor1<const float> x);
 
+// Sum of magnitudes, added likewise.
+double sum_of_magnitudes(const Exec& exec, Tensor1<const float> x);
+
 // Whether every element is finite.
 bool all_finite(const Exec& exec, Tensor1<const float> x);
 

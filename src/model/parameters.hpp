@@ -76,6 +76,9 @@ class ParameterSet {
   }                                   // of this rank, with alignment gaps, which stay zero
   std::int64_t global_count() const;  // parameters of the whole model
 
+  // Other values in place of these, and these in place of the others: as many, in the same order.
+  void swap_values(Kokkos::View<float*, Memory>& others);
+
   Tensor1<float> values() const { return Tensor1<float>(values_.data(), values_.size()); }
   Tensor1<const float> value1(std::size_t number) const;
   // The weights of `span` parameters from this one on, as one matrix: rows add up, columns are
@@ -93,6 +96,9 @@ class ParameterSet {
   Write gradient_write(std::size_t number, std::size_t span = 1);
   Tensor1<float> gradient1(std::size_t number, std::size_t span = 1) const;
   Tensor2<float> gradient2(std::size_t number, std::size_t span = 1) const;
+  // Gives the parameters from `first` to before `end` that nothing has written to in this
+  // micro-batch gradients of zero.
+  void write_zeros(std::size_t first, std::size_t end);
   // Promises that every parameter's gradient has been written since begin_micro_batch.
   void check_all_written() const;
 

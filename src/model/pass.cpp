@@ -45,6 +45,13 @@ Dropout Pass::dropout_at(std::uint64_t place, float rate) const {
           .row_ids_N = row_ids_N};
 }
 
+bool Pass::skips_layer(std::uint64_t place) const {
+  if (!training || dropout.layers == 0.0F) return false;
+  const auto step = static_cast<std::uint64_t>(dropout.step);
+  const std::uint64_t drawn = random_key(dropout.key, Purpose::kDropout, {place, step});
+  return static_cast<double>(drawn >> 11) * 0x1p-53 < static_cast<double>(dropout.layers);
+}
+
 void Pass::sum_over_tensor_ranks(Tensor2<float> x) const {
   if (tensor.size() == 1 || exec.counting()) return;
   exec.space.fence();

@@ -11,11 +11,16 @@ namespace polyphase {
 
 class KeyValueCache;
 
-// Dropout of a pass. Each place in the model draws with its own key.
+// Noise of a pass that trains: rates of dropout (each place in the model draws with its own key)
+// and of layers that are passed over.
 struct PassDropout {
-  float hidden = 0.0F;
+  float hidden = 0.0F;  // of what a sublayer adds to the residual stream
   float attention = 0.0F;
+  float embedding = 0.0F;
+  float head = 0.0F;      // in front of a task's head
+  float layers = 0.0F;    // see Pass::skips_layer
   std::uint64_t key = 0;  // of (seed, phase)
+  std::int64_t step = 0;  // keys the layers passed over
 };
 
 // The rows of a micro-batch on their way through a stack of layers, in the execution space's memory
@@ -32,11 +37,19 @@ struct Pass {
   Tensor1<const std::uint64_t> row_ids_N;
   PassDropout dropout;
   bool training = false;
+  // R-Drop (Wu et al., 2021): above 0, the second half of the batch's sequences are those of the
+  // first under other masks, and heads add so much of the divergence between both (see
+  // objective/divergence.hpp).
+  float r_drop = 0.0F;
   // Generation: where attention finds the rows of earlier passes; else nullptr.
   KeyValueCache* cache = nullptr;
 
   // Dropout of the given rate at a place, numbered through the model.
   Dropout dropout_at(std::uint64_t place, float rate) const;
+  // Whether the layer at this place is passed over in this step (layer drop, Fan et al., 2020). The
+  // draw is a step's rather than a micro-batch's, so that all micro-batches and ranks agree however
+  // a step is divided among them, and what is passed over costs no rank anything.
+  bool skips_layer(std::uint64_t place) const;
   // Sums over the tensor-parallel ranks, when there is something to sum.
   void sum_over_tensor_ranks(Tensor2<float> x) const;
 };

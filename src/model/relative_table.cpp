@@ -36,4 +36,8 @@ Write RelativeTable::write() const {
   return table_ ? parameters_.gradient_write(*table_) : Write::kOverwrite;
 }
 
+void RelativeTable::end_backward() const {
+  if (table_) parameters_.write_zeros(*table_, *table_ + 1);
+}
+
 }  // namespace polyphase

@@ -22,6 +22,8 @@ class RelativeTable {
   RelativePositions positions() const;
   Tensor2<float> gradient() const;
   Write write() const;
+  // Zeros, where no attention has written a gradient in this micro-batch.
+  void end_backward() const;
 
  private:
   ParameterSet& parameters_;

@@ -4,14 +4,16 @@
 #include <array>
 #include <type_traits>
 
+#include "kernels/elementwise.hpp"
 #include "model/feed_forward.hpp"
 
 namespace polyphase {
 namespace {
 
 // Places of a stack that draw dropout: the embeddings at 0, the update of sublayer s at place s,
-// and what is inside of sublayer s behind these.
+// and what is inside of sublayer s behind these; last, whether a layer is passed over.
 constexpr std::uint64_t kInsidePlaces = std::uint64_t{1} << 20;
+constexpr std::uint64_t kLayerPlaces = std::uint64_t{1} << 21;
 
 }  // namespace
 
@@ -19,7 +21,8 @@ template <class Real>
 Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
                    const EmbeddingLayer& embedding, const StackRole& role,
                    const EncoderOutput<Real>* encoder)
-    : model_(model),
+    : parameters_(parameters),
+      model_(model),
       embedding_(embedding),
       first_place_(role.first_place),
       relative_(parameters, tensor, model, role.prefix, !role.causal) {
@@ -48,7 +51,31 @@ Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const r
 
 template <class Real>
 Dropout Stack<Real>::embedding_dropout(const Pass& pass) const {
-  return pass.dropout_at(first_place_, pass.dropout.hidden);
+  return pass.dropout_at(first_place_, pass.dropout.embedding);
+}
+
+template <class Real>
+std::vector<std::int64_t> Stack<Real>::chain(const Pass& pass) const {
+  std::vector<std::int64_t> links;
+  for (std::int64_t s = 1; s <= num_sublayers(); ++s) {
+    const auto layer = static_cast<std::uint64_t>((s - 1) / sublayers_of_layer_);
+    if (!pass.skips_layer(first_place_ + kLayerPlaces + layer)) links.push_back(s);
+  }
+  return links;
+}
+
+template <class Real>
+NormLayer<Real>& Stack<Real>::norm(std::size_t i) {
+  if (post()) return norms_[i == 0 ? 0 : chain_[i - 1]];
+  return i < chain_.size() ? norms_[chain_[i] - 1] : norms_.back();
+}
+
+template <class Real>
+void Stack<Real>::write_zeros_of_skipped_layers(const Pass& pass) {
+  for (std::size_t layer = 0; layer + 1 < first_parameter_.size(); ++layer) {
+    if (pass.skips_layer(first_place_ + kLayerPlaces + layer))
+      parameters_.write_zeros(first_parameter_[layer], first_parameter_[layer + 1]);
+  }
 }
 
 template <class Real>
@@ -59,6 +86,7 @@ Dropout Stack<Real>::update_dropout(const Pass& pass, std::int64_t s) const {
 template <class Real>
 Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
   Arena& arena = *pass.exec.arena;
+  chain_ = chain(pass);
   const std::int64_t n = pass.num_rows, c = model_.width;
   std::array<Tensor2<Real>, 2> y_NC = {arena.take2<Real>(n, c), arena.take2<Real>(n, c)};
   std::array<Tensor2<float>, 2> y_float_NC;  // the residual of a post-norm model
@@ -74,25 +102,26 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
 
   embedding_.forward(pass, residual_NC);
   if (!post()) dropout_apply<float>(pass.exec, residual_NC, embedding_dropout(pass));
-  residual_NC = norms_[0].forward(pass, y_NC[0], y_float_NC[0], {.residual_NC = residual_NC});
+  residual_NC = norm(0).forward(pass, y_NC[0], y_float_NC[0], {.residual_NC = residual_NC});
   if (post()) {
     dropout_apply<Real>(pass.exec, y_NC[0], embedding_dropout(pass));
     if constexpr (!std::is_same_v<Real, float>)
       dropout_apply<float>(pass.exec, y_float_NC[0], embedding_dropout(pass));
     residual_NC = y_float_NC[0];
   }
-  for (std::int64_t s = 1; s <= num_sublayers(); ++s) {
-    sublayer(s).forward(pass, update_NC, y_NC[(s - 1) % 2],
+  for (std::size_t i = 1; i <= chain_.size(); ++i) {
+    const std::int64_t s = chain_[i - 1];
+    sublayer(s).forward(pass, update_NC, y_NC[(i - 1) % 2],
                         first_place_ + kInsidePlaces + static_cast<std::uint64_t>(s));
     pass.sum_over_tensor_ranks(update_NC);
-    residual_NC = norms_[s].forward(pass, y_NC[s % 2], y_float_NC[s % 2],
-                                    {.residual_NC = residual_NC,
-                                     .update_NC = update_NC,
-                                     .bias_C = sublayer(s).output().bias(),
-                                     .dropout = update_dropout(pass, s)});
-    if (post()) residual_NC = y_float_NC[s % 2];
+    residual_NC = norm(i).forward(pass, y_NC[i % 2], y_float_NC[i % 2],
+                                  {.residual_NC = residual_NC,
+                                   .update_NC = update_NC,
+                                   .bias_C = sublayer(s).output().bias(),
+                                   .dropout = update_dropout(pass, s)});
+    if (post()) residual_NC = y_float_NC[i % 2];
   }
-  return y_NC[num_sublayers() % 2];
+  return y_NC[chain_.size() % 2];
 }
 
 template <class Real>
@@ -104,31 +133,38 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<const float> dhidden_NC,
   const auto dsum_NC = arena.take2<float>(n, c), dy_NC = arena.take2<float>(n, c);
   const auto dupdate_NC = arena.take2<Real>(n, c), y_NC = arena.take2<Real>(n, c);
   const NormPlace place = post() ? NormPlace::kPost : NormPlace::kPre;
+  write_zeros_of_skipped_layers(pass);
 
   Tensor2<const float> arriving_NC = dhidden_NC, skip_NC;
-  for (std::int64_t s = num_sublayers(); s >= 1; --s) {
+  for (std::size_t i = chain_.size(); i >= 1; --i) {
+    const std::int64_t s = chain_[i - 1];
     const Linear& output = sublayer(s).output();
-    norms_[s].backward(pass,
-                       {.dsum_NC = dsum_NC,
-                        .dupdate_NC = dupdate_NC,
-                        .dbias_C = output.bias_gradient(),
-                        .bias_write = output.bias_write(),
-                        .dy_NC = arriving_NC,
-                        .dskip_NC = skip_NC},
-                       place);
+    norm(i).backward(pass,
+                     {.dsum_NC = dsum_NC,
+                      .dupdate_NC = dupdate_NC,
+                      .dbias_C = output.bias_gradient(),
+                      .bias_write = output.bias_write(),
+                      .dy_NC = arriving_NC,
+                      .dskip_NC = skip_NC},
+                     place);
     if (s % sublayers_of_layer_ == 0) final_from(first_parameter_[s / sublayers_of_layer_]);
-    norms_[s - 1].again(pass, y_NC);
-    if (post() && s == 1) dropout_apply<Real>(pass.exec, y_NC, embedding_dropout(pass));
+    norm(i - 1).again(pass, y_NC);
+    if (post() && i == 1) dropout_apply<Real>(pass.exec, y_NC, embedding_dropout(pass));
     sublayer(s).backward(pass, dy_NC, dupdate_NC, y_NC);
     pass.sum_over_tensor_ranks(dy_NC);
     arriving_NC = dy_NC;
     skip_NC = dsum_NC;
   }
+  if (post() && chain_.empty()) {  // no sublayer has made the gradient's own copy
+    convert<float, float>(pass.exec, flat(dy_NC), flat(dhidden_NC));
+    arriving_NC = dy_NC;
+  }
   if (post()) {  // both gradients of norm 0's output passed its dropout
     dropout_apply<float>(pass.exec, dy_NC, embedding_dropout(pass));
-    dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
+    if (!chain_.empty()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
   }
-  norms_[0].backward(pass, {.dsum_NC = dsum_NC, .dy_NC = arriving_NC, .dskip_NC = skip_NC}, place);
+  norm(0).backward(pass, {.dsum_NC = dsum_NC, .dy_NC = arriving_NC, .dskip_NC = skip_NC}, place);
+  relative_.end_backward();
   final_from(first_parameter_[0]);
   if (!post()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
   embedding_.backward(pass, dsum_NC);

@@ -27,7 +27,8 @@ struct StackRole {
 // S sublayers: norm 0 takes the embeddings; norm s (s ≥ 1) takes the residual plus the update of
 // sublayer s and feeds sublayer s + 1. They differ only in the residual that goes on: the norm's
 // input (pre) or its output (post). Attention heads and feed-forward columns are split over the
-// tensor-parallel ranks, norms are not.
+// tensor-parallel ranks, norms are not. A layer that is passed over in a step is a chain's link
+// left out, with the norms that belong to it.
 template <class Real>
 class Stack {
  public:
@@ -49,9 +50,15 @@ class Stack {
   bool post() const { return model_.norm == recipe::NormPlacement::kPost; }
   std::int64_t num_sublayers() const { return static_cast<std::int64_t>(sublayers_.size()); }
   Sublayer<Real>& sublayer(std::int64_t s) const { return *sublayers_[s - 1]; }  // counted from 1
+  // The sublayers that this pass goes through.
+  std::vector<std::int64_t> chain(const Pass& pass) const;
+  // The norm behind link i of the chain, counted from 1; 0: in front of the first.
+  NormLayer<Real>& norm(std::size_t i);
+  void write_zeros_of_skipped_layers(const Pass& pass);
   Dropout embedding_dropout(const Pass& pass) const;
   Dropout update_dropout(const Pass& pass, std::int64_t s) const;
 
+  ParameterSet& parameters_;
   const recipe::Model model_;
   const EmbeddingLayer& embedding_;
   const std::uint64_t first_place_;
@@ -59,6 +66,7 @@ class Stack {
   std::vector<std::unique_ptr<Sublayer<Real>>> sublayers_;
   std::int64_t sublayers_of_layer_ = 0;
   std::vector<NormLayer<Real>> norms_;        // one more than sublayers
+  std::vector<std::int64_t> chain_;           // of the last forward pass
   std::vector<std::size_t> first_parameter_;  // of each layer, and of what comes behind the last
 };
 

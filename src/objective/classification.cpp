@@ -28,9 +28,14 @@ Tally Classification<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
   }
   const std::vector<std::int32_t>& labels_B = pass.batch.sequence_labels_B;
   const SoftmaxOutcome outcome =
-      head_.run<Real>(pass, pooled.x_BC, pooled.dx_BC, labels_B, gradient_scale, loss_);
+      head_.run<Real>(pass, pooled.x_BC, pooled.dx_BC, labels_B, gradient_scale, loss_,
+                      pass.batch.num_sequences() / 2);
   if (pass.training) pooling_.backward(pass, pooled, dhidden_NC);
-  Tally tally = {.nats = outcome.nats, .num_terms = outcome.num_terms, .counts = {}};
+  Tally tally = {.nats = outcome.nats,
+                 .num_terms = outcome.num_terms,
+                 .counts = {},
+                 .records = {},
+                 .divergence = outcome.divergence};
   if (pass.training || pass.exec.counting()) return tally;
   ConfusionMatrix matrix(num_classes_);
   for (std::size_t s = 0; s < labels_B.size(); ++s) {

@@ -25,6 +25,7 @@ struct Tally {
   // Values of single samples, in their order, for metrics that no sums give (ranks, for instance).
   // Not added but laid one behind the other; evaluation only.
   std::vector<double> records;
+  double divergence = 0;  // R-Drop: of the two passes, summed over terms; not in nats
 };
 
 // Loss in nats a term; NaN where there were no terms.
@@ -61,8 +62,9 @@ class Objective {
   virtual std::int64_t num_terms(const Batch& batch) const = 0;
 
   // hidden_NC are the final hidden states. When the pass trains, adds gradient_scale × gradient of
-  // the summed loss to dhidden_NC and writes the head's parameter gradients. Collective over the
-  // tensor-parallel ranks; all return the same.
+  // the summed loss (with R-Drop: nats + r_drop × divergence, of the terms of one copy) to
+  // dhidden_NC and writes the head's parameter gradients. Collective over the tensor-parallel
+  // ranks; all return the same.
   virtual Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
                     float gradient_scale) = 0;
 

@@ -37,8 +37,8 @@ Tally SequencePair<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
   gather_rows<Real>(exec, first_BC, hidden_NC, rows_B);
   pool_.forward<Real, Real>(pass, hidden_BC, first_BC);
   activation_forward<Real>(exec, Activation::kTanh, pooled_BC, hidden_BC);
-  const SoftmaxOutcome outcome =
-      head_.run<Real>(pass, pooled_BC, dpooled_BC, pass.batch.sequence_labels_B, gradient_scale);
+  const SoftmaxOutcome outcome = head_.run<Real>(
+      pass, pooled_BC, dpooled_BC, pass.batch.sequence_labels_B, gradient_scale, {}, b / 2);
   if (pass.training) {
     const auto dhidden_BC = arena.take2<Real>(b, width_);
     const auto dfirst_BC = arena.take2<float>(b, width_);
@@ -49,7 +49,11 @@ Tally SequencePair<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
     pool_.backward_input<Real, float>(pass, dfirst_BC, dhidden_BC);
     scatter_rows(exec, dhidden_NC, dfirst_BC, rows_B);
   }
-  return {.nats = outcome.nats, .num_terms = outcome.num_terms, .counts = {outcome.num_correct}};
+  return {.nats = outcome.nats,
+          .num_terms = outcome.num_terms,
+          .counts = {outcome.num_correct},
+          .records = {},
+          .divergence = outcome.divergence};
 }
 
 template <class Real>

@@ -21,7 +21,7 @@ auto SequencePooling<Real>::forward(const Pass& pass, Tensor2<const Real> hidden
   } else {
     gather_rows<Real>(exec, pooled.x_BC, hidden_NC, pooled.rows_B);
   }
-  pooled.dropout = pass.dropout_at(kHeadPlace, pass.dropout.hidden);
+  pooled.dropout = pass.dropout_at(kHeadPlace, pass.dropout.head);
   std::vector<std::uint64_t> ids_B;  // a sequence is keyed by its first row
   for (std::int64_t s = 0; s < b; ++s) ids_B.push_back(pass.batch.row_ids_N[pass.batch.starts[s]]);
   pooled.dropout.row_ids_N = upload(exec, ids_B);

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "objective/divergence.hpp"
+
 namespace polyphase {
 namespace {
 
@@ -104,7 +106,7 @@ SoftmaxHead::SoftmaxHead(ParameterSet& parameters, const Communicator& tensor,
 template <class Real>
 SoftmaxOutcome SoftmaxHead::run(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,
                                 const std::vector<std::int32_t>& labels_M, float gradient_scale,
-                                const SoftmaxLoss& loss) {
+                                const SoftmaxLoss& loss, std::int64_t num_pairs) {
   const Exec& exec = pass.exec;
   const auto num_rows = static_cast<std::int64_t>(x_MC.extent(0));
   const std::int64_t num_classes = output_.num_outputs();
@@ -112,11 +114,16 @@ SoftmaxOutcome SoftmaxHead::run(const Pass& pass, Tensor2<const Real> x_MC, Tens
   const Tensor1<const std::int32_t> labels = upload(exec, labels_M);
   const SoftmaxStats stats = begin_softmax(exec, num_rows, loss);
   softmax_stats_add(exec, stats, logits_MK, labels, 0);
-  const SoftmaxOutcome outcome = finish_softmax(exec, stats, labels_M, nullptr, loss, num_classes);
+  SoftmaxOutcome outcome = finish_softmax(exec, stats, labels_M, nullptr, loss, num_classes);
+  Divergence divergence(pass, nullptr, num_rows, num_pairs);
+  divergence.begin(outcome.log_sum_M, labels);
+  divergence.add(logits_MK);
+  divergence.end(labels_M, outcome);
   if (pass.training) {
     const auto dlogits_MK = exec.arena->take2<Real>(num_rows, num_classes);
-    softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels, gradient_scale,
-                           0, outcome.target);
+    softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels,
+                           divergence.share(gradient_scale), 0, outcome.target);
+    divergence.add_gradient<Real>(dlogits_MK, logits_MK, gradient_scale);
     output_.backward<Real>(pass, dx_MC, dlogits_MK, x_MC);
   }
   return outcome;
@@ -141,9 +148,9 @@ template std::vector<double> SoftmaxHead::probabilities(const Pass&, Tensor2<con
 template std::vector<double> SoftmaxHead::probabilities(const Pass&, Tensor2<const bf16>) const;
 template SoftmaxOutcome SoftmaxHead::run(const Pass&, Tensor2<const float>, Tensor2<float>,
                                          const std::vector<std::int32_t>&, float,
-                                         const SoftmaxLoss&);
+                                         const SoftmaxLoss&, std::int64_t);
 template SoftmaxOutcome SoftmaxHead::run(const Pass&, Tensor2<const bf16>, Tensor2<float>,
                                          const std::vector<std::int32_t>&, float,
-                                         const SoftmaxLoss&);
+                                         const SoftmaxLoss&, std::int64_t);
 
 }  // namespace polyphase

@@ -23,6 +23,7 @@ struct SoftmaxOutcome {
   std::vector<std::int32_t> best_M;  // class with the largest logit, of every row
   Tensor1<const float> log_sum_M;    // for the gradient, in the arena
   SoftmaxTarget target;              // for the gradient, in the arena
+  double divergence = 0;             // with R-Drop, as Tally's
 };
 
 // Takes the statistics that the loss needs in the arena for M rows, ready for the first block of
@@ -43,11 +44,12 @@ class SoftmaxHead {
               std::int64_t width, std::int64_t num_classes);
 
   // x_MC: its rows' inputs. When the pass trains, overwrites dx_MC with gradient_scale × the
-  // gradient of the summed loss and writes the head's gradients. Labels < 0 do not count.
+  // gradient of the summed loss and writes the head's gradients. Labels < 0 do not count. In a pass
+  // with R-Drop the first 2 · num_pairs rows are the pairs.
   template <class Real>
   SoftmaxOutcome run(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,
                      const std::vector<std::int32_t>& labels_M, float gradient_scale,
-                     const SoftmaxLoss& loss = {});
+                     const SoftmaxLoss& loss = {}, std::int64_t num_pairs = 0);
 
   // Probabilities of every class, row by row, on the host.
   template <class Real>

@@ -14,9 +14,10 @@ Tagging<Real>::Tagging(ParameterSet& parameters, const Communicator& tensor,
 template <class Real>
 auto Tagging<Real>::tag(const Pass& pass, const TaggedWords& words, Tensor2<const Real> x_MC,
                         Tensor2<float> dx_MC, float gradient_scale) -> Outcome {
-  SoftmaxOutcome outcome =
-      head_.run<Real>(pass, x_MC, dx_MC, words.labels_M, gradient_scale, loss_);
-  return {.nats = outcome.nats, .best_M = std::move(outcome.best_M)};
+  SoftmaxOutcome outcome = head_.run<Real>(pass, x_MC, dx_MC, words.labels_M, gradient_scale, loss_,
+                                           words.starts.back() / 2);
+  return {
+      .nats = outcome.nats, .divergence = outcome.divergence, .best_M = std::move(outcome.best_M)};
 }
 
 template class Tagging<float>;

@@ -4,8 +4,17 @@
 #include <algorithm>
 
 #include "kernels/elementwise.hpp"
+#include "objective/divergence.hpp"
 
 namespace polyphase {
+namespace {
+
+std::int64_t num_labels(const std::vector<std::int32_t>& labels_M) {
+  return std::count_if(labels_M.begin(), labels_M.end(),
+                       [](std::int32_t label) { return label >= 0; });
+}
+
+}  // namespace
 
 template <class Real>
 VocabularyOutput<Real>::VocabularyOutput(ParameterSet& parameters, const recipe::Model& model,
@@ -95,8 +104,16 @@ SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real>
     block_logits(pass, logits_MK, y_MC, block);
     softmax_stats_add(exec, stats, logits_MK, labels, vocabulary_.begin + block.first);
   }
-  const SoftmaxOutcome outcome =
-      finish_softmax(exec, stats, labels_M, &pass.tensor, loss, num_classes_);
+  SoftmaxOutcome outcome = finish_softmax(exec, stats, labels_M, &pass.tensor, loss, num_classes_);
+  Divergence divergence(pass, &pass.tensor, m, num_labels(labels_M) / 2);
+  divergence.begin(outcome.log_sum_M, labels);
+  for (const Block& block : divergence.on() ? all : std::vector<Block>()) {
+    const Tensor2<float> logits_MK(logits.data(), m, block.size);
+    if (all.size() > 1)  // a single block's logits are still there
+      block_logits(pass, logits_MK, y_MC, block);
+    divergence.add(logits_MK);
+  }
+  divergence.end(labels_M, outcome);
   if (!pass.training) return outcome;
   const auto dlogits = arena.take1<Real>(m * widest);
   const Write table_write = parameters_.gradient_write(table_),
@@ -104,10 +121,11 @@ SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real>
   for (const Block& block : all) {
     const Tensor2<float> logits_MK(logits.data(), m, block.size);
     const Tensor2<Real> dlogits_MK(dlogits.data(), m, block.size);
-    if (all.size() > 1)  // a single block's logits are still there
-      block_logits(pass, logits_MK, y_MC, block);
-    softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels, gradient_scale,
-                           vocabulary_.begin + block.first, outcome.target);
+    if (all.size() > 1) block_logits(pass, logits_MK, y_MC, block);
+    softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels,
+                           divergence.share(gradient_scale), vocabulary_.begin + block.first,
+                           outcome.target);
+    divergence.add_gradient<Real>(dlogits_MK, logits_MK, gradient_scale);
     block_backward(pass, dy_MC, dlogits_MK, y_MC, block, table_write, bias_write);
   }
   pass.sum_over_tensor_ranks(dy_MC);

@@ -71,7 +71,7 @@ Tally WordTagging<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
   const Tensor1<const std::int32_t> rows = upload(exec, words.rows_M);
   const Tensor2<Real> x_MC = gather(pass, words, rows, hidden_NC);
   const auto dx_MC = arena.take2<float>(m, width_);
-  Dropout dropout = pass.dropout_at(kHeadPlace, pass.dropout.hidden);
+  Dropout dropout = pass.dropout_at(kHeadPlace, pass.dropout.head);
   dropout.row_ids_N = upload(exec, words.ids_M);
   dropout_apply<Real>(exec, x_MC, dropout);
   const Outcome outcome = tag(pass, words, x_MC, dx_MC, gradient_scale);
@@ -79,7 +79,11 @@ Tally WordTagging<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
     dropout_apply<float>(exec, dx_MC, dropout);
     scatter_rows(exec, dhidden_NC, dx_MC, rows);
   }
-  Tally tally = {.nats = outcome.nats, .num_terms = words.starts.back(), .counts = {0, 0, 0, 0}};
+  Tally tally = {.nats = outcome.nats,
+                 .num_terms = words.starts.back() / (pass.r_drop > 0 ? 2 : 1),
+                 .counts = {0, 0, 0, 0},
+                 .records = {},
+                 .divergence = outcome.divergence};
   if (!exec.counting()) count(words, outcome.best_M, !pass.training, tally);
   return tally;
 }

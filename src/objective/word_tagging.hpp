@@ -34,6 +34,7 @@ class WordTagging : public Objective<Real> {
  protected:
   struct Outcome {
     double nats = 0;                   // summed over words
+    double divergence = 0;             // likewise, as Tally's
     std::vector<std::int32_t> best_M;  // the predicted tags
   };
   // The head's pass, as Objective::run: overwrites dx_MC when the pass trains.

@@ -12,7 +12,7 @@
 #include "report/run_state.hpp"
 #include "train/checkpointing.hpp"
 #include "train/largest_batch.hpp"
-#include "train/phase_checkpoint.hpp"
+#include "train/phase_result.hpp"
 
 namespace polyphase {
 namespace {
@@ -81,15 +81,13 @@ Found find(const TrainedPhaseChoice& choice) {
   const fs::path of_round = choice.run / fmt::format("round-{}", phase.round) / "recipe.yaml";
   const recipe::Recipe recipe =
       recipe::load((fs::exists(of_round, error) ? of_round : recipe_file).string());
-  const fs::path folder = checkpoints_of(choice.run / phase.folder);
-  const std::vector<CheckpointEntry> complete = find_checkpoints(folder);
-  if (complete.empty()) {
+  const fs::path result = result_checkpoint(choice.run / phase.folder);
+  if (result.empty()) {
     fail<RecipeError>("{}: phase {} is {} and has no complete checkpoint in {}; train it first",
-                      choice.run.string(), phase.name, phase.state, folder.string());
+                      choice.run.string(), phase.name, phase.state,
+                      checkpoints_of(choice.run / phase.folder).string());
   }
-  return {.recipe = recipe::resolved(recipe),
-          .phase = phase.name,
-          .checkpoint = complete.back().folder.string()};
+  return {.recipe = recipe::resolved(recipe), .phase = phase.name, .checkpoint = result.string()};
 }
 
 Found shared_find(const TrainedPhaseChoice& choice, const Communicator& world) {

@@ -24,9 +24,9 @@ struct TrainedPhaseChoice {
   std::string folder;         // instead of all these: the phase's own, below the run's
 };
 
-// A phase of a run folder with its model as its newest complete checkpoint has it, for evaluation
-// and prediction on any layout of ranks. Reads the folder only: no lock is taken and nothing is
-// written.
+// A phase of a run folder with its model as its result has it (train/phase_result.hpp), for
+// evaluation and prediction on any layout of ranks. Reads the folder only: no lock is taken and
+// nothing is written.
 class TrainedPhase {
  public:
   // Collective over all ranks; errors are agreed. RecipeError for a folder that is no run, a phase

@@ -87,6 +87,7 @@ class Checks {
     check_data(phase, path);
     check_sampling(phase, path, places_, faults_);
     check_stop(phase, path);
+    check_regularisation(phase, path, places_, faults_);
     if (phase.max_tokens && *phase.max_tokens > recipe_.model.max_tokens) {
       fault(path + ".max_tokens", "{}.max_tokens is {}; the model has positions for {} tokens",
             path, *phase.max_tokens, recipe_.model.max_tokens);

@@ -22,6 +22,10 @@ void check_corpora(const Recipe& recipe, const std::map<std::string, Place>& pla
 void check_sampling(const Phase& phase, const std::string& path,
                     const std::map<std::string, Place>& places, Faults& faults);
 
+// Its part on a phase's regularisation; `path` is the phase's.
+void check_regularisation(const Phase& phase, const std::string& path,
+                          const std::map<std::string, Place>& places, Faults& faults);
+
 // The place of the key, else of the nearest section around it that has one.
 Place nearest_place(const std::map<std::string, Place>& places, std::string path);
 

@@ -28,6 +28,28 @@ double attention_dropout_of(const Recipe& recipe, const Phase& phase) {
   return phase.attention_dropout.value_or(recipe.model.attention_dropout);
 }
 
+// A phase's own `dropout` comes before the model's rate of one place.
+static double rate_of_place(const std::optional<double>& of_phase,
+                            const std::optional<double>& of_model, const Recipe& recipe,
+                            const Phase& phase) {
+  if (of_phase) return *of_phase;
+  if (of_model && !phase.dropout) return *of_model;
+  return dropout_of(recipe, phase);
+}
+
+double embedding_dropout_of(const Recipe& recipe, const Phase& phase) {
+  return rate_of_place(phase.regularisation.embedding_dropout, recipe.model.embedding_dropout,
+                       recipe, phase);
+}
+
+double head_dropout_of(const Recipe& recipe, const Phase& phase) {
+  return rate_of_place(phase.regularisation.head_dropout, recipe.model.head_dropout, recipe, phase);
+}
+
+double layer_drop_of(const Recipe& recipe, const Phase& phase) {
+  return phase.regularisation.layer_drop.value_or(recipe.model.layer_drop.value_or(0.0));
+}
+
 std::int64_t max_tokens_of(const Recipe& recipe, const Phase& phase) {
   return phase.max_tokens.value_or(recipe.model.max_tokens);
 }

@@ -65,6 +65,9 @@ std::int64_t micro_batch_of(const Phase& phase);
 // The phase's own dropout and length where it has them, else the model's.
 double dropout_of(const Recipe& recipe, const Phase& phase);
 double attention_dropout_of(const Recipe& recipe, const Phase& phase);
+double embedding_dropout_of(const Recipe& recipe, const Phase& phase);
+double head_dropout_of(const Recipe& recipe, const Phase& phase);
+double layer_drop_of(const Recipe& recipe, const Phase& phase);
 std::int64_t max_tokens_of(const Recipe& recipe, const Phase& phase);
 
 // A family's usual values (families.cpp names their papers): what a recipe's model starts from.

@@ -10,6 +10,7 @@
 #include "base/corpus_source.hpp"
 #include "recipe/guard.hpp"
 #include "recipe/iterate.hpp"
+#include "recipe/regularisation.hpp"
 #include "recipe/sampling.hpp"
 
 // A recipe as plain data: one struct a section, defaults beside the fields. Paths are as the person
@@ -91,8 +92,12 @@ struct Model {
   bool scaled_scores = true;        // attention scores divided by sqrt(head width)
   Initialisation initialisation = Initialisation::kFixed;
   double init_std = 0.02;
-  double dropout = 0.1;            // hidden and embedding; a phase may override
-  double attention_dropout = 0.1;  // of attention probabilities; a phase may override
+  // Rates of dropout, which a phase may override: of what a sublayer adds, of attention
+  // probabilities, of embeddings and in front of a task's head (these two: else `dropout`).
+  double dropout = 0.1;
+  double attention_dropout = 0.1;
+  std::optional<double> embedding_dropout, head_dropout;
+  std::optional<double> layer_drop;  // of a phase's steps, the share that passes over a layer
 };
 
 struct Parallel {
@@ -177,6 +182,7 @@ struct Unfreeze {
 struct Early {
   std::string metric;         // for instance valid.loss, valid.accuracy, valid.f1
   std::int64_t patience = 2;  // evaluations without improvement
+  bool keeps_best = false;    // the phase's result is its best evaluated checkpoint, not its last
 };
 
 struct Stop {  // exactly one of steps and epochs
@@ -208,6 +214,7 @@ struct Phase {
   double span_tokens = 3.0;     // span corruption: mean length of a span
   double label_smoothing = 0;   // of language models, classification and softmax tagging
   std::optional<double> dropout, attention_dropout;
+  Regularisation regularisation;
   std::optional<std::int64_t> max_tokens;  // of a sequence in this phase; at most model.max_tokens
   // 0: all; else a keyed choice of that many of each corpus, of those that pass the filter.
   std::int64_t max_train_samples = 0;

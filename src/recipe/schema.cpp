@@ -5,6 +5,7 @@
 #include "recipe/iterate_schema.hpp"
 #include "recipe/load.hpp"
 #include "recipe/optimizers.hpp"
+#include "recipe/regularisation_schema.hpp"
 #include "recipe/sampling_schema.hpp"
 
 // The schema: one description a section, one line a key. Reading, writing, the list of known keys
@@ -109,6 +110,9 @@ static void describe(Section& section, Model& model) {
   section.value("init_std", model.init_std, positive());
   section.value("dropout", model.dropout, fraction_below_one());
   section.value("attention_dropout", model.attention_dropout, fraction_below_one());
+  section.value("embedding_dropout", model.embedding_dropout, fraction_below_one());
+  section.value("head_dropout", model.head_dropout, fraction_below_one());
+  section.value("layer_drop", model.layer_drop, fraction_below_one());
 }
 
 static void describe(Section& section, Parallel& parallel) {
@@ -188,6 +192,9 @@ static void describe(Section& section, Early& early) {
   section.require("metric", "for instance valid.loss");
   section.value("metric", early.metric);
   section.value("patience", early.patience, at_least(1));
+  if (section.writing() && !early.keeps_best) return;
+  section.choice("keep", early.keeps_best,
+                 std::vector<std::pair<std::string, bool>>{{"last", false}, {"best", true}});
 }
 
 static void describe(Section& section, Stop& stop) {
@@ -230,6 +237,7 @@ static void describe(Section& section, Phase& phase) {
   section.value("label_smoothing", phase.label_smoothing, fraction_below_one());
   section.value("dropout", phase.dropout, fraction_below_one());
   section.value("attention_dropout", phase.attention_dropout, fraction_below_one());
+  describe(section, phase.regularisation);
   section.value("max_tokens", phase.max_tokens, at_least(8));
   section.value("max_train_samples", phase.max_train_samples, at_least(0));
   describe_sampling(section, phase.sampling);

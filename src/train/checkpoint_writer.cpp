@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <exception>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,7 +27,8 @@ struct Snapshot {
   std::vector<float> values;
   std::vector<TensorPart> parts;
 
-  void take(const ParameterSet& parameters, const Optimizer& optimizer, const RankGrid& grid) {
+  void take(const ParameterSet& parameters, const Optimizer& optimizer,
+            const WeightAverage* average, const RankGrid& grid) {
     parts.clear();
     sources_.clear();
     for (std::size_t number = 0; number < parameters.all().size(); ++number) {
@@ -40,19 +42,25 @@ struct Snapshot {
            .local_shape = parameter.local_shape},
           Tensor1<const float>(parameters.values().data() + parameter.offset, parameter.count));
     }
-    for (const StateTensor& tensor : optimizer.state()) {
-      if (!writes(tensor.split_dimension, tensor.parameter, grid)) continue;
-      add({.name = "optimizer/" + tensor.name,
-           .global_shape = tensor.global_shape,
-           .split_dimension = tensor.split_dimension,
-           .begin = tensor.begin,
-           .local_shape = tensor.local_shape},
-          tensor.values);
+    for (const StateTensor& tensor : optimizer.state())
+      add_state("optimizer/" + tensor.name, tensor, grid);
+    if (average != nullptr) {
+      for (const StateTensor& tensor : average->tensors()) add_state(tensor.name, tensor, grid);
     }
     copy();
   }
 
  private:
+  void add_state(const std::string& name, const StateTensor& tensor, const RankGrid& grid) {
+    if (!writes(tensor.split_dimension, tensor.parameter, grid)) return;
+    add({.name = name,
+         .global_shape = tensor.global_shape,
+         .split_dimension = tensor.split_dimension,
+         .begin = tensor.begin,
+         .local_shape = tensor.local_shape},
+        tensor.values);
+  }
+
   void add(TensorPart part, Tensor1<const float> source) {
     parts.push_back(std::move(part));
     sources_.push_back(source);
@@ -116,6 +124,7 @@ struct CheckpointWriter::State {
   const RankGrid& grid;
   Stage stage = Stage::kIdle;
   std::filesystem::path tmp_folder, final_folder;
+  std::optional<std::int64_t> kept_step;
   nlohmann::json state;
   Snapshot snapshot;
   std::string report;  // of this rank's part
@@ -133,7 +142,7 @@ struct CheckpointWriter::State {
         std::vector<PartReport> written;
         for (const std::string& text : reports) written.push_back(part_report_from_text(text));
         commit_checkpoint(tmp_folder, final_folder, written, state, templates);
-        remove_old_checkpoints(folder, keep);
+        remove_old_checkpoints(folder, keep, kept_step);
       });
     } else {
       stage = Stage::kIdle;
@@ -148,13 +157,15 @@ CheckpointWriter::CheckpointWriter(std::filesystem::path folder, int keep,
 CheckpointWriter::~CheckpointWriter() = default;
 
 void CheckpointWriter::begin(std::int64_t step, const nlohmann::json& state,
-                             const ParameterSet& parameters, const Optimizer& optimizer) {
+                             const ParameterSet& parameters, const Optimizer& optimizer,
+                             const WeightAverage* average, std::optional<std::int64_t> kept_step) {
   finish();
   State& s = *state_;
   s.final_folder = s.folder / checkpoint_name(step);
   s.tmp_folder = s.final_folder.string() + ".tmp";
   s.state = state;
-  s.snapshot.take(parameters, optimizer, s.grid);
+  s.kept_step = kept_step;
+  s.snapshot.take(parameters, optimizer, average, s.grid);
   s.stage = State::Stage::kWriting;
   s.task.start([&s] {
     s.report =

@@ -23,32 +23,36 @@ class HostValues {
   Tensor1<float>::HostMirror host_;
 };
 
-void read_parameter(CheckpointReader& reader, const Parameter& parameter, float* values) {
+void read_parameter(CheckpointReader& reader, const std::string& group, const Parameter& parameter,
+                    float* values) {
   const ParameterSpec& spec = parameter.spec;
-  reader.read("parameters/" + spec.name, spec.split_dimension,
+  reader.read(group + spec.name, spec.split_dimension,
               spec.split_dimension < 0 ? 0 : spec.split.begin, parameter.local_shape,
               values + parameter.offset);
 }
 
-void read_state(CheckpointReader& reader, const StateTensor& tensor) {
+void read_state(CheckpointReader& reader, const std::string& name, const StateTensor& tensor) {
   HostValues values(tensor.values);
-  reader.read("optimizer/" + tensor.name, tensor.split_dimension, tensor.begin, tensor.local_shape,
-              values.data());
+  reader.read(name, tensor.split_dimension, tensor.begin, tensor.local_shape, values.data());
   values.store();
 }
 
 }  // namespace
 
 void load_checkpoint(const std::filesystem::path& folder, ParameterSet& parameters,
-                     const Optimizer& optimizer) {
+                     const Optimizer& optimizer, WeightAverage* average) {
   CheckpointReader reader(folder);
   HostValues values(parameters.values());
   values.fetch();  // the gaps between parameters
   for (const Parameter& parameter : parameters.all()) {
-    read_parameter(reader, parameter, values.data());
+    read_parameter(reader, "parameters/", parameter, values.data());
   }
   values.store();
-  for (const StateTensor& tensor : optimizer.state()) read_state(reader, tensor);
+  for (const StateTensor& tensor : optimizer.state())
+    read_state(reader, "optimizer/" + tensor.name, tensor);
+  if (average == nullptr) return;
+  average->start(parameters);
+  for (const StateTensor& tensor : average->tensors()) read_state(reader, tensor.name, tensor);
 }
 
 HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters) {
@@ -59,7 +63,8 @@ HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters
   for (const Parameter& parameter : parameters.all()) {
     const auto found = reader.tensors().find("parameters/" + parameter.spec.name);
     if (found != reader.tensors().end() && found->second == parameter.spec.global_shape) {
-      read_parameter(reader, parameter, values.data());
+      const bool averaged = reader.tensors().contains("average/" + parameter.spec.name);
+      read_parameter(reader, averaged ? "average/" : "parameters/", parameter, values.data());
       result.carried.push_back(parameter.spec.name);
     } else {
       result.fresh.push_back(parameter.spec.name);
@@ -88,7 +93,7 @@ std::vector<std::string> take_over_state(const std::filesystem::path& folder,
     complete.emplace(tensor.parameter, true).first->second &= same;
   }
   for (const StateTensor& tensor : optimizer.state()) {
-    if (complete.at(tensor.parameter)) read_state(reader, tensor);
+    if (complete.at(tensor.parameter)) read_state(reader, "optimizer/" + tensor.name, tensor);
   }
   std::vector<std::string> kept;
   for (const auto& [number, whole] : complete) {

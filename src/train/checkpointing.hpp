@@ -9,13 +9,14 @@
 
 #include "comm/session.hpp"
 #include "optimizer/optimizer.hpp"
+#include "train/weight_average.hpp"
 
 namespace polyphase {
 
-// Fills parameters and optimizer state, written on any layout. Tensors must be the same by name and
-// shape.
+// Fills parameters, optimizer state and, where there is one, the average, written on any layout.
+// Tensors must be the same by name and shape.
 void load_checkpoint(const std::filesystem::path& folder, ParameterSet& parameters,
-                     const Optimizer& optimizer);
+                     const Optimizer& optimizer, WeightAverage* average);
 
 // What a phase took over from the one before, by parameter name.
 struct HandOver {
@@ -26,7 +27,8 @@ struct HandOver {
   std::map<std::string, std::int64_t> kept_updates;
 };
 
-// Fills those parameters that the checkpoint has too.
+// Fills those parameters that the checkpoint has too: with their averages where it has these, which
+// are what a phase hands over and is used with.
 HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters);
 
 // Fills the optimizer's state of those parameters of which the checkpoint has all of it, in the

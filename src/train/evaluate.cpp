@@ -70,25 +70,31 @@ std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
   if (mine.empty()) return {};
   std::vector<Tally> totals;
   for (std::size_t o = 0; o < mine[0].size(); ++o) {
-    std::vector<double> nats;
+    std::vector<double> nats, divergences;
     std::vector<std::int64_t> sums(1);
     for (const std::vector<Tally>& micro_batch : mine) {
       const Tally& tally = micro_batch[o];
       nats.push_back(tally.nats);
+      divergences.push_back(tally.divergence);
       sums.resize(std::max(sums.size(), tally.counts.size() + 1));
       sums[0] += tally.num_terms;
       for (std::size_t c = 0; c < tally.counts.size(); ++c) sums[c + 1] += tally.counts[c];
     }
     // A rank whose micro-batches were all empty does not know how many counts there are.
-    std::array<std::int64_t, 2> largest = {static_cast<std::int64_t>(sums.size()),
-                                           static_cast<std::int64_t>(records_of(mine, o).size())};
-    data.max(largest.data(), 2);
+    const bool diverges = std::any_of(divergences.begin(), divergences.end(),
+                                      [](double divergence) { return divergence != 0.0; });
+    std::array<std::int64_t, 3> largest = {static_cast<std::int64_t>(sums.size()),
+                                           static_cast<std::int64_t>(records_of(mine, o).size()),
+                                           diverges ? 1 : 0};
+    data.max(largest.data(), 3);
     sums.resize(static_cast<std::size_t>(largest[0]));
     data.sum(sums.data(), largest[0]);
     totals.push_back({.nats = fixed_tree_sum(gather_leaves(nats, data, dealing)),
                       .num_terms = sums[0],
                       .counts = {sums.begin() + 1, sums.end()},
                       .records = gather_records(mine, o, largest[1], data, dealing)});
+    if (largest[2] != 0)
+      totals.back().divergence = fixed_tree_sum(gather_leaves(divergences, data, dealing));
   }
   return totals;
 }

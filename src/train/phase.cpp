@@ -7,13 +7,13 @@
 #include <optional>
 
 #include "base/log.hpp"
-#include "base/philox.hpp"
 #include "comm/agreement.hpp"
 #include "corpus/batch_stream.hpp"
 #include "optimizer/schedule.hpp"
 #include "recipe/load.hpp"
 #include "train/evaluate_corpora.hpp"
 #include "train/largest_batch.hpp"
+#include "train/pass_dropout.hpp"
 #include "train/phase_checkpoint.hpp"
 #include "train/phase_log.hpp"
 #include "train/step.hpp"
@@ -77,11 +77,13 @@ class PhaseRun {
     model_->parameters().allocate(GradientReducer::num_gradient_sets(local_micro_batches));
     optimizer_.emplace(model_->parameters(), phase_, job.grid.tensor);
     optimizer_->allocate();
+    if (phase_.regularisation.average) average_.emplace(model_->parameters(), phase_);
     model_->allocate_arena(
         std::max({model_->plan_arena_bytes(largest, true), model_->plan_arena_bytes(largest, false),
                   optimizer_->plan_arena_bytes(model_->parameters())}));
     reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data);
-    const PhaseStart start = start_phase(job, corpus_, model_->parameters(), *optimizer_);
+    const PhaseStart start =
+        start_phase(job, corpus_, model_->parameters(), *optimizer_, average());
     state_ = start.state;
     if (start.resumed) saved_step_ = state_.step;
     log_.emplace(job, start, model_->objective_names());
@@ -145,12 +147,16 @@ class PhaseRun {
                            .learning_rate = learning_rate(),
                            .max_grad_norm = phase_.optimizer.max_grad_norm,
                            .max_grad_value = phase_.optimizer.max_grad_value,
-                           .dropout = dropout(),
+                           .dropout = dropout_of_step(job_.recipe, phase_, phase_key_, state_.step),
+                           .penalty = {.l1 = phase_.regularisation.l1.value_or(0.0),
+                                       .l2 = phase_.regularisation.l2.value_or(0.0)},
                            .guard = phase_.guard ? &*phase_.guard : nullptr,
                            .losses_before = &state_.guard.losses};
     const StepRecord record = train_step(plan, batches, *model_, *reducer_, *optimizer_, job_.grid);
     const double seconds = now_seconds() - begin;
     ++state_.step;
+    if (average_ && !record.fault)
+      average_->update(model_->exec(), model_->parameters(), state_.step);
     state_.num_tokens += record.num_tokens;
     state_.seconds += seconds;
     log_->step(state_, plan, batches, record, seconds);
@@ -203,11 +209,8 @@ class PhaseRun {
     if (job_.world.rank() == 0) log_warning("{}: rolled back {}", phase_.name, detail);
   }
 
-  PassDropout dropout() const {
-    return {.hidden = static_cast<float>(recipe::dropout_of(job_.recipe, phase_)),
-            .attention = static_cast<float>(recipe::attention_dropout_of(job_.recipe, phase_)),
-            .key = random_key(job_.recipe.seed, Purpose::kDropout, {phase_key_})};
-  }
+  WeightAverage* average() { return average_ ? &*average_ : nullptr; }
+  bool keeps_best() const { return phase_.stop.early && phase_.stop.early->keeps_best; }
 
   bool evaluation_falls_due() const {
     if (!corpus_.has("valid")) return false;
@@ -222,7 +225,8 @@ class PhaseRun {
   }
 
   // Empty when a stop was asked for.
-  std::optional<std::map<std::string, double>> evaluate_part(const std::string& part) {
+  std::optional<std::map<std::string, double>> evaluate_part(const std::string& part,
+                                                             std::int64_t step) {
     const double begin = now_seconds();
     const auto tallies =
         tallies_of_corpora(*model_, corpus_.open(part),
@@ -235,27 +239,41 @@ class PhaseRun {
     state_.seconds += now_seconds() - begin;
     if (!tallies) return std::nullopt;
     const auto metrics = metrics_of_corpora(*model_, *tallies);
-    log_->evaluation(state_.step, part, metrics);
+    log_->evaluation(step, part, metrics);
     return metrics;
   }
 
   bool evaluate_valid() {
-    valid_ = evaluate_part("valid");
+    {
+      const AveragedParameters averaged(model_->parameters(), average());
+      valid_ = evaluate_part("valid", state_.step);
+    }
     if (!valid_) return false;
     state_.evaluation_due = false;
     valid_step_ = state_.step;
-    if (phase_.stop.early && runs_out_of_patience(state_, *phase_.stop.early, *valid_)) {
+    if (counts_for_early_stop() && runs_out_of_patience(state_, *phase_.stop.early, *valid_)) {
       state_.stopped_early = true;
       log_info("{}: {} has not improved for {} evaluations; stopping at step {}", phase_.name,
                phase_.stop.early->metric, phase_.stop.early->patience, state_.step);
     }
+    if (keeps_best() && state_.best_step == state_.step) {
+      saved_step_ = -1;  // what was saved before this evaluation does not know of it
+      save();
+    }
     return true;
+  }
+
+  // A result must have been saved, and among skipped steps nothing is.
+  bool counts_for_early_stop() const {
+    return phase_.stop.early && !(keeps_best() && state_.guard.skipped_in_a_row > 0);
   }
 
   // Not among skipped steps: a rollback would go back to a state that has gone wrong already.
   void save() {
     if (saved_step_ == state_.step || (state_.guard.skipped_in_a_row > 0 && !done())) return;
-    begin_to_save_phase(writer_, job_, corpus_, state_, model_->parameters(), *optimizer_);
+    state_.result_step = keeps_best() && state_.best_step >= 0 ? state_.best_step : state_.step;
+    begin_to_save_phase(writer_, job_, corpus_, state_, model_->parameters(), *optimizer_,
+                        average());
     saved_step_ = state_.step;
   }
 
@@ -278,11 +296,14 @@ class PhaseRun {
   }
 
   PhaseOutcome finish() {
+    const bool last = state_.result_step == state_.step;
+    if (!last) take_result();
+    const AveragedParameters averaged(model_->parameters(), last ? average() : nullptr);
     std::map<std::string, double> metrics;
     for (const std::string part : {"valid", "test"}) {
       if (!corpus_.has(part)) continue;
-      const bool known = part == "valid" && valid_ && valid_step_ == state_.step;
-      const auto values = known ? valid_ : evaluate_part(part);
+      const bool known = part == "valid" && valid_ && valid_step_ == state_.result_step;
+      const auto values = known ? valid_ : evaluate_part(part, state_.result_step);
       if (!values) return interrupted();
       for (const auto& [name, value] : *values) metrics[part + "." + name] = value;
     }
@@ -291,6 +312,16 @@ class PhaseRun {
     count_truncated(result);
     result.metrics = metrics;
     return result;
+  }
+
+  // The best evaluated checkpoint in place of the last.
+  void take_result() {
+    writer_.finish();  // the newest checkpoint says which one it is
+    load_result(job_, model_->parameters());
+    const std::string what = fmt::format("the checkpoint of step {}, the best by {}",
+                                         state_.result_step, phase_.stop.early->metric);
+    log_info("{}: its result is {}", phase_.name, what);
+    log_->event(state_.step, "result", what);
   }
 
   void count_truncated(PhaseOutcome& result) const {
@@ -309,6 +340,7 @@ class PhaseRun {
   CheckpointWriter writer_;
   std::int64_t total_steps_ = 0;
   std::optional<Optimizer> optimizer_;
+  std::optional<WeightAverage> average_;
   std::optional<GradientReducer> reducer_;
   std::optional<BatchStream> stream_;
   std::optional<PhaseLog> log_;

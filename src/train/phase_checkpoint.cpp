@@ -33,6 +33,11 @@ std::vector<fs::path> newest_first(const Communicator& world, const fs::path& fo
   return folders;
 }
 
+// Likewise, the result of a phase.
+fs::path shared_result(const Communicator& world, const fs::path& phase_folder) {
+  return from_rank_0(world, [&] { return result_checkpoint(phase_folder).string(); });
+}
+
 nlohmann::json state_of_data(const PhaseCorpus& corpus) {
   return {{"tokenizer", corpus.tokenizer_digest()},
           {"content", corpus.content_digest()},
@@ -50,7 +55,7 @@ void require_same(const nlohmann::json& before, const nlohmann::json& now, const
 }
 
 PhaseState load(const fs::path& folder, const PhaseCorpus& corpus, ParameterSet& parameters,
-                const Optimizer& optimizer) {
+                const Optimizer& optimizer, WeightAverage* average) {
   const nlohmann::json json = CheckpointReader(folder).state();
   PhaseState state;
   nlohmann::json data;
@@ -63,7 +68,7 @@ PhaseState load(const fs::path& folder, const PhaseCorpus& corpus, ParameterSet&
         folder.string(), error.what());
   }
   require_same(data, state_of_data(corpus), folder, "the corpus " + corpus.name());
-  load_checkpoint(folder, parameters, optimizer);
+  load_checkpoint(folder, parameters, optimizer, average);
   return state;
 }
 
@@ -117,27 +122,26 @@ std::string state_text(const recipe::Recipe& recipe, const recipe::Phase& phase,
 void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
                      Optimizer& optimizer, HandOver& hand_over) {
   const recipe::Phase& phase = phase_of(job);
-  const std::vector<fs::path> complete = newest_first(job.world, checkpoints_of(job.from_folder));
+  const fs::path result = shared_result(job.world, job.from_folder);
   agree_on(job.world, [&] {
-    if (complete.empty()) {
+    if (result.empty()) {
       fail<DataError>(
           "{} holds no complete checkpoint, so phase {} has nothing to start from; run phase {} "
           "first",
           checkpoints_of(job.from_folder).string(), phase.name, phase.from);
     }
-    const nlohmann::json json = CheckpointReader(complete[0]).state();
+    const nlohmann::json json = CheckpointReader(result).state();
     require_same(json.value(nlohmann::json::json_pointer("/data/tokenizer"), std::string()),
-                 corpus.tokenizer_digest(), complete[0], "the tokenizer");
+                 corpus.tokenizer_digest(), result, "the tokenizer");
     try {
-      hand_over = take_over(complete[0], parameters);
-      if (phase.optimizer.keeps_state)
-        keep_state(job, complete[0], parameters, optimizer, hand_over);
+      hand_over = take_over(result, parameters);
+      if (phase.optimizer.keeps_state) keep_state(job, result, parameters, optimizer, hand_over);
     } catch (const DataError& error) {
       fail<DataError>(
           "{}\nthis is where phase {} starts from: remove the folder {}, and the same command "
           "makes "
           "the end of phase {} again",
-          error.what(), phase.name, complete[0].string(), phase.from);
+          error.what(), phase.name, result.string(), phase.from);
     }
   });
   log_info("{}: {} parameters carried from {}, {} new, {} left behind", phase.name,
@@ -149,17 +153,16 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
 
 }  // namespace
 
-fs::path checkpoints_of(const fs::path& phase_folder) { return phase_folder / "checkpoints"; }
-
 PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
-                       Optimizer& optimizer) {
+                       Optimizer& optimizer, WeightAverage* average) {
   const std::string& name = phase_of(job).name;
   std::vector<fs::path> damaged;
   std::string faults;
   for (const fs::path& folder : newest_first(job.world, checkpoints_of(job.folder))) {
     try {
       PhaseStart start = {.state = {}, .resumed = true};
-      agree_on(job.world, [&] { start.state = load(folder, corpus, parameters, optimizer); });
+      agree_on(job.world,
+               [&] { start.state = load(folder, corpus, parameters, optimizer, average); });
       agree_on(job.world, [&] {
         for (const fs::path& other : damaged) {
           if (job.world.rank() == 0) set_aside(other);
@@ -187,12 +190,26 @@ PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, Parameter
   parameters.initialise(job.recipe.seed, job.recipe.model.init_std);
   if (!job.from_folder.empty())
     take_over_model(job, corpus, parameters, optimizer, start.state.hand_over);
+  if (average != nullptr) average->start(parameters);
   return start;
+}
+
+void load_result(const PhaseJob& job, ParameterSet& parameters) {
+  const fs::path result = shared_result(job.world, job.folder);
+  agree_on(job.world, [&] {
+    try {
+      take_over(result, parameters);
+    } catch (const DataError& error) {
+      fail<DataError>(
+          "{}\nthis is the result of phase {}: remove the folder {} to train the phase again",
+          error.what(), phase_of(job).name, job.folder.string());
+    }
+  });
 }
 
 void begin_to_save_phase(CheckpointWriter& writer, const PhaseJob& job, const PhaseCorpus& corpus,
                          const PhaseState& state, const ParameterSet& parameters,
-                         const Optimizer& optimizer) {
+                         const Optimizer& optimizer, const WeightAverage* average) {
   const nlohmann::json json = {
       {"phase", phase_of(job).name},
       {"recipe_hash", recipe::recipe_hash(job.recipe)},
@@ -200,7 +217,7 @@ void begin_to_save_phase(CheckpointWriter& writer, const PhaseJob& job, const Ph
       {"data", state_of_data(corpus)},
       {"layout", {{"tensor", job.grid.tensor.size()}, {"data", job.grid.data.size()}}},
       {"phase_state", state}};
-  writer.begin(state.step, json, parameters, optimizer);
+  writer.begin(state.step, json, parameters, optimizer, average, state.result_step);
 }
 
 }  // namespace polyphase

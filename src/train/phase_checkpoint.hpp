@@ -4,6 +4,7 @@
 #include "train/checkpoint_writer.hpp"
 #include "train/phase.hpp"
 #include "train/phase_data.hpp"
+#include "train/phase_result.hpp"
 #include "train/phase_state.hpp"
 
 namespace polyphase {
@@ -14,19 +15,21 @@ struct PhaseStart {
   bool resumed = false;  // from a checkpoint of its own
 };
 
-// Fills parameters and optimizer state: from the newest checkpoint of this phase whose every digest
-// holds, else from the phase it starts from, else anew. A damaged checkpoint is set aside, loudly,
-// and the one before it taken. Collective; errors are agreed: DataError when no checkpoint is
-// whole, RecipeError when the corpus is not the one that the checkpoint was trained on.
+// Fills parameters, optimizer state and the average (nullptr: the phase has none): from the newest
+// checkpoint of this phase whose every digest holds, else from the phase it starts from, else anew.
+// A damaged checkpoint is set aside, loudly, and the one before it taken. Collective; errors are
+// agreed: DataError when no checkpoint is whole, RecipeError when the corpus is not the one that
+// the checkpoint was trained on.
 PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
-                       Optimizer& optimizer);
+                       Optimizer& optimizer, WeightAverage* average);
 
-// Where the checkpoints of a phase go.
-std::filesystem::path checkpoints_of(const std::filesystem::path& phase_folder);
+// Fills parameters from the phase's result. Collective; errors are agreed: DataError when the
+// checkpoint is damaged.
+void load_result(const PhaseJob& job, ParameterSet& parameters);
 
 // Begins to write what start_phase() reads. Collective over all ranks; errors are agreed.
 void begin_to_save_phase(CheckpointWriter& writer, const PhaseJob& job, const PhaseCorpus& corpus,
                          const PhaseState& state, const ParameterSet& parameters,
-                         const Optimizer& optimizer);
+                         const Optimizer& optimizer, const WeightAverage* average);
 
 }  // namespace polyphase

@@ -44,18 +44,21 @@ void PhaseLog::step(const PhaseState& state, const StepPlan& plan, const StepBat
   for (std::size_t o = 0; o < record.losses.size(); ++o) {
     losses[objective_names_[o]] = record.losses[o];
   }
-  writer_->append({{"kind", "step"},
-                   {"step", state.step},
-                   {"samples", batch_sizes_of(phase_).before(state.step)},
-                   {"epoch", batches.epoch},
-                   {"loss", record.loss},
-                   {"losses", losses},
-                   {"learning_rate", plan.learning_rate},
-                   {"grad_norm", record.grad_norm},
-                   {"tokens", record.num_tokens},
-                   {"seconds", seconds},
-                   {"wait_seconds", record.wait_seconds},
-                   {"tokens_per_second", static_cast<double>(record.num_tokens) / seconds}});
+  nlohmann::json line = {{"kind", "step"},
+                         {"step", state.step},
+                         {"samples", batch_sizes_of(phase_).before(state.step)},
+                         {"epoch", batches.epoch},
+                         {"loss", record.loss},
+                         {"losses", losses},
+                         {"learning_rate", plan.learning_rate},
+                         {"grad_norm", record.grad_norm},
+                         {"tokens", record.num_tokens},
+                         {"seconds", seconds},
+                         {"wait_seconds", record.wait_seconds},
+                         {"tokens_per_second", static_cast<double>(record.num_tokens) / seconds}};
+  if (plan.penalty.on()) line["penalty"] = record.penalty;
+  if (phase_.regularisation.r_drop.value_or(0.0) > 0) line["divergence"] = record.divergence;
+  writer_->append(line);
 }
 
 void PhaseLog::evaluation(std::int64_t step, const std::string& part,

@@ -8,6 +8,7 @@
 #include "model/body.hpp"
 #include "model/key_value_cache.hpp"
 #include "recipe/load.hpp"
+#include "train/repeated_batch.hpp"
 
 namespace polyphase {
 namespace {
@@ -19,6 +20,7 @@ class PhaseModelOf final : public PhaseModel {
                const Communicator& tensor)
       : tensor_(tensor),
         width_(recipe.model.width),
+        r_drop_(static_cast<float>(phase.regularisation.r_drop.value_or(0.0))),
         body_(make_body<Real>(parameters_, tensor, recipe.model, data.vocab_size,
                               recipe::has_decoder(recipe.model, phase))) {
     for (auto& [objective, weight] :
@@ -37,7 +39,8 @@ class PhaseModelOf final : public PhaseModel {
 
   std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
                              const std::vector<float>& scales) override {
-    begin(exec_, batch, dropout, true);
+    if (r_drop_ > 0) repeated_ = repeated(batch);
+    begin(exec_, r_drop_ > 0 ? repeated_ : batch, dropout, true);
     return run_heads(scales);
   }
 
@@ -79,7 +82,8 @@ class PhaseModelOf final : public PhaseModel {
   std::size_t plan_arena_bytes(const Batch& largest, bool training) override {
     Arena counting;
     const Exec exec = {.space = {}, .arena = &counting};
-    begin(exec, largest, {}, training);
+    const Batch both = training && r_drop_ > 0 ? repeated(largest) : largest;
+    begin(exec, both, {}, training);
     run_heads(std::vector<float>(objectives_.size()));
     if (training) body_->backward(*pass_, dhidden_NC_, [](std::size_t) {});
     pass_.reset();
@@ -95,6 +99,7 @@ class PhaseModelOf final : public PhaseModel {
   void begin(const Exec& exec, const Batch& batch, const PassDropout& dropout, bool training) {
     exec.arena->release(0);
     pass_.emplace(begin_pass(exec, tensor_, batch, batch, dropout, training));
+    if (training) pass_->r_drop = r_drop_;
     hidden_NC_ = body_->forward(*pass_);
     dhidden_NC_ = {};
     if (!training) return;
@@ -159,6 +164,8 @@ class PhaseModelOf final : public PhaseModel {
 
   const Communicator& tensor_;
   std::int64_t width_;
+  float r_drop_;
+  Batch repeated_;  // with R-Drop, what is trained on
   std::unique_ptr<Body<Real>> body_;
   std::vector<std::unique_ptr<Objective<Real>>> objectives_;
   std::optional<Pass> pass_;

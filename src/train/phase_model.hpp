@@ -29,8 +29,9 @@ class PhaseModel {
   // Terms of each objective in a micro-batch: the denominators of its loss.
   virtual std::vector<std::int64_t> num_terms(const Batch& batch) const = 0;
 
-  // One micro-batch through body and heads. scales[o] multiplies the gradient of objective o's
-  // summed loss. Returns each objective's tally. A training pass must be followed by backward().
+  // One micro-batch through body and heads, with R-Drop twice. scales[o] multiplies the gradient of
+  // objective o's summed loss. Returns each objective's tally. A training pass must be followed by
+  // backward().
   virtual std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
                                      const std::vector<float>& scales) = 0;
   // Hears, going down, from which parameter on all gradients are final.

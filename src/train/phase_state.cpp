@@ -32,6 +32,7 @@ void to_json(nlohmann::json& json, const PhaseState& state) {
           {"best_metric", state.best_metric},
           {"best_step", state.best_step},
           {"num_worse", state.num_worse},
+          {"result_step", state.result_step},
           {"guard", state.guard},
           {"hand_over", state.hand_over}};
 }
@@ -45,6 +46,7 @@ void from_json(const nlohmann::json& json, PhaseState& state) {
   json.at("best_metric").get_to(state.best_metric);
   json.at("best_step").get_to(state.best_step);
   json.at("num_worse").get_to(state.num_worse);
+  state.result_step = json.value("result_step", state.step);
   json.at("guard").get_to(state.guard);
   json.at("hand_over").get_to(state.hand_over);
 }

@@ -22,6 +22,9 @@ struct PhaseState {
   double best_metric = 0;       // of early stopping, from best_step on
   std::int64_t best_step = -1;  // -1: none yet
   std::int64_t num_worse = 0;   // evaluations since the best
+  // Whose checkpoint is the phase's result so far, what is handed over, evaluated and used: this
+  // step's, or that of the best evaluation (stop.early.keep).
+  std::int64_t result_step = 0;
   GuardState guard;
   HandOver hand_over;
 };

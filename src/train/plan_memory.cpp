@@ -9,6 +9,7 @@
 #include "train/gradient_reducer.hpp"
 #include "train/largest_batch.hpp"
 #include "train/planned_model.hpp"
+#include "train/weight_average.hpp"
 
 namespace polyphase {
 PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& phase,
@@ -23,6 +24,8 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
       model->parameters().total_count() * std::int64_t{sizeof(float)};
   const Optimizer optimizer(model->parameters(), phase, tensor);
   plan.state_bytes = parameter_bytes + optimizer.state_bytes();
+  if (phase.regularisation.average)
+    plan.state_bytes += WeightAverage::planned_bytes(model->parameters());
   plan.gradient_bytes =
       static_cast<std::int64_t>(GradientReducer::num_gradient_sets(plan.num_micro_batches)) *
       parameter_bytes;

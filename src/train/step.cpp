@@ -70,11 +70,16 @@ StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseMod
   }
   const Tensor1<float> gradients = reducer.finish();
   StepRecord record = {.num_tokens = counts.back(), .wait_seconds = reducer.wait_seconds()};
+  record.penalty =
+      add_penalty(model.exec(), model.parameters(), gradients, plan.penalty, grid.tensor);
   record.grad_norm = gradient_norm(model.exec(), model.parameters(), gradients, grid.tensor);
   const std::vector<Tally> totals = sum_tallies(tallies, grid.data, Dealing::kBlocks);
   for (std::size_t o = 0; o < totals.size(); ++o) {
     record.losses.push_back(mean_loss(totals[o]));
-    if (counts[o] > 0) record.loss += model.objective_weights()[o] * record.losses[o];
+    if (counts[o] == 0) continue;
+    const double weight = model.objective_weights()[o];
+    record.loss += weight * record.losses[o];
+    record.divergence += weight * totals[o].divergence / static_cast<double>(totals[o].num_terms);
   }
   record.fault = judge(plan, record.loss, record.grad_norm);
   if (record.fault) return record;

@@ -9,6 +9,7 @@
 #include "comm/session.hpp"
 #include "corpus/batch_stream.hpp"
 #include "optimizer/optimizer.hpp"
+#include "optimizer/penalty.hpp"
 #include "train/gradient_reducer.hpp"
 #include "train/guard.hpp"
 #include "train/phase_model.hpp"
@@ -22,6 +23,7 @@ struct StepPlan {
   double max_grad_norm = 0;   // 0: no clipping
   double max_grad_value = 0;  // of each element, before the norm; 0: no clipping
   PassDropout dropout;
+  Penalty penalty;
   // With a guard, a step that it finds fault with is not taken. Without one, a step that is not
   // finite is a DivergedError.
   const recipe::Guard* guard = nullptr;
@@ -32,7 +34,9 @@ struct StepPlan {
 struct StepRecord {
   double loss = 0;              // weighted sum of the objectives'
   std::vector<double> losses;   // of each objective
-  double grad_norm = 0;         // before clipping
+  double divergence = 0;        // R-Drop's, weighted like the losses, which it is not part of
+  double penalty = 0;           // likewise no part of the loss
+  double grad_norm = 0;         // of all that is minimised, before clipping
   std::int64_t num_tokens = 0;  // of the whole job
   double wait_seconds = 0;      // exposed communication of gradients, this rank
   // Why nothing was updated: parameters and optimizer state are as they were before the step.

@@ -48,7 +48,8 @@ recipe::Model HeadRun::model() {
 Tally HeadRun::run(bool training, float scale) {
   const ArenaScope scope(arena_);
   parameters.begin_micro_batch(0);
-  const Pass pass = begin_pass(exec_, grid_.tensor, batch, batch, {}, training);
+  Pass pass = begin_pass(exec_, grid_.tensor, batch, batch, {}, training);
+  pass.r_drop = r_drop;
   dhidden.assign(hidden.size(), 0.0F);
   const Tally tally =
       objective_->run(pass, Tensor2<const float>(hidden.data(), kRowMultiple, kWidth),
@@ -71,12 +72,16 @@ void HeadRun::check_gradients(double largest) {
   const std::vector<float> gradient(parameters.gradients(0).data(),
                                     parameters.gradients(0).data() + parameters.total_count());
   const std::vector<float> by_hidden = dhidden;
+  const auto minimised = [&] {
+    const Tally tally = run(r_drop > 0, 0.0F);
+    return tally.nats + static_cast<double>(r_drop) * tally.divergence;
+  };
   const auto difference = [&](float& x) {
     const float kept = x;
     x = static_cast<float>(kept + kStep);
-    const double above = run(false, 0.0F).nats;
+    const double above = minimised();
     x = static_cast<float>(kept - kStep);
-    const double below = run(false, 0.0F).nats;
+    const double below = minimised();
     x = kept;
     return kScale * (above - below) / (2 * kStep);
   };

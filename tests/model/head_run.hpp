@@ -30,6 +30,7 @@ class HeadRun {
   Batch batch;
   ParameterSet parameters;
   std::vector<float> hidden, dhidden;  // N rows of kWidth
+  float r_drop = 0.0F;                 // above 0, the batch's second half is the first's partner
 
   const Objective<float>& objective() const { return *objective_; }
   Tally run(bool training, float scale);
@@ -38,7 +39,8 @@ class HeadRun {
   std::vector<double> copy(const std::string& name);
 
   // Compares all gradients with differences of losses, for losses below `largest` nats and third
-  // derivatives of the order of 1; every parameter must have a gradient.
+  // derivatives of the order of 1; every parameter must have a gradient. With R-Drop, which passes
+  // without training have not, of what such passes minimise.
   void check_gradients(double largest);
 
  private:

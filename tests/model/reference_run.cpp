@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "recipe/load.hpp"
+#include "train/evaluate.hpp"
 #include "train/largest_batch.hpp"
 
 namespace polyphase {
@@ -166,7 +167,7 @@ std::vector<std::string> all_cases() {
     if (entry.path().extension() == ".json") names.push_back(entry.path().stem().string());
   }
   std::sort(names.begin(), names.end());
-  POLYPHASE_PROMISE(names.size() == 37, "{} reference cases", names.size());
+  POLYPHASE_PROMISE(names.size() == 39, "{} reference cases", names.size());
   return names;
 }
 
@@ -195,8 +196,11 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
       largest_batch(recipe_, phase, 4, static_cast<std::int64_t>(data.label_names.size()));
   model_->allocate_arena(std::max(model_->plan_arena_bytes(largest, true),
                                   optimizer_->plan_arena_bytes(model_->parameters())));
+  if (phase.regularisation.average)
+    average_ = std::make_unique<WeightAverage>(model_->parameters(), phase);
   reducer_ = std::make_unique<GradientReducer>(model_->exec(), model_->parameters(), grid.data);
   set_parameters();
+  if (average_) average_->start(model_->parameters());
 }
 
 void ReferenceRun::set_parameters() {
@@ -237,14 +241,36 @@ StepBatches ReferenceRun::batches(std::int64_t step) const {
 
 StepRecord ReferenceRun::step(std::int64_t number) {
   const recipe::Optimizer& settings = recipe_.phases[0].optimizer;
+  const recipe::Regularisation& keys = recipe_.phases[0].regularisation;
   const StepPlan plan = {.step = number,
                          .learning_rate = settings.learning_rate,
                          .max_grad_norm = settings.max_grad_norm,
                          .max_grad_value = settings.max_grad_value,
-                         .dropout = {.hidden = static_cast<float>(dropout_),
-                                     .attention = static_cast<float>(dropout_),
-                                     .key = 42}};
-  return train_step(plan, batches(number), *model_, *reducer_, *optimizer_, grid_);
+                         .dropout = dropout(number),
+                         .penalty = {.l1 = keys.l1.value_or(0.0), .l2 = keys.l2.value_or(0.0)}};
+  const StepRecord record =
+      train_step(plan, batches(number), *model_, *reducer_, *optimizer_, grid_);
+  if (average_) average_->update(model_->exec(), model_->parameters(), number + 1);
+  return record;
+}
+
+PassDropout ReferenceRun::dropout(std::int64_t step) const {
+  const auto rate = static_cast<float>(dropout_);
+  return {.hidden = rate,
+          .attention = rate,
+          .embedding = rate,
+          .head = rate,
+          .layers = static_cast<float>(recipe::layer_drop_of(recipe_, recipe_.phases[0])),
+          .key = 42,
+          .step = step};
+}
+
+double ReferenceRun::average_loss(std::int64_t number) {
+  const AveragedParameters averaged(model_->parameters(), average_.get());
+  std::vector<std::vector<Tally>> tallies;
+  for (const Batch& batch : batches(number).micro_batches)
+    tallies.push_back(model_->evaluate(batch));
+  return model_->metrics(sum_tallies(tallies, grid_.data, Dealing::kBlocks)).at("loss");
 }
 
 std::vector<float> ReferenceRun::parameters() const {

@@ -10,6 +10,7 @@
 #include "recipe/recipe.hpp"
 #include "train/phase_model.hpp"
 #include "train/step.hpp"
+#include "train/weight_average.hpp"
 
 namespace polyphase {
 
@@ -31,12 +32,16 @@ class ReferenceRun {
                recipe::Precision precision = recipe::Precision::kF32, double dropout = 0.0);
 
   StepRecord step(std::int64_t number);
+  // The step's loss under the parameters' average, of a phase that has one.
+  double average_loss(std::int64_t number);
   // All of this rank's parameters, one behind the other.
   std::vector<float> parameters() const;
   PhaseModel& model() { return *model_; }
   const recipe::Recipe& recipe() const { return recipe_; }
   // This rank's micro-batches of a step.
   StepBatches batches(std::int64_t step) const;
+  // The noise of a step.
+  PassDropout dropout(std::int64_t step) const;
 
  private:
   void set_parameters();
@@ -48,6 +53,7 @@ class ReferenceRun {
   recipe::Recipe recipe_;
   std::unique_ptr<PhaseModel> model_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<WeightAverage> average_;
   std::unique_ptr<GradientReducer> reducer_;
 };
 

@@ -22,6 +22,14 @@ void expect_reference_losses(const nlohmann::json& reference, const RankGrid& gr
     const double loss = reference.at("loss")[step], norm = reference.at("grad_norm")[step];
     EXPECT_NEAR(record.loss, loss, tolerance * loss) << "step " << step;
     EXPECT_NEAR(record.grad_norm, norm, 10 * tolerance * norm) << "step " << step;
+    if (reference.contains("penalty")) {
+      const double penalty = reference.at("penalty")[step];
+      EXPECT_NEAR(record.penalty, penalty, tolerance * penalty) << "step " << step;
+    }
+    if (reference.contains("average_loss")) {
+      const double average = reference.at("average_loss")[step];
+      EXPECT_NEAR(run.average_loss(step), average, tolerance * average) << "step " << step;
+    }
     std::size_t o = 0;
     for (const std::string& name : run.model().objective_names()) {
       const double part = reference.at("losses").at(name)[step];

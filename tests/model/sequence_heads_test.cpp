@@ -68,6 +68,39 @@ TEST_P(SequenceHeads, ClassificationWeighsClassesAndSmoothsLabels) {
   run.check_gradients(20.0);
 }
 
+// (CE(p) + CE(q)) / 2 and, apart, (KL(p ‖ q) + KL(q ‖ p)) / 2, class by class.
+TEST_P(SequenceHeads, RDropComparesBothPassesOfASequence) {
+  const SoftmaxLoss loss = {.class_weights = {0.5F, 2.0F, 1.0F}};
+  HeadRun run = make_run<Classification<float>>(GetParam(), kNumClasses, loss);
+  run.batch.sequence_labels_B = {2, 0, 2, 0};  // sequences 2 and 3 are 0 and 1 under other masks
+  run.r_drop = 1.5F;
+  double nats = 0.0, divergence = 0.0;
+  std::vector<std::vector<double>> log_p;
+  for (std::int64_t b = 0; b < kNumSequences; ++b) {
+    double sum = 0.0;
+    log_p.emplace_back();
+    for (std::int64_t k = 0; k < kNumClasses; ++k) {
+      log_p[b].push_back(output(run, "head.classification.output", GetParam(), b, k));
+      sum += std::exp(log_p[b][k]);
+    }
+    for (double& logit : log_p[b]) logit -= std::log(sum);
+    const std::int32_t label = run.batch.sequence_labels_B[b];
+    nats -= loss.class_weights[label] * log_p[b][label] / 2;
+  }
+  for (std::int64_t b = 0; b < 2; ++b) {
+    for (std::int64_t k = 0; k < kNumClasses; ++k) {
+      const double p = log_p[b][k], q = log_p[b + 2][k];
+      divergence += (std::exp(p) * (p - q) + std::exp(q) * (q - p)) / 2;
+    }
+  }
+  const Tally tally = run.run(true, 1.0F);
+  EXPECT_NEAR(tally.nats, nats, kLossError);
+  EXPECT_GT(divergence, 0.1);
+  EXPECT_NEAR(tally.divergence, divergence, kLossError);
+  EXPECT_EQ(tally.num_terms, 2);
+  run.check_gradients(20.0);
+}
+
 TEST_P(SequenceHeads, RegressionIsTheSquaredError) {
   HeadRun run = make_run<Regression<float>>(GetParam());
   run.batch.sequence_values_B = {0.25F, -1.0F, 3.5F, 2.0F};

@@ -38,6 +38,10 @@ CASES = {
                            "other": {"match": ["*.attention.*"], "learning_rate_scale": 2.0}}},
                {"freeze": ["embedding.position.*", "layers.0.feed_forward.*"]}),
     "unfreeze": ({"kind": "adamw", "learning_rate": 2e-3}, {"unfreeze": {"from_top": 1, "every_steps": 5}}),
+    "penalty": ({"kind": "adamw", "learning_rate": 1e-3, "max_grad_value": 0.05},
+                {"l1": 2e-3, "l2": 5e-2, "freeze": ["embedding.position.*"]}),
+    "average": ({"kind": "adamw", "learning_rate": 2e-3},
+                {"average": {"decay": 0.6}, "unfreeze": {"from_top": 1, "every_steps": 5}}),
 }
 DEFAULT_KEYS = {"weight_decay": 0.01, "max_grad_norm": 1.0, "max_grad_value": 0.0, "layer_decay": 1.0, "groups": {}}
 BETAS = {"lion": (0.9, 0.99)}
@@ -172,16 +176,44 @@ def trained_at(step, name, phase, num_layers):
     return depth_of(name, num_layers) <= phase["unfreeze"]["from_top"] * (step // phase["unfreeze"]["every_steps"])
 
 
+def penalty_of(parameters, phase):
+    """What l1 and l2 add to the loss: of the parameters that weight decay applies to."""
+    chosen = [p for name, p in parameters.items() if decays(name, p) and trained_at(math.inf, name, phase, 0)]
+    return sum(phase.get("l1", 0.0) * p.abs().sum() + phase.get("l2", 0.0) / 2 * (p ** 2).sum() for p in chosen)
+
+
+def averaged_loss(model, batch, average):
+    """The step's loss with every parameter's average in its place."""
+    parameters = model.parameters_by_name()
+    kept = {name: p.data for name, p in parameters.items()}
+    with torch.no_grad():
+        for name, p in parameters.items():
+            p.data = average[name]
+        loss = sum(float(model.weights.get(goal, 1.0) * part) for goal, part in model.losses(tensors(batch)).items())
+        for name, p in parameters.items():
+            p.data = kept[name]
+    return loss
+
+
 def train(model, batches, keys, phase, num_layers):
     parameters = model.parameters_by_name()
     optimizers = make_optimizers(parameters, keys, num_layers)
     record = {"loss": [], "losses": {goal: [] for goal in model.by_goal}, "grad_norm": []}
+    penalised, averaged = "l1" in phase, "average" in phase
+    record |= {"penalty": []} if penalised else {}
+    record |= {"average_loss": []} if averaged else {}
+    average = {name: p.data.clone() for name, p in parameters.items()}
     for step, batch in enumerate(batches):
         for p in parameters.values():
             p.grad = torch.zeros_like(p)
         parts = model.losses(tensors(batch))
         total = sum(model.weights.get(goal, 1.0) * part for goal, part in parts.items())
-        total.backward()
+        if penalised:
+            penalty = penalty_of(parameters, phase)
+            record["penalty"].append(float(penalty.detach()))
+            (total + penalty).backward()
+        else:
+            total.backward()
         record["loss"].append(float(total.detach()))
         for goal, part in parts.items():
             record["losses"][goal].append(float(part.detach()))
@@ -197,6 +229,10 @@ def train(model, batches, keys, phase, num_layers):
         record["grad_norm"].append(norm)
         for optimizer in optimizers:
             optimizer.step()
+        if averaged:
+            d = min(phase["average"]["decay"], (2 + step) / (11 + step))  # (1 + t) / (10 + t), t from 1
+            average = {name: d * average[name] + (1 - d) * p.data for name, p in parameters.items()}
+            record["average_loss"].append(averaged_loss(model, batch, average))
     return record
 
 

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "optimizer/penalty.hpp"
+
+#include "comm/communicator.hpp"
+#include "kernels/combine.hpp"
+#include "kernels/elementwise.hpp"
+
+namespace polyphase {
+
+double add_penalty(const Exec& exec, const ParameterSet& parameters, Tensor1<float> gradients,
+                   const Penalty& penalty, const Communicator& tensor) {
+  if (!penalty.on()) return 0.0;
+  double whole = 0, split = 0;  // parameters that every tensor-parallel rank holds count once
+  for (const Parameter& parameter : parameters.all()) {
+    if (!parameter.trained || !parameter.spec.decays) continue;
+    const Tensor1<const float> value(parameters.values().data() + parameter.offset,
+                                     parameter.count);
+    add_penalty_gradient(exec, Tensor1<float>(gradients.data() + parameter.offset, parameter.count),
+                         value, static_cast<float>(penalty.l1), static_cast<float>(penalty.l2));
+    (parameter.spec.split_dimension < 0 ? whole : split) +=
+        penalty.l1 * sum_of_magnitudes(exec, value) + penalty.l2 / 2 * sum_of_squares(exec, value);
+  }
+  if (tensor.size() > 1) {
+    double sum = 0;
+    for (const double part : tensor.gather(std::vector<double>{split})) sum += part;
+    split = sum;
+  }
+  return whole + split;
+}
+
+}  // namespace polyphase
