@@ -196,6 +196,22 @@ TEST(Checkpoint, KeepsTheNewestAndNothingHalfWritten) {
             (std::vector<std::string>{"my-own", "step-000015", "step-1000000", "step-notes.txt"}));
 }
 
+TEST(Checkpoint, ThatOfAChosenStepStaysBesideTheNewest) {
+  const ScratchFolder folder;
+  for (const int step : {5, 10, 15, 20}) {
+    write_checkpoint(folder / checkpoint_name(step), 1, -1, step);
+  }
+  const auto steps = [&] {
+    std::vector<std::int64_t> left;
+    for (const CheckpointEntry& entry : find_checkpoints(folder.path())) left.push_back(entry.step);
+    return left;
+  };
+  remove_old_checkpoints(folder.path(), 1, 10);
+  EXPECT_EQ(steps(), (std::vector<std::int64_t>{10, 20}));
+  remove_old_checkpoints(folder.path(), 1, 20);
+  EXPECT_EQ(steps(), (std::vector<std::int64_t>{20}));
+}
+
 TEST(Checkpoint, AManifestThatThisProgramCannotReadIsNotDeleted) {
   const ScratchFolder folder;
   write_checkpoint(folder / "step-000001", 1, -1, 1);

@@ -11,10 +11,11 @@ namespace {
 
 constexpr double kDropout = 0.1;
 
-// Pre-norm and post-norm, with both kinds of heads, one and two stacks, tied and untied output.
+// Pre-norm and post-norm, all kinds of heads, one stack and two, and none with ReLU, whose kinks
+// make differences uncertain.
 const std::vector<std::string> kCases = {"bert_prenorm_pretraining", "bert_postnorm_classification",
                                          "bert_prenorm_tagging",     "family_bert_classification",
-                                         "family_llama_clm",         "family_t5_1_0_generation"};
+                                         "family_llama_clm",         "family_t5_1_1_generation"};
 
 nlohmann::json noisy_case(const std::string& name, double layer_drop, double r_drop) {
   nlohmann::json reference = read_case(name);
@@ -49,8 +50,6 @@ int expect_gradients_of(ReferenceRun& run, std::int64_t step) {
   const std::vector<float> gradient(parameters.gradients(0).data(),
                                     parameters.gradients(0).data() + parameters.total_count());
   const Tensor1<float> values = parameters.values();
-  // Where dropout has made some units large, ReLU's kinks are crossed more often.
-  const double share = run.recipe().model.activation == "relu" ? 6e-2 : 1e-2;
   int without = 0;
   for (const Parameter& parameter : parameters.all()) {
     double norm = 0;
@@ -74,7 +73,7 @@ int expect_gradients_of(ReferenceRun& run, std::int64_t step) {
     if (norm == 0) {
       EXPECT_EQ(above, loss) << parameter.spec.name;
     } else {
-      EXPECT_NEAR((above - below) / (2 * h), norm, share * norm + 3e-4) << parameter.spec.name;
+      EXPECT_NEAR((above - below) / (2 * h), norm, 1e-2 * norm + 3e-4) << parameter.spec.name;
     }
   }
   return without;

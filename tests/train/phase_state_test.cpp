@@ -45,5 +45,12 @@ TEST(EarlyStopping, WhatIsNoNumberIsNeverBetter) {
   EXPECT_EQ(state.best_step, 50);
 }
 
+TEST(PhaseState, AnOlderStateIsItsOwnResult) {
+  nlohmann::json json = PhaseState{.step = 7, .result_step = 4};
+  EXPECT_EQ(json.get<PhaseState>().result_step, 4);
+  json.erase("result_step");
+  EXPECT_EQ(json.get<PhaseState>().result_step, 7);
+}
+
 }  // namespace
 }  // namespace polyphase
