@@ -41,6 +41,10 @@ void check_regularisation(const Phase& phase, const std::string& path,
               "tagging, not for {}",
               phase.task->head == TaskHead::kCrf ? "a crf head" : goal_of(phase.task->kind).name));
   }
+  if (phase.regularisation.r_drop.value_or(0.0) > 0 && phase.sampling.mixup.value_or(0.0) > 0)
+    fault(".r_drop",
+          "r_drop compares two passes of a sequence, which mixup mixes with others; "
+          "leave out one of both");
   if (phase.regularisation.head_dropout && !drops_in_front_of_head(phase)) {
     fault(".head_dropout",
           fmt::format("head_dropout is for tasks with a head on pooled states or words, not for {}",

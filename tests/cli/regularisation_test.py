@@ -109,7 +109,9 @@ class RegularisationTest(RoadTest):
     def test_the_best_average_is_handed_over(self):
         values = {**VALUES, "phases.tags.freeze": "['embedding*', 'layers.*', 'final.*']",
                   "phases.pretrain.stop.early": BEST, "phases.pretrain.evaluate.every_steps": 2,
-                  "phases.pretrain.optimizer": "{learning_rate: 0.3, schedule: {kind: constant}}"}
+                  # A rate that spoils the model at once.
+                  "phases.pretrain.optimizer": "{learning_rate: 0.3, schedule: {kind: constant}}",
+                  "phases.pretrain.stop.steps": 4}
         for key in ("phases.tags.unfreeze", "model.layer_drop"):
             values.pop(key)
         run = self.new_run("handed-over", **values)
