@@ -79,6 +79,15 @@ TEST(Regularisation, RDropNeedsASoftmax) {
   EXPECT_EQ(faults_of(kGoodRecipe, {"phases.tags.r_drop=0", "phases.tags.task.head=crf"}), "");
 }
 
+TEST(Regularisation, RDropAndMixUpDoNotGoTogether) {
+  const std::string faults =
+      faults_of(kGoodRecipe, {"phases.topic.mixup=0.2", "phases.topic.r_drop=1"});
+  EXPECT_EQ(
+      faults,
+      "--set phases.topic.r_drop: r_drop compares two passes of a sequence, which mixup mixes "
+      "with others; leave out one of both");
+}
+
 TEST(Regularisation, HeadDropoutNeedsAHeadOfATask) {
   EXPECT_EQ(faults_of(kGoodRecipe, {"phases.pretrain.head_dropout=0.1"}),
             "--set phases.pretrain.head_dropout: head_dropout is for tasks with a head on pooled "
