@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Phases with every kind of regularisation stop, are killed, go on and split; a phase's result is what it says it is."""
+"""Phases with every kind of regularisation stop, are killed, go on and split; results are what they say."""
 import json
 import signal
 import unittest
@@ -108,9 +108,9 @@ class RegularisationTest(RoadTest):
 
     def test_the_best_average_is_handed_over(self):
         values = {**VALUES, "phases.tags.freeze": "['embedding*', 'layers.*', 'final.*']",
-                  "phases.pretrain.stop.early": BEST, "phases.pretrain.evaluate.every_steps": 2,
+                  "phases.pretrain.stop.early": BEST, "phases.pretrain.evaluate.every_steps": 1,
                   # A rate that spoils the model at once.
-                  "phases.pretrain.optimizer": "{learning_rate: 0.3, schedule: {kind: constant}}",
+                  "phases.pretrain.optimizer": "{kind: sgd, learning_rate: 3.0, schedule: {kind: constant}}",
                   "phases.pretrain.stop.steps": 4}
         for key in ("phases.tags.unfreeze", "model.layer_drop"):
             values.pop(key)
