@@ -10,17 +10,18 @@ namespace polyphase {
 const std::vector<CorpusKindRow>& corpus_kinds() {
   using enum CorpusFormat;
   static const std::vector<std::string> labelled = {"text", "text_pair", "label"};
+  static const std::vector<std::string> scored = {"text", "text_pair", "label", "score"};
   static const std::vector<CorpusKindRow> rows = {
       {CorpusKind::kText, "text", {kText, kJsonl, kTsv, kCsv, kConllu}, {"text", "text_pair"}},
-      {CorpusKind::kClassification, "classification", {kTsv, kCsv, kJsonl}, labelled},
+      {CorpusKind::kClassification, "classification", {kTsv, kCsv, kJsonl}, scored},
       {CorpusKind::kRegression, "regression", {kTsv, kCsv, kJsonl}, labelled},
-      {CorpusKind::kMultiLabel, "multi_label", {kTsv, kCsv, kJsonl}, labelled},
+      {CorpusKind::kMultiLabel, "multi_label", {kTsv, kCsv, kJsonl}, scored},
       {CorpusKind::kTagging, "tagging", {kConll, kConllu, kJsonl}, {"token", "tag"}},
       {CorpusKind::kQuestionAnswering, "question_answering", {kSquad}, {}},
       {CorpusKind::kGeneration,
        "generation",
        {kParallel, kTsv, kCsv, kJsonl},
-       {"source", "target"}}};
+       {"source", "target", "score"}}};
   return rows;
 }
 

@@ -35,6 +35,7 @@ struct CorpusColumns {
   std::string text, text_pair, label;  // text, but for the label; classification and its like
   std::string token, tag;              // tagging
   std::string source, target;          // generation
+  std::string score;                   // how hard a training sample is; none where it is not named
 
   bool operator==(const CorpusColumns&) const = default;
 };

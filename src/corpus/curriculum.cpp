@@ -18,14 +18,14 @@ double competence(const CurriculumSettings& settings, std::int64_t step) {
 }
 
 Curriculum::Curriculum(const std::vector<std::int64_t>& samples,
-                       const std::vector<std::int64_t>& lengths, std::uint64_t key)
+                       const std::vector<double>& difficulties, std::uint64_t key)
     : key_(key) {
-  POLYPHASE_PROMISE(!samples.empty() && samples.size() == lengths.size(), "{} lengths of {}",
-                    lengths.size(), samples.size());
+  POLYPHASE_PROMISE(!samples.empty() && samples.size() == difficulties.size(),
+                    "{} difficulties of {}", difficulties.size(), samples.size());
   std::vector<std::size_t> order(samples.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return lengths[a] < lengths[b]; });
+                   [&](std::size_t a, std::size_t b) { return difficulties[a] < difficulties[b]; });
   for (const std::size_t place : order) by_difficulty_.push_back(samples[place]);
 }
 

@@ -8,6 +8,7 @@ namespace polyphase {
 
 // From easy to hard samples, by competence (Platanios et al., 2019).
 struct CurriculumSettings {
+  bool by_score = false;  // by the corpus' scores instead of lengths
   double start = 0.01;
   std::int64_t steps = 0;  // 0: no curriculum
 };
@@ -19,9 +20,9 @@ double competence(const CurriculumSettings& settings, std::int64_t step);
 // The samples of one corpus from the easiest to the hardest. Holds 8 bytes a sample.
 class Curriculum {
  public:
-  // `lengths[i]` is the difficulty of samples[i]; of equal ones the earlier counts as easier. `key`
+  // How hard samples[i] is; of equal ones the earlier counts as easier. `key`
   // is that of the phase's draws.
-  Curriculum(const std::vector<std::int64_t>& samples, const std::vector<std::int64_t>& lengths,
+  Curriculum(const std::vector<std::int64_t>& samples, const std::vector<double>& difficulties,
              std::uint64_t key);
 
   // One of the easiest `share` of the samples (of one sample at least), each as likely as any

@@ -58,6 +58,12 @@ std::int64_t Dataset::num_tokens_of_sample(std::int64_t sample) {
   return from.first_token_of(document + 1) - from.first_token_of(document);
 }
 
+double Dataset::score_of_sample(std::int64_t sample) {
+  ShardText text;
+  read_document(sample, text);
+  return text.value;
+}
+
 void Dataset::read_sentences(std::int64_t first_sentence, std::int64_t count, ShardText& out) {
   const std::scoped_lock lock(mutex_);
   const std::size_t shard = shard_of(first_sentences_, first_sentence, "sentence");

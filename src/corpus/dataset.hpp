@@ -71,6 +71,8 @@ class Dataset {
   // How long a sample counts for filters and curricula: the anchor sentence, or all texts of the
   // document; without special tokens and before anything is cut.
   std::int64_t num_tokens_of_sample(std::int64_t sample);
+  // What the corpus' column of scores says of a training sample.
+  double score_of_sample(std::int64_t sample);
 
   struct Document {
     std::int64_t number = 0;

@@ -166,8 +166,10 @@ std::vector<SourceFile> source_files(const recipe::Recipe& recipe) {
     source.settings = {corpus.kind, recipe::format_of(corpus), corpus.layout, corpus.header,
                        corpus.columns};
     source.bad_lines = corpus.bad_lines;
+    source.settings.reads_score = !corpus.columns.score.empty();
     append_sources(corpus, source, "train", corpus.files, sources);
     append_sources(corpus, source, "train", corpus.train, sources);
+    source.settings.reads_score = false;
     append_sources(corpus, source, "valid", corpus.valid, sources);
     append_sources(corpus, source, "test", corpus.test, sources);
   }

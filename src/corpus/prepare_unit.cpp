@@ -70,7 +70,7 @@ ShardHeader header_of(const SourceFile& source, const FileScan& scan,
   header.source_digest = scan.files[0].digest;
   header.has_labels = kind == CorpusKind::kClassification || kind == CorpusKind::kMultiLabel ||
                       kind == CorpusKind::kQuestionAnswering;
-  header.has_values = kind == CorpusKind::kRegression;
+  header.has_values = kind == CorpusKind::kRegression || source.settings.reads_score;
   header.has_token_labels = kind == CorpusKind::kTagging;
   return header;
 }

@@ -53,18 +53,19 @@ FileScan scan_from_json(const std::string& json_text, const std::string& name) {
 
 std::string settings_key(const SourceFile& source) {
   const CorpusColumns& columns = source.settings.columns;
-  const nlohmann::json all = {name_of(source.settings.kind),
-                              name_of(source.settings.format),
-                              source.is_raw(),
-                              source.settings.header,
-                              source.bad_lines == BadLines::kSkip,
-                              columns.text,
-                              columns.text_pair,
-                              columns.label,
-                              columns.token,
-                              columns.tag,
-                              columns.source,
-                              columns.target};
+  nlohmann::json all = {name_of(source.settings.kind),
+                        name_of(source.settings.format),
+                        source.is_raw(),
+                        source.settings.header,
+                        source.bad_lines == BadLines::kSkip,
+                        columns.text,
+                        columns.text_pair,
+                        columns.label,
+                        columns.token,
+                        columns.tag,
+                        columns.source,
+                        columns.target};
+  if (!columns.score.empty()) all.push_back(columns.score);
   return all.dump();
 }
 

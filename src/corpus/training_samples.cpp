@@ -44,14 +44,18 @@ TrainingOrder order_of(const TrainingSource& source, const SampleMaker& maker,
   return {std::move(kept), settings.seed, settings.phase};
 }
 
-Curriculum curriculum_of(Dataset& dataset, const TrainingOrder& order,
+Curriculum curriculum_of(Dataset& dataset, const TrainingOrder& order, bool by_score,
                          const SampleSettings& settings) {
-  std::vector<std::int64_t> samples, lengths;
+  std::vector<std::int64_t> samples;
+  std::vector<double> difficulties;
   for (std::int64_t member = 0; member < order.samples_per_epoch(); ++member)
     samples.push_back(order.chosen(member));
   std::sort(samples.begin(), samples.end());
-  for (const std::int64_t sample : samples) lengths.push_back(dataset.num_tokens_of_sample(sample));
-  return {samples, lengths, random_key(settings.seed, Purpose::kCurriculum, {settings.phase})};
+  for (const std::int64_t sample : samples) {
+    difficulties.push_back(by_score ? dataset.score_of_sample(sample)
+                                    : static_cast<double>(dataset.num_tokens_of_sample(sample)));
+  }
+  return {samples, difficulties, random_key(settings.seed, Purpose::kCurriculum, {settings.phase})};
 }
 
 void check_quotas(const std::vector<TrainingSource>& sources,
@@ -98,7 +102,8 @@ void TrainingSamples::add_walk(const TrainingSource& source, const SampleSetting
   walks_.push_back(std::make_shared<Walk>(source, settings));
   Walk& walk = *walks_.back();
   if (plan_.curriculum.steps > 0)
-    walk.curriculum.emplace(curriculum_of(*walk.dataset, walk.order, settings));
+    walk.curriculum.emplace(
+        curriculum_of(*walk.dataset, walk.order, plan_.curriculum.by_score, settings));
 }
 
 std::int64_t TrainingSamples::num_samples(std::size_t corpus) const {

@@ -85,7 +85,7 @@ class Checks {
     }
     check_goal(phase, path);
     check_data(phase, path);
-    check_sampling(phase, path, places_, faults_);
+    check_sampling(recipe_, phase, path, places_, faults_);
     check_stop(phase, path);
     check_regularisation(phase, path, places_, faults_);
     if (phase.max_tokens && *phase.max_tokens > recipe_.model.max_tokens) {

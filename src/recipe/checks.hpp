@@ -19,7 +19,7 @@ void check_corpora(const Recipe& recipe, const std::map<std::string, Place>& pla
                    Faults& faults);
 
 // Its part on what a phase takes of its corpora; `path` is the phase's.
-void check_sampling(const Phase& phase, const std::string& path,
+void check_sampling(const Recipe& recipe, const Phase& phase, const std::string& path,
                     const std::map<std::string, Place>& places, Faults& faults);
 
 // Its part on a phase's regularisation; `path` is the phase's.

@@ -11,10 +11,10 @@ namespace {
 
 // Columns by the names that recipes use, in the order of the struct.
 std::vector<std::pair<std::string, std::string>> named(const CorpusColumns& columns) {
-  return {{"text", columns.text},    {"text_pair", columns.text_pair},
-          {"label", columns.label},  {"token", columns.token},
-          {"tag", columns.tag},      {"source", columns.source},
-          {"target", columns.target}};
+  return {{"text", columns.text},     {"text_pair", columns.text_pair},
+          {"label", columns.label},   {"token", columns.token},
+          {"tag", columns.tag},       {"source", columns.source},
+          {"target", columns.target}, {"score", columns.score}};
 }
 
 bool is_number(const std::string& text) {

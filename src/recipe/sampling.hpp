@@ -17,7 +17,7 @@ struct LengthFilter {
 };
 
 // From easy to hard samples (corpus/curriculum.hpp).
-enum class CurriculumOrder { kLength };
+enum class CurriculumOrder { kLength, kScore };
 struct Curriculum {
   CurriculumOrder by = CurriculumOrder::kLength;
   double start = 0.01;     // share of the samples, the easiest, that the phase begins with

@@ -16,9 +16,9 @@ bool has_validation_part(const Recipe& recipe, const std::string& name) {
 
 class SamplingChecks {
  public:
-  SamplingChecks(const Phase& phase, std::string path, const std::map<std::string, Place>& places,
-                 Faults& faults)
-      : phase_(phase), path_(std::move(path)), places_(places), faults_(faults) {}
+  SamplingChecks(const Recipe& recipe, const Phase& phase, std::string path,
+                 const std::map<std::string, Place>& places, Faults& faults)
+      : recipe_(recipe), phase_(phase), path_(std::move(path)), places_(places), faults_(faults) {}
 
   void check_all() {
     const Sampling& sampling = phase_.sampling;
@@ -30,6 +30,7 @@ class SamplingChecks {
     }
     if (sampling.filter) check_filter(*sampling.filter);
     if (sampling.filter) check_has_lengths("filter");
+    if (sampling.curriculum && sampling.curriculum->by == CurriculumOrder::kScore) check_scores();
     if (sampling.curriculum) check_has_lengths("curriculum");
     if (sampling.augmentation) check_augmentation(*sampling.augmentation);
     if (sampling.mixup && !is_task(TaskKind::kClassification)) {
@@ -63,6 +64,17 @@ class SamplingChecks {
     }
   }
 
+  void check_scores() {
+    for (const auto& [name, weight] : phase_.data) {
+      const Corpus* corpus = find_corpus(recipe_, name);
+      if (corpus == nullptr || !corpus->columns.score.empty()) continue;
+      fault("curriculum.by",
+            "{}.curriculum goes by scores, and the corpus {} has none; name their column "
+            "(columns: {{score: …}}), or go by length",
+            path_, quoted(name));
+    }
+  }
+
   void check_augmentation(const Augmentation& augmentation) {
     if (!phase_.task) {
       fault("augment", "{}.augment is for tasks; {} makes its own changes to running text", path_,
@@ -80,6 +92,7 @@ class SamplingChecks {
     }
   }
 
+  const Recipe& recipe_;
   const Phase& phase_;
   const std::string path_;
   const std::map<std::string, Place>& places_;
@@ -88,9 +101,9 @@ class SamplingChecks {
 
 }  // namespace
 
-void check_sampling(const Phase& phase, const std::string& path,
+void check_sampling(const Recipe& recipe, const Phase& phase, const std::string& path,
                     const std::map<std::string, Place>& places, Faults& faults) {
-  SamplingChecks(phase, path, places, faults).check_all();
+  SamplingChecks(recipe, phase, path, places, faults).check_all();
 }
 
 std::string corpus_without_validation(const Recipe& recipe, const Phase& phase,

@@ -9,7 +9,8 @@ static void describe(Section& section, LengthFilter& filter) {
 }
 
 static void describe(Section& section, Curriculum& curriculum) {
-  section.choice("by", curriculum.by, {{"length", CurriculumOrder::kLength}});
+  section.choice("by", curriculum.by,
+                 {{"length", CurriculumOrder::kLength}, {"score", CurriculumOrder::kScore}});
   section.value("start", curriculum.start, fraction_above_zero());
   section.require("steps", "after so many steps all samples take part");
   section.value("steps", curriculum.steps, at_least(1));

@@ -41,6 +41,7 @@ static void describe(Section& section, CorpusColumns& columns) {
   section.value("tag", columns.tag);
   section.value("source", columns.source);
   section.value("target", columns.target);
+  section.value("score", columns.score);
 }
 
 static void describe(Section& section, Corpus& corpus) {

@@ -36,10 +36,19 @@ class JsonLinesReader final : public SourceReader {
       default:
         read_labelled(object, sample);
     }
+    read_score(object, sample);
     return true;
   }
 
  private:
+  void read_score(const Json& object, SourceSample& sample) const {
+    const std::string& key = settings_.columns.score;
+    if (!settings_.reads_score) return;
+    const Json& score = member(object, key);
+    sample.value =
+        number_of(score.is_string() ? text_of(score, key) : score.dump(), lines_.place());
+  }
+
   Json parsed(std::string_view line) const {
     if (is_blank(line)) fail<BadLine>("{}: empty line; remove it", lines_.place());
     Json object;

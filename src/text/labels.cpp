@@ -6,8 +6,6 @@
 #include "text/readers.hpp"
 
 namespace polyphase::text {
-namespace {
-
 float number_of(std::string_view text, const std::string& place) {
   double number = 0;
   const char* end = text.data() + text.size();
@@ -18,8 +16,6 @@ float number_of(std::string_view text, const std::string& place) {
   }
   return value;
 }
-
-}  // namespace
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t");

@@ -53,6 +53,9 @@ std::vector<std::string_view> split(std::string_view line, char separator);
 void set_label(CorpusKind kind, std::string_view label, const std::string& place,
                SourceSample& sample);
 
+// A finite number; throws BadLine.
+float number_of(std::string_view text, const std::string& place);
+
 // I- tags that continue no B- or I- tag of their type.
 std::int64_t count_loose_inside(const std::vector<std::string>& tags);
 

@@ -26,6 +26,7 @@ struct SourceSettings {
   TextLayout layout = TextLayout::kSentences;
   bool header = false;
   CorpusColumns columns;
+  bool reads_score = false;  // where the columns name one: of training samples
 };
 
 // What the front of a file says of all its lines; the reader of a later part must be told.
@@ -41,7 +42,7 @@ struct SourceSample {
   // source and target.
   std::vector<std::string> texts;
   std::vector<std::string> labels;  // the class; classes, each once; one tag a word
-  float value = 0;                  // regression
+  float value = 0;                  // regression; else the score, where the columns name one
   // Question answering: the answer's bytes [begin, end) of the context; equal: no answer.
   std::int64_t answer_begin = 0, answer_end = 0;
   std::string id;                        // of a question, as its file has it

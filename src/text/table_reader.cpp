@@ -10,7 +10,7 @@ namespace {
 // Where a row has what a sample needs; -1: nowhere.
 struct Places {
   std::vector<int> texts;
-  int label = -1;
+  int label = -1, score = -1;
 };
 
 class TableReader final : public SourceReader {
@@ -40,6 +40,10 @@ class TableReader final : public SourceReader {
       } else {
         sample.texts.emplace_back(text);
       }
+    }
+    if (places_.score >= 0) {
+      sample.value =
+          number_of(trimmed(row_[static_cast<std::size_t>(places_.score)]), place(row_line_));
     }
     if (places_.label < 0) return true;
     set_label(settings_.kind, row_[static_cast<std::size_t>(places_.label)], place(row_line_),
@@ -146,6 +150,18 @@ class TableReader final : public SourceReader {
       if (pair >= 0) places_.texts.push_back(pair);
       places_.label = place_of(columns.label, "label", last);
     }
+    find_score();
+  }
+
+  void find_score() {
+    const CorpusColumns& columns = settings_.columns;
+    if (!settings_.reads_score) return;
+    places_.score = place_of(columns.score, "score", -1);
+    if (places_.score != places_.label && places_.score != places_.texts.back()) return;
+    fail<DataError>(
+        "{}: column {} is to be both the score and the {}; name the other one under "
+        "columns, too",
+        place(1), places_.score + 1, generates() ? "target" : "label");
   }
 
   void find_text_places(int last) {

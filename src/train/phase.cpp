@@ -38,7 +38,9 @@ PhaseCorpus open_corpus(const PhaseJob& job) {
 CurriculumSettings curriculum_of(const recipe::Phase& phase) {
   const auto& curriculum = phase.sampling.curriculum;
   if (!curriculum) return {};
-  return {.start = curriculum->start, .steps = curriculum->steps};
+  return {.by_score = curriculum->by == recipe::CurriculumOrder::kScore,
+          .start = curriculum->start,
+          .steps = curriculum->steps};
 }
 
 std::string too_often(const recipe::Phase& phase, std::int64_t step, const std::string& fault) {

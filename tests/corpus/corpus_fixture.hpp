@@ -37,7 +37,8 @@ class CorpusTest : public ::testing::Test {
   ~CorpusTest() override { std::filesystem::remove_all(folder_); }
 
   // Writes one shard and says what it holds.
-  DatasetShard write_shard(DatasetKind kind, const std::vector<TestDocument>& documents) {
+  DatasetShard write_shard(DatasetKind kind, const std::vector<TestDocument>& documents,
+                           bool scored = false) {
     const std::string path =
         (folder_ / ("train-" + std::to_string(num_shards_++) + ".h5")).string();
     ShardWriter writer(path, {.corpus = "corpus",
@@ -48,7 +49,7 @@ class CorpusTest : public ::testing::Test {
                               .has_labels = kind == DatasetKind::kClassification ||
                                             kind == DatasetKind::kMultiLabel ||
                                             kind == DatasetKind::kQuestionAnswering,
-                              .has_values = kind == DatasetKind::kRegression,
+                              .has_values = scored || kind == DatasetKind::kRegression,
                               .has_token_labels = kind == DatasetKind::kTagging});
     ShardText text;
     for (const TestDocument& document : documents) {
@@ -81,8 +82,9 @@ class CorpusTest : public ::testing::Test {
         .shards = std::move(shards)});
   }
 
-  std::shared_ptr<Dataset> make(DatasetKind kind, const std::vector<TestDocument>& documents) {
-    return dataset_of(kind, {write_shard(kind, documents)});
+  std::shared_ptr<Dataset> make(DatasetKind kind, const std::vector<TestDocument>& documents,
+                                bool scored = false) {
+    return dataset_of(kind, {write_shard(kind, documents, scored)});
   }
 
   // Documents whose tokens count up from kFirstToken through the whole corpus: a token tells its

@@ -110,6 +110,24 @@ TEST_F(PrepareKindsTest, EveryFormatGivesTheSameBytesForAnyNumberOfRanks) {
   }
 }
 
+TEST_F(PrepareKindsTest, ScoresStandInTheTrainingPartAlone) {
+  recipe::Corpus& scored = add("scored", CorpusKind::kClassification, CorpusFormat::kTsv,
+                               {write("scored.tsv", "a heron\tbird\t3.5\na lamp\tthing\t-2\n")});
+  scored.valid = {write("scored-valid.tsv", "a lamp\tthing\n")};
+  scored.columns = {.text = "1", .label = "2", .score = "3"};
+  prepare("data");
+  const auto documents = train_of("scored");
+  ASSERT_EQ(documents.size(), 2U);
+  EXPECT_EQ(documents[0].sentences, (Strings{"a heron"}));
+  EXPECT_EQ(documents[0].text.value, 3.5F);
+  EXPECT_EQ(documents[1].text.value, -2.0F);
+  EXPECT_EQ(documents[1].text.labels, (Labels{1}));
+  EXPECT_EQ(documents_of(folder_.path("data"), "scored", "valid").at(0).text.value, 0.0F);
+  const auto dataset = open_dataset(folder_.path("data"), "scored", "train");
+  EXPECT_EQ(dataset->score_of_sample(0), 3.5);
+  EXPECT_EQ(dataset->score_of_sample(1), -2.0);
+}
+
 TEST_F(PrepareKindsTest, ASecondRunLeavesEveryFormatAloneAndAChangedColumnDoesNot) {
   prepare("data");
   const auto before = inodes_below("data");

@@ -162,6 +162,21 @@ TEST_F(TrainingSamplesTest, CurriculumTakesTheEasiestOfEachCorpusAndThenAll) {
   EXPECT_EQ(std::set<std::int64_t>(seen[1].begin(), seen[1].end()).size(), 50U);
 }
 
+TEST_F(TrainingSamplesTest, CurriculumMayGoByScores) {
+  std::vector<TestDocument> documents;
+  for (int d = 0; d < 40; ++d)
+    documents.push_back(
+        {.sentences = {{100}}, .label = 0, .value = static_cast<float>((7 * d) % 40)});
+  const TrainingPlan plan = {.curriculum = {.by_score = true, .start = 0.25, .steps = 10},
+                             .sizes = {.sequences = 20}};
+  TrainingSamples samples({{.dataset = make(DatasetKind::kClassification, documents, true)}},
+                          classes(), plan);
+  std::set<std::int64_t> scores;
+  for (std::int64_t g = 0; g < 20; ++g) scores.insert(7 * samples.at(g).sample % 40);
+  EXPECT_LT(*scores.rbegin(), 10);
+  EXPECT_GT(scores.size(), 5U);
+}
+
 // Windows move from one epoch of their own corpus to the next, not between.
 TEST_F(TrainingSamplesTest, FewWindowsMoveWithTheirOwnEpochs) {
   std::vector<std::int32_t> tokens;

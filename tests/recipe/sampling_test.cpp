@@ -81,7 +81,7 @@ TEST(Sampling, FractionsLieInTheirRanges) {
   for (const char* setting :
        {"augment.delete=-0.1", "augment.swap=2", "augment.span=many", "augment.synonyms.fraction=0",
         "curriculum={start: 0, steps: 3}", "curriculum={steps: 0}",
-        "curriculum={by: score, steps: 3}", "filter.min_tokens=0", "mixup=0"}) {
+        "curriculum={by: words, steps: 3}", "filter.min_tokens=0", "mixup=0"}) {
     EXPECT_NE(fault(setting).find("; expected "), std::string::npos) << setting;
   }
   EXPECT_EQ(fault("curriculum={by: length}"),
@@ -122,6 +122,18 @@ TEST(Sampling, EarlyStoppingMayLookAtOneCorpusOfAMixture) {
             "--set phases.topic.stop.early: phases.topic.stop.early needs a validation part, and "
             "the corpus \"more\" has none; give it valid files");
   EXPECT_NE(fault("valid.tags.accuracy").find("names no metric"), std::string::npos);
+}
+
+TEST(Sampling, ACurriculumByScoresNeedsTheirColumnInEveryCorpus) {
+  const std::vector<std::string> overrides = {
+      "phases.topic.curriculum={by: score, steps: 9}",
+      "corpora.topics.columns={text: 1, label: 2, score: 3}"};
+  EXPECT_EQ(faults_of(kGoodRecipe, overrides), "");
+  EXPECT_EQ(faults_of(mixed(), overrides),
+            "--set phases.topic.curriculum: phases.topic.curriculum goes by scores, and the corpus "
+            "\"more\" has none; name their column (columns: {score: …}), or go by length");
+  EXPECT_NE(faults_of(kGoodRecipe, {"corpora.tags.columns={score: 3}"}).find("is no column of"),
+            std::string::npos);
 }
 
 TEST(Sampling, TheTableOfSynonymsMustBeThere) {

@@ -74,6 +74,28 @@ TEST(JsonLines, EveryKindHasItsKeys) {
   EXPECT_EQ(samples.at(0).texts, (Strings{"One.", "Two.", "Three."}));
 }
 
+TEST(Scores, AreReadOfTrainingSamplesFromTheColumnThatIsNamed) {
+  SourceSettings settings = settings_of(CorpusKind::kClassification, CorpusFormat::kTsv);
+  settings.columns = {.text = "1", .label = "2", .score = "3"};
+  settings.reads_score = true;
+  auto samples = samples_of(settings, "a\tx\t2.5\nb\ty\t-1\n");
+  EXPECT_EQ(samples.at(0).value, 2.5F);
+  EXPECT_EQ(samples.at(1).value, -1.0F);
+  EXPECT_EQ(samples.at(1).labels, (Strings{"y"}));
+  EXPECT_MENTIONS(fault_in(settings, "a\tx\t2\nb\ty\teasy\n"), "t:2: \"easy\" is not a number");
+  EXPECT_MENTIONS(fault_in(settings, "a\tx\n"), "t:1: no column \"3\" among its 2");
+  settings.columns.label = "";
+  EXPECT_MENTIONS(fault_in(settings, "a\tx\t2\n"),
+                  "column 3 is to be both the score and the label");
+  settings = settings_of(CorpusKind::kGeneration, CorpusFormat::kJsonl);
+  settings.columns.score = "hard";
+  const std::string line = R"({"source": "a", "target": "b", "hard": 7})";
+  EXPECT_EQ(samples_of(settings, line).at(0).value, 0.0F) << "not a training file";
+  settings.reads_score = true;
+  EXPECT_EQ(samples_of(settings, line).at(0).value, 7.0F);
+  EXPECT_MENTIONS(fault_in(settings, R"({"source": "a", "target": "b"})"), "t:1: no key \"hard\"");
+}
+
 TEST(JsonLines, EveryFaultNamesItsLine) {
   const SourceSettings settings = settings_of(CorpusKind::kClassification, CorpusFormat::kJsonl);
   const std::string good = R"({"text": "a", "label": "x"})"
