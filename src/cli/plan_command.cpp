@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "cli/commands.hpp"
 #include "cli/shared_recipe.hpp"
@@ -21,19 +23,31 @@ ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std:
   recipe::check_strategy_layouts(recipe, num_ranks);
   check_all_patterns(recipe);
   const std::int64_t data_ranks = num_ranks / recipe.parallel.tensor;
-  report::Table table({{"phase"},
-                       {"parameters", report::Align::kRight},
-                       {"micro-batches a rank", report::Align::kRight},
-                       {"parameters + optimizer", report::Align::kRight},
-                       {"gradients", report::Align::kRight},
-                       {"activations, at most", report::Align::kRight}});
+  const bool distils = std::any_of(
+      recipe.phases.begin(), recipe.phases.end(),
+      [](const recipe::Phase& phase) { return phase.adaptation.distil.has_value(); });
+  std::vector<report::Table::Column> columns = {{"phase"},
+                                         {"parameters", report::Align::kRight},
+                                         {"micro-batches a rank", report::Align::kRight},
+                                         {"parameters + optimizer", report::Align::kRight},
+                                         {"gradients", report::Align::kRight},
+                                         {"activations, at most", report::Align::kRight}};
+  if (distils) columns.push_back({"teacher", report::Align::kRight});
+  report::Table table(columns);
   for (const recipe::Phase& phase : recipe.phases) {
     const PlannedMemory memory = plan_memory(recipe, phase, static_cast<int>(data_ranks));
-    table.add_row({phase.name, fmt::format("{}", memory.num_parameters),
-                   fmt::format("{}", memory.num_micro_batches),
-                   mebibytes(static_cast<double>(memory.state_bytes)),
-                   mebibytes(static_cast<double>(memory.gradient_bytes)),
-                   mebibytes(static_cast<double>(memory.activation_bytes))});
+    std::vector<std::string> row = {phase.name,
+                                    fmt::format("{}", memory.num_parameters),
+                                    fmt::format("{}", memory.num_micro_batches),
+                                    mebibytes(static_cast<double>(memory.state_bytes)),
+                                    mebibytes(static_cast<double>(memory.gradient_bytes)),
+                                    mebibytes(static_cast<double>(memory.activation_bytes))};
+    if (memory.teacher_bytes > 0) {
+      row.push_back(mebibytes(static_cast<double>(memory.teacher_bytes)));
+    } else if (distils) {
+      row.emplace_back("none");
+    }
+    table.add_row(row);
   }
   fmt::print("memory of one rank of {} ({} tensor × {} data):\n{}", num_ranks,
              recipe.parallel.tensor, data_ranks, table.text());

@@ -8,6 +8,7 @@
 #include "cli/score_rounds.hpp"
 #include "cli/shared_recipe.hpp"
 #include "comm/agreement.hpp"
+#include "recipe/load.hpp"
 #include "recipe/variants.hpp"
 #include "report/html.hpp"
 #include "report/status_text.hpp"
@@ -15,6 +16,17 @@
 #include "train/step.hpp"
 
 namespace polyphase {
+namespace {
+
+// "layers.2.… from layers.0.…", and what was set to zero in layers that are to change nothing.
+std::vector<std::string> copies_of(const HandOver& hand_over) {
+  std::vector<std::string> copies;
+  for (const auto& [name, source] : hand_over.copied) copies.push_back(name + " from " + source);
+  for (const std::string& name : hand_over.zeroed) copies.push_back(name + ": zero");
+  return copies;
+}
+
+}  // namespace
 
 Road::Road(const recipe::Recipe& recipe, const Communicator& world)
     : recipe_(recipe),
@@ -97,18 +109,22 @@ std::string Road::state_of(const std::string& folder) {
 bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
   const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
   const recipe::Phase& phase = recipe_of(journal, use.round).phases[use.number];
-  const PhaseUse* parent = round.find(phase.from);
-  const std::string parent_state = parent == nullptr ? "done" : state_of(parent->folder);
+  std::map<std::string, std::string> states;  // of the phases that it needs
+  for (const std::string& name : recipe::needed_phases(phase)) {
+    const PhaseUse* needed = round.find(name);
+    if (needed != nullptr) states[name] = state_of(needed->folder);
+  }
   agree_on(world_, [&] {
-    if (parent_state != "done") {
-      fail<RecipeError>("phase {} starts from {}, which is {}; run phase {} first", phase.name,
-                        phase.from, parent_state, phase.from);
+    for (const auto& [name, state] : states) {
+      if (state == "done") continue;
+      fail<RecipeError>("phase {} {} {}, which is {}; run phase {} first", phase.name,
+                        name == phase.from ? "starts from" : "learns from", name, state, name);
     }
     if (folder_) folder_->set_state(folder_->find(use.folder), "running");
   });
   PhaseOutcome outcome;
   try {
-    outcome = run_phase(job_of(journal, use, parent == nullptr ? "" : parent->folder));
+    outcome = run_phase(job_of(journal, use));
   } catch (const Error& error) {
     note_failure(use.folder, error.what());
     throw;
@@ -120,13 +136,22 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
   return outcome.finished;
 }
 
-PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use, const std::string& from_folder) {
+PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use) {
   const std::filesystem::path run = run_dir_;
-  return {.recipe = recipe_of(journal, use.round),
+  const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
+  const recipe::Recipe& recipe = recipe_of(journal, use.round);
+  const recipe::Phase& phase = recipe.phases[use.number];
+  const auto folder_of = [&](const std::string& name) -> std::filesystem::path {
+    const PhaseUse* needed = round.find(name);
+    return needed == nullptr ? std::filesystem::path() : run / needed->folder;
+  };
+  const auto& distil = phase.adaptation.distil;
+  return {.recipe = recipe,
           .phase_number = use.number,
           .data_dir = data_dir_,
           .folder = run / use.folder,
-          .from_folder = from_folder.empty() ? "" : run / from_folder,
+          .from_folder = folder_of(phase.from),
+          .teacher_folder = distil ? folder_of(distil->teacher) : std::filesystem::path(),
           .world = world_,
           .grid = grid_,
           .stop = stop_,
@@ -160,6 +185,7 @@ void Road::note(const std::string& folder, const PhaseOutcome& outcome) {
   phase.seconds = outcome.seconds;
   phase.metrics = outcome.metrics;
   phase.handover = {.carried = outcome.hand_over.carried,
+                    .copied = copies_of(outcome.hand_over),
                     .fresh = outcome.hand_over.fresh,
                     .left = outcome.hand_over.left};
   folder_->set_state(phase, outcome.finished ? "done" : "interrupted",

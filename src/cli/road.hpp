@@ -36,7 +36,7 @@ class Road {
   bool run_round(const Journal& journal, const std::string& only);
   bool run_phase_of(const Journal& journal, const PhaseUse& use);
   std::string state_of(const std::string& folder);
-  PhaseJob job_of(const Journal& journal, const PhaseUse& use, const std::string& from_folder);
+  PhaseJob job_of(const Journal& journal, const PhaseUse& use);
   void show(const std::string& name, const PhaseProgress& now);
   void note_failure(const std::string& folder, const std::string& reason);
   void note(const std::string& folder, const PhaseOutcome& outcome);

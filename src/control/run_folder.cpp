@@ -33,6 +33,7 @@ nlohmann::json phase_json(const report::PhaseState& phase) {
           {"folder", phase.folder},
           {"from", phase.from},
           {"from_folder", phase.from_folder},
+          {"teacher_folder", phase.teacher_folder},
           {"task", phase.task},
           {"step", phase.step},
           {"total_steps", phase.total_steps},
@@ -42,6 +43,7 @@ nlohmann::json phase_json(const report::PhaseState& phase) {
           {"metrics", metrics},
           {"handover",
            {{"carried", phase.handover.carried},
+            {"copied", phase.handover.copied},
             {"new", phase.handover.fresh},
             {"left", phase.handover.left}}},
           {"reason", phase.reason}};
@@ -119,6 +121,9 @@ void RunFolder::add_phases(const Round& round, const recipe::Recipe& recipe) {
     phase.from = recipe.phases[use.number].from;
     const PhaseUse* from = round.find(phase.from);
     phase.from_folder = from == nullptr ? "" : from->folder;
+    const auto& distil = recipe.phases[use.number].adaptation.distil;
+    const PhaseUse* teacher = distil ? round.find(distil->teacher) : nullptr;
+    phase.teacher_folder = teacher == nullptr ? "" : teacher->folder;
     phase.task = recipe::goal_name(recipe.phases[use.number]);
     if (phase.state == "running") {  // its job was killed
       phase.state = "interrupted";
@@ -142,7 +147,8 @@ report::PhaseState& RunFolder::find(const std::string& folder) {
 
 bool RunFolder::is_needed(const report::PhaseState& phase) const {
   for (const report::PhaseState& child : state_.phases) {
-    if (child.from_folder == phase.folder && child.state != "done") return phase.state == "done";
+    const bool needs = child.from_folder == phase.folder || child.teacher_folder == phase.folder;
+    if (needs && child.state != "done") return phase.state == "done";
   }
   return false;
 }

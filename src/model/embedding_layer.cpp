@@ -59,6 +59,7 @@ void EmbeddingLayer::backward(const Pass& pass, Tensor2<const float> dx_NC) cons
 
 void EmbeddingLayer::add_gradient(const Pass& pass, std::size_t table, Tensor2<const float> dx_NC,
                                   const DeviceRowGroups& groups, std::int64_t first_id) const {
+  if (!parameters_.any_trained(table, 1)) return parameters_.skip_gradients(table, 1);
   if (parameters_.gradient_write(table) == Write::kOverwrite) {
     fill(pass.exec, parameters_.gradient1(table), 0.0F);
   }

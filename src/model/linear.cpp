@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/linear.hpp"
 
+#include <cmath>
 #include <type_traits>
 
 #include "kernels/elementwise.hpp"
@@ -27,8 +28,8 @@ Linear::Linear(ParameterSet& parameters, const Communicator& tensor,
     first_columns_.push_back(local_out_);
     local_out_ += split_out ? out.size : output.size;
   }
-  if (!shape.has_bias) return;
   for (const LinearOutput& output : outputs) {
+    if (!shape.has_bias) break;
     const std::size_t number =
         parameters.declare({.name = output.name + ".bias",
                             .global_shape = {output.size},
@@ -39,6 +40,55 @@ Linear::Linear(ParameterSet& parameters, const Communicator& tensor,
                             .joins_previous = &output != &outputs.front()});
     if (&output == &outputs.front()) bias_ = number;
   }
+  if (parameters.adapters().rank > 0) declare_adapters(tensor, outputs);
+}
+
+// b begins at zero, so that the product begins as it was; a keeps the size of what it multiplies.
+void Linear::declare_adapters(const Communicator& tensor,
+                              const std::vector<LinearOutput>& outputs) {
+  const Adapters& adapters = parameters_.adapters();
+  adapter_scale_ = adapters.scale;
+  const bool split_out = shape_.split == LinearSplit::kOutput,
+             split_in = shape_.split == LinearSplit::kInput;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const std::string name = outputs[i].name + ".weight";
+    if (!adapters.match(name)) continue;
+    Adapter adapter = {.first_row = first_columns_[i],
+                       .num_rows = parameters_.at(weight_ + i).local_shape[0]};
+    adapter.a = parameters_.declare(
+        {.name = adapter_a(name),
+         .global_shape = {adapters.rank, shape_.in},
+         .split_dimension = split_in ? 1 : -1,
+         .split = split_evenly(shape_.in, tensor.rank(), tensor.size()),
+         .deviation = 1.0 / std::sqrt(static_cast<double>(shape_.in))});
+    adapter.b = parameters_.declare(
+        {.name = adapter_b(name),
+         .global_shape = {outputs[i].size, adapters.rank},
+         .split_dimension = split_out ? 0 : -1,
+         .split = split_evenly(outputs[i].size, tensor.rank(), tensor.size()),
+         .initial = Initial::kZero});
+    adapters_.push_back(adapter);
+  }
+}
+
+template <class In>
+Tensor2<const In> Linear::weight(const Exec& exec) const {
+  const Tensor2<const float> stored_OI = parameters_.value2(weight_, num_joined_);
+  if (adapters_.empty()) return in_precision<In>(exec, stored_OI);
+  const auto sum_OI = exec.arena->take2<float>(local_out_, local_in_);
+  convert<float, float>(exec, flat(sum_OI), flat(stored_OI));
+  for (const Adapter& adapter : adapters_) {
+    const ArenaScope scope(*exec.arena);
+    const Tensor2<const float> b_OR = parameters_.value2(adapter.b);
+    const auto scaled_OR =
+        exec.arena->take2<float>(adapter.num_rows, static_cast<std::int64_t>(b_OR.extent(1)));
+    convert<float, float>(exec, flat(scaled_OR), flat(b_OR));
+    scale<float>(exec, flat(scaled_OR), static_cast<float>(adapter_scale_));
+    matmul<float, float>(exec, rows(sum_OI, adapter.first_row, adapter.num_rows), scaled_OR,
+                         Transpose::kNo, parameters_.value2(adapter.a), Transpose::kNo,
+                         Write::kAccumulate);
+  }
+  return in_precision<In>(exec, sum_OI);
 }
 
 Tensor1<const float> Linear::bias() const {
@@ -56,33 +106,71 @@ Write Linear::bias_write() const {
 template <class In, class Out>
 void Linear::forward(const Pass& pass, Tensor2<Out> y_NO, Tensor2<const In> x_NI) const {
   const ArenaScope scope(*pass.exec.arena);
-  const Tensor2<const In> weight =
-      in_precision<In>(pass.exec, parameters_.value2(weight_, num_joined_));
   const Tensor1<const float> no_bias;
-  matmul<In, Out>(pass.exec, y_NO, x_NI, Transpose::kNo, weight, Transpose::kYes, Write::kOverwrite,
-                  shape_.split == LinearSplit::kInput ? no_bias : bias());
+  matmul<In, Out>(pass.exec, y_NO, x_NI, Transpose::kNo, weight<In>(pass.exec), Transpose::kYes,
+                  Write::kOverwrite, shape_.split == LinearSplit::kInput ? no_bias : bias());
 }
 
 template <class In, class Out>
 void Linear::backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO,
                             Write write) const {
   const ArenaScope scope(*pass.exec.arena);
-  const Tensor2<const In> weight =
-      in_precision<In>(pass.exec, parameters_.value2(weight_, num_joined_));
-  matmul<In, Out>(pass.exec, dx_NI, dy_NO, Transpose::kNo, weight, Transpose::kNo, write);
+  matmul<In, Out>(pass.exec, dx_NI, dy_NO, Transpose::kNo, weight<In>(pass.exec), Transpose::kNo,
+                  write);
 }
 
 template <class In>
 void Linear::backward_weight(const Pass& pass, Tensor2<const In> dy_NO,
                              Tensor2<const In> x_NI) const {
-  const Write write = parameters_.gradient_write(weight_, num_joined_);
-  matmul<In, float>(pass.exec, parameters_.gradient2(weight_, num_joined_), dy_NO, Transpose::kYes,
-                    x_NI, Transpose::kNo, write);
+  const bool trained = parameters_.any_trained(weight_, num_joined_);
+  if (trained) {
+    const Write write = parameters_.gradient_write(weight_, num_joined_);
+    matmul<In, float>(pass.exec, parameters_.gradient2(weight_, num_joined_), dy_NO,
+                      Transpose::kYes, x_NI, Transpose::kNo, write);
+  } else {
+    parameters_.skip_gradients(weight_, num_joined_);
+  }
+  if (adapters_.empty()) return;
+  const ArenaScope scope(*pass.exec.arena);
+  const auto dweight_OI = pass.exec.arena->take2<float>(local_out_, local_in_);
+  matmul<In, float>(pass.exec, dweight_OI, dy_NO, Transpose::kYes, x_NI, Transpose::kNo);
+  backward_adapters(pass, dweight_OI);
+}
+
+// da = scale · bᵀ · dweight and db = scale · dweight · aᵀ. Of the factor that every tensor-parallel
+// rank holds whole, a rank's part of the weight gives a part of the sum.
+void Linear::backward_adapters(const Pass& pass, Tensor2<const float> dweight_OI) const {
+  const Exec& exec = pass.exec;
+  for (const Adapter& adapter : adapters_) {
+    const ArenaScope scope(*exec.arena);
+    const Tensor2<const float> a_RI = parameters_.value2(adapter.a),
+                               b_OR = parameters_.value2(adapter.b);
+    const auto rank = static_cast<std::int64_t>(a_RI.extent(0));
+    const Tensor2<const float> mine_OI = rows(dweight_OI, adapter.first_row, adapter.num_rows);
+    const auto da_RI = exec.arena->take2<float>(rank, local_in_);
+    const auto db_OR = exec.arena->take2<float>(adapter.num_rows, rank);
+    matmul<float, float>(exec, da_RI, b_OR, Transpose::kYes, mine_OI, Transpose::kNo);
+    matmul<float, float>(exec, db_OR, mine_OI, Transpose::kNo, a_RI, Transpose::kYes);
+    if (shape_.split == LinearSplit::kOutput) pass.sum_over_tensor_ranks(da_RI);
+    if (shape_.split == LinearSplit::kInput) pass.sum_over_tensor_ranks(db_OR);
+    add_gradient(pass, adapter.a, da_RI);
+    add_gradient(pass, adapter.b, db_OR);
+  }
+}
+
+void Linear::add_gradient(const Pass& pass, std::size_t factor, Tensor2<float> gradient) const {
+  scale<float>(pass.exec, flat(gradient), static_cast<float>(adapter_scale_));
+  const Tensor1<float> sum = parameters_.gradient1(factor);
+  if (parameters_.gradient_write(factor) == Write::kOverwrite) fill(pass.exec, sum, 0.0F);
+  add(pass.exec, sum, Tensor1<const float>(flat(gradient)));
 }
 
 template <class In>
 void Linear::backward_bias(const Pass& pass, Tensor2<const In> dy_NO) const {
-  if (shape_.has_bias) column_sum<In>(pass.exec, bias_gradient(), bias_write(), dy_NO);
+  if (!shape_.has_bias) return;
+  if (!parameters_.any_trained(bias_, num_joined_))
+    return parameters_.skip_gradients(bias_, num_joined_);
+  column_sum<In>(pass.exec, bias_gradient(), bias_write(), dy_NO);
 }
 
 template <class Real>

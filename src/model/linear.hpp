@@ -30,7 +30,9 @@ struct LinearOutput {
 // y_NO = x_NI · weightᵀ + bias. With an output split, x and dx are whole, y is this rank's part,
 // and dx is a partial sum; with an input split, x is this rank's part, and y is a partial sum
 // without bias: the caller sums y over the tensor ranks and adds the bias once. Several outputs
-// that read the same x are one product, their columns side by side.
+// that read the same x are one product, their columns side by side. Where the parameter set has
+// adapters for a weight, it is used with its low-rank addition, NAME.lora_a and NAME.lora_b; the
+// factor beside the weight's split dimension is split like it, the other is whole on every rank.
 class Linear {
  public:
   Linear(ParameterSet& parameters, const Communicator& tensor,
@@ -47,7 +49,8 @@ class Linear {
   template <class In, class Out>
   void backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO,
                       Write write = Write::kOverwrite) const;
-  // Gradient of the weight: dyᵀ · x.
+  // Gradient of the weight, dyᵀ · x, or of the factors of its low-rank addition. Of weights that are
+  // not trained there is none.
   template <class In>
   void backward_weight(const Pass& pass, Tensor2<const In> dy_NO, Tensor2<const In> x_NI) const;
   // Gradient of the bias, if there is one: column sums of dy.
@@ -60,9 +63,23 @@ class Linear {
   Write bias_write() const;
 
  private:
+  // The low-rank addition to the rows of one output.
+  struct Adapter {
+    std::int64_t first_row = 0, num_rows = 0;
+    std::size_t a = 0, b = 0;
+  };
+  void declare_adapters(const Communicator& tensor, const std::vector<LinearOutput>& outputs);
+  // What the product multiplies with, in its precision: the parameter itself, or made in the arena.
+  template <class In>
+  Tensor2<const In> weight(const Exec& exec) const;
+  void backward_adapters(const Pass& pass, Tensor2<const float> dweight_OI) const;
+  void add_gradient(const Pass& pass, std::size_t factor, Tensor2<float> gradient) const;
+
   ParameterSet& parameters_;
   LinearShape shape_;
   std::size_t num_joined_;
+  std::vector<Adapter> adapters_;
+  double adapter_scale_ = 1.0;
   std::size_t weight_ = 0, bias_ = 0;
   std::int64_t local_in_ = 0, local_out_ = 0;
   std::vector<std::int64_t> first_columns_;

@@ -42,6 +42,19 @@ Split split_evenly(std::int64_t whole, int part, int num_parts) {
   return {.begin = begin, .size = whole * (part + 1) / num_parts - begin};
 }
 
+static std::string beside_weight(const std::string& weight, const char* word) {
+  constexpr const char* kWeight = ".weight";
+  if (!weight.ends_with(kWeight)) return "";
+  return weight.substr(0, weight.size() - std::string(kWeight).size()) + word;
+}
+
+std::string adapter_a(const std::string& weight) { return beside_weight(weight, ".lora_a"); }
+std::string adapter_b(const std::string& weight) { return beside_weight(weight, ".lora_b"); }
+
+bool is_adapter(const std::string& parameter) {
+  return parameter.ends_with(".lora_a") || parameter.ends_with(".lora_b");
+}
+
 std::size_t ParameterSet::declare(const ParameterSpec& spec) {
   const std::size_t number = parameters_.size();
   POLYPHASE_PROMISE(numbers_.emplace(spec.name, number).second, "parameter {} declared twice",
@@ -101,6 +114,12 @@ void ParameterSet::initialise(std::uint64_t seed, double standard_deviation) {
 const Parameter* ParameterSet::find(const std::string& name) const {
   const auto found = numbers_.find(name);
   return found == numbers_.end() ? nullptr : &parameters_[found->second];
+}
+
+bool ParameterSet::any_trained(std::size_t number, std::size_t span) const {
+  const auto first = parameters_.begin() + static_cast<std::ptrdiff_t>(number);
+  return std::any_of(first, first + static_cast<std::ptrdiff_t>(span),
+                     [](const Parameter& parameter) { return parameter.trained; });
 }
 
 std::vector<StorageRange> ParameterSet::trained_ranges() const {

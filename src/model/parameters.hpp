@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -40,6 +41,20 @@ struct Parameter {
   bool trained = true;      // false: frozen; its gradient is neither exchanged nor used
 };
 
+// Low-rank additions to the weights of products (Hu et al., 2022, section 4.1): where the weight is
+// [out, in], its product multiplies with weight + scale · b · a, where b is [out, rank] and a is
+// [rank, in].
+struct Adapters {
+  std::int64_t rank = 0;
+  double scale = 1.0;                             // alpha / rank
+  std::function<bool(const std::string&)> match;  // whether the weight of that name has one
+};
+
+// NAME.weight → NAME.lora_a, NAME.lora_b; nothing for what is no weight.
+std::string adapter_a(const std::string& weight);
+std::string adapter_b(const std::string& weight);
+bool is_adapter(const std::string& parameter);
+
 // Parameters that lie side by side in the flat storage: [begin, end) of its elements.
 struct StorageRange {
   std::int64_t begin = 0, end = 0;
@@ -53,6 +68,10 @@ class ParameterSet {
  public:
   // Returns the parameter's number, which layers keep. A name may be declared once.
   std::size_t declare(const ParameterSpec& spec);
+
+  // What the products declared from here on have; empty: nothing.
+  void adapt(Adapters adapters) { adapters_ = std::move(adapters); }
+  const Adapters& adapters() const { return adapters_; }
 
   // Makes the storage: values, and num_gradients sets of gradients (0: evaluation only).
   void allocate(std::size_t num_gradients);
@@ -68,6 +87,8 @@ class ParameterSet {
   const Parameter& at(std::size_t number) const { return parameters_[number]; }
   const Parameter* find(const std::string& name) const;
   void set_trained(std::size_t number, bool trained) { parameters_[number].trained = trained; }
+  // Of the `span` parameters from this one on; nothing in front of a number is any_trained(0, it).
+  bool any_trained(std::size_t number, std::size_t span) const;
   // Of the flat storage, by rising begin; all of it, gaps included, when every parameter is
   // trained.
   std::vector<StorageRange> trained_ranges() const;
@@ -94,17 +115,20 @@ class ParameterSet {
   // zero.
   void begin_micro_batch(std::size_t set);
   Write gradient_write(std::size_t number, std::size_t span = 1);
+  // The gradients are not wanted, since none of these parameters is trained.
+  void skip_gradients(std::size_t number, std::size_t span) { gradient_write(number, span); }
   Tensor1<float> gradient1(std::size_t number, std::size_t span = 1) const;
   Tensor2<float> gradient2(std::size_t number, std::size_t span = 1) const;
   // Gives the parameters from `first` to before `end` that nothing has written to in this
   // micro-batch gradients of zero.
   void write_zeros(std::size_t first, std::size_t end);
-  // Promises that every parameter's gradient has been written since begin_micro_batch.
+  // Promises that every parameter's gradient has been written, or skipped, since begin_micro_batch.
   void check_all_written() const;
 
  private:
   std::vector<Parameter> parameters_;
   std::map<std::string, std::size_t> numbers_;
+  Adapters adapters_;
   std::int64_t total_count_ = 0;
   Kokkos::View<float*, Memory> values_;
   std::vector<Kokkos::View<float*, Memory>> gradients_;

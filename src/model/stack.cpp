@@ -147,7 +147,12 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<const float> dhidden_NC,
                       .dy_NC = arriving_NC,
                       .dskip_NC = skip_NC},
                      place);
-    if (s % sublayers_of_layer_ == 0) final_from(first_parameter_[s / sublayers_of_layer_]);
+    if (s % sublayers_of_layer_ == 0) {
+      const std::size_t behind = first_parameter_[s / sublayers_of_layer_];
+      final_from(behind);
+      // Whatever feeds this stack was declared before it.
+      if (!parameters_.any_trained(0, behind)) return parameters_.skip_gradients(0, behind);
+    }
     norm(i - 1).again(pass, y_NC);
     if (post() && i == 1) dropout_apply<Real>(pass.exec, y_NC, embedding_dropout(pass));
     sublayer(s).backward(pass, dy_NC, dupdate_NC, y_NC);

@@ -42,7 +42,7 @@ class Stack {
 
   // dhidden_NC is the gradient of the final hidden states. As the pass goes down the layers,
   // `final_from` hears the number of the first parameter from which on all gradients of the set are
-  // final.
+  // final. It goes no lower than something is trained.
   using FinalFrom = std::function<void(std::size_t)>;
   void backward(const Pass& pass, Tensor2<const float> dhidden_NC, const FinalFrom& final_from);
 

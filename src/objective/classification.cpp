@@ -84,6 +84,11 @@ std::vector<Prediction> Classification<Real>::predict(const Pass& pass,
 }
 
 template <class Real>
+SoftTargets Classification<Real>::teach(const Pass& pass, Tensor2<const Real> hidden_NC) {
+  return head_.template teach<Real>(pass, pooling_.forward(pass, hidden_NC).x_BC);
+}
+
+template <class Real>
 std::map<std::string, double> Classification<Real>::metrics(const Tally& total) const {
   ConfusionMatrix matrix(num_classes_);
   if (!total.counts.empty()) matrix.counts_KK = total.counts;

@@ -69,6 +69,12 @@ Tally LanguageModel<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
 }
 
 template <class Real>
+SoftTargets LanguageModel<Real>::teach(const Pass& pass, Tensor2<const Real> hidden_NC) {
+  return output_.teach(pass,
+                       inputs(pass, hidden_NC, upload(pass.exec, pass.batch.target_rows_M)));
+}
+
+template <class Real>
 void LanguageModel<Real>::logits(const Pass& pass, Tensor2<float> logits_MV,
                                  Tensor2<const Real> hidden_NC,
                                  const std::vector<std::int32_t>& rows_M) const {

@@ -14,8 +14,13 @@ template <class Real>
 Tensor2<float> LinearHead::forward(const Pass& pass, Tensor2<const Real> x_MC) const {
   const auto y_MK =
       pass.exec.arena->take2<float>(static_cast<std::int64_t>(x_MC.extent(0)), num_outputs_);
-  output_.forward<Real, float>(pass, y_MK, x_MC);
+  forward<Real>(pass, y_MK, x_MC);
   return y_MK;
+}
+
+template <class Real>
+void LinearHead::forward(const Pass& pass, Tensor2<float> y_MK, Tensor2<const Real> x_MC) const {
+  output_.forward<Real, float>(pass, y_MK, x_MC);
 }
 
 template <class Real>
@@ -43,6 +48,7 @@ void LinearHead::backward_from_host(const Pass& pass, Tensor2<float> dx_MC,
 
 #define POLYPHASE_LINEAR_HEAD(Real)                                                                \
   template Tensor2<float> LinearHead::forward(const Pass&, Tensor2<const Real>) const;             \
+  template void LinearHead::forward(const Pass&, Tensor2<float>, Tensor2<const Real>) const;       \
   template void LinearHead::backward(const Pass&, Tensor2<float>, Tensor2<const Real>,             \
                                      Tensor2<const Real>) const;                                   \
   template std::vector<float> LinearHead::forward_to_host(const Pass&, Tensor2<const Real>) const; \

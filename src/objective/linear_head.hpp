@@ -22,6 +22,10 @@ class LinearHead {
   template <class Real>
   Tensor2<float> forward(const Pass& pass, Tensor2<const Real> x_MC) const;
 
+  // The same into y_MK.
+  template <class Real>
+  void forward(const Pass& pass, Tensor2<float> y_MK, Tensor2<const Real> x_MC) const;
+
   // Overwrites dx_MC and writes the head's gradients, given those of the outputs.
   template <class Real>
   void backward(const Pass& pass, Tensor2<float> dx_MC, Tensor2<const Real> dy_MK,

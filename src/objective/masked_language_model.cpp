@@ -57,6 +57,11 @@ void MaskedLanguageModel<Real>::transform_backward(const Pass& pass, const Trans
 }
 
 template <class Real>
+SoftTargets MaskedLanguageModel<Real>::teach(const Pass& pass, Tensor2<const Real> hidden_NC) {
+  return output_.teach(pass, transform(pass, hidden_NC).y_MC);
+}
+
+template <class Real>
 Tally MaskedLanguageModel<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
                                      Tensor2<float> dhidden_NC, float gradient_scale) {
   Arena& arena = *pass.exec.arena;

@@ -22,6 +22,8 @@ class MaskedLanguageModel final : public Objective<Real> {
   std::int64_t num_terms(const Batch& batch) const override { return num_targets(batch); }
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) override;
+  SoftTargets teach(const Pass& pass, Tensor2<const Real> hidden_NC) override;
+  void learn_from(SoftTargets soft) override { loss_.soft = std::move(soft); }
   std::map<std::string, double> metrics(const Tally& total) const override {
     return language_model_metrics(total);
   }

@@ -12,6 +12,7 @@
 #include "model/parameters.hpp"
 #include "model/pass.hpp"
 #include "objective/prediction.hpp"
+#include "objective/soft_targets.hpp"
 
 namespace polyphase {
 
@@ -73,6 +74,17 @@ class Objective {
   // no task predicts nothing of sequences.
   virtual std::vector<Prediction> predict(const Pass&, Tensor2<const Real>) {
     broken_promise(__FILE__, __LINE__, "predict() of " + name());
+  }
+
+  // Distillation; only of those whose output is a softmax. What this head, as a teacher's, says of
+  // the rows that it classifies, from a pass that does not train; valid as long as the pass. Its
+  // temperature and weight are the caller's to set.
+  virtual SoftTargets teach(const Pass&, Tensor2<const Real> /*hidden_NC*/) {
+    broken_promise(__FILE__, __LINE__, "teach() of " + name());
+  }
+  // What training passes from now on learn from besides the labels.
+  virtual void learn_from(SoftTargets) {
+    broken_promise(__FILE__, __LINE__, "learn_from() of " + name());
   }
 
   // Language models alone: logits of chosen rows over this tensor-parallel rank's part of the

@@ -24,21 +24,36 @@ std::int64_t SequencePair<Real>::num_terms(const Batch& batch) const {
 }
 
 template <class Real>
+auto SequencePair<Real>::pool(const Pass& pass, Tensor2<const Real> hidden_NC) const -> Pooled {
+  const Exec& exec = pass.exec;
+  Arena& arena = *exec.arena;
+  const std::int64_t b = pass.batch.num_sequences();
+  const Pooled pooled = {.rows_B = upload(exec, first_rows(pass.batch)),
+                         .first_BC = arena.take2<Real>(b, width_),
+                         .hidden_BC = arena.take2<Real>(b, width_),
+                         .pooled_BC = arena.take2<Real>(b, width_)};
+  gather_rows<Real>(exec, pooled.first_BC, hidden_NC, pooled.rows_B);
+  pool_.forward<Real, Real>(pass, pooled.hidden_BC, pooled.first_BC);
+  activation_forward<Real>(exec, Activation::kTanh, pooled.pooled_BC, pooled.hidden_BC);
+  return pooled;
+}
+
+template <class Real>
+SoftTargets SequencePair<Real>::teach(const Pass& pass, Tensor2<const Real> hidden_NC) {
+  return head_.template teach<Real>(pass, pool(pass, hidden_NC).pooled_BC);
+}
+
+template <class Real>
 Tally SequencePair<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
                               Tensor2<float> dhidden_NC, float gradient_scale) {
   const Exec& exec = pass.exec;
   Arena& arena = *exec.arena;
   const ArenaScope scope(arena);
   const std::int64_t b = pass.batch.num_sequences();
-  const Tensor1<const std::int32_t> rows_B = upload(exec, first_rows(pass.batch));
-  const auto first_BC = arena.take2<Real>(b, width_), hidden_BC = arena.take2<Real>(b, width_);
-  const auto pooled_BC = arena.take2<Real>(b, width_);
+  const auto [rows_B, first_BC, hidden_BC, pooled_BC] = pool(pass, hidden_NC);
   const auto dpooled_BC = arena.take2<float>(b, width_);
-  gather_rows<Real>(exec, first_BC, hidden_NC, rows_B);
-  pool_.forward<Real, Real>(pass, hidden_BC, first_BC);
-  activation_forward<Real>(exec, Activation::kTanh, pooled_BC, hidden_BC);
   const SoftmaxOutcome outcome = head_.run<Real>(
-      pass, pooled_BC, dpooled_BC, pass.batch.sequence_labels_B, gradient_scale, {}, b / 2);
+      pass, pooled_BC, dpooled_BC, pass.batch.sequence_labels_B, gradient_scale, loss_, b / 2);
   if (pass.training) {
     const auto dhidden_BC = arena.take2<Real>(b, width_);
     const auto dfirst_BC = arena.take2<float>(b, width_);

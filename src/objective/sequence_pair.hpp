@@ -22,13 +22,22 @@ class SequencePair final : public Objective<Real> {
   std::int64_t num_terms(const Batch& batch) const override;
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) override;
+  SoftTargets teach(const Pass& pass, Tensor2<const Real> hidden_NC) override;
+  void learn_from(SoftTargets soft) override { loss_.soft = std::move(soft); }
   std::map<std::string, double> metrics(const Tally& total) const override;
 
  private:
+  struct Pooled {  // of the sequences' first rows, in the arena
+    Tensor1<const std::int32_t> rows_B;
+    Tensor2<Real> first_BC, hidden_BC, pooled_BC;
+  };
+  Pooled pool(const Pass& pass, Tensor2<const Real> hidden_NC) const;
+
   std::string name_;
   std::int64_t width_;
   Linear pool_;
   SoftmaxHead head_;
+  SoftmaxLoss loss_;
 };
 
 }  // namespace polyphase

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "objective/divergence.hpp"
 
@@ -119,14 +120,28 @@ SoftmaxOutcome SoftmaxHead::run(const Pass& pass, Tensor2<const Real> x_MC, Tens
   divergence.begin(outcome.log_sum_M, labels);
   divergence.add(logits_MK);
   divergence.end(labels_M, outcome);
-  if (pass.training) {
-    const auto dlogits_MK = exec.arena->take2<Real>(num_rows, num_classes);
-    softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels,
-                           divergence.share(gradient_scale), 0, outcome.target);
-    divergence.add_gradient<Real>(dlogits_MK, logits_MK, gradient_scale);
-    output_.backward<Real>(pass, dx_MC, dlogits_MK, x_MC);
+  if (!pass.training) return outcome;
+  std::optional<SoftLoss> soft;
+  if (loss.is_soft()) {
+    soft.emplace(exec, loss.soft, num_rows, num_classes);
+    soft->add(logits_MK, 0);
+    outcome.nats = soft->hard_weight() * outcome.nats + soft->finish(labels_M, nullptr);
   }
+  const float hard_scale = soft ? soft->hard_weight() * gradient_scale : gradient_scale;
+  const auto dlogits_MK = exec.arena->take2<Real>(num_rows, num_classes);
+  softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels,
+                         divergence.share(hard_scale), 0, outcome.target);
+  divergence.add_gradient<Real>(dlogits_MK, logits_MK, gradient_scale);
+  if (soft) soft->add_gradient<Real>(dlogits_MK, logits_MK, labels, 0, gradient_scale);
+  output_.backward<Real>(pass, dx_MC, dlogits_MK, x_MC);
   return outcome;
+}
+
+template <class Real>
+SoftTargets SoftmaxHead::teach(const Pass& pass, Tensor2<const Real> x_MC) const {
+  return {.logits = [this, &pass, x_MC](Tensor2<float> logits_MK, std::int64_t) {
+    output_.forward<Real>(pass, logits_MK, x_MC);
+  }};
 }
 
 template <class Real>
@@ -144,6 +159,8 @@ std::vector<double> SoftmaxHead::probabilities(const Pass& pass, Tensor2<const R
   return result_MK;
 }
 
+template SoftTargets SoftmaxHead::teach(const Pass&, Tensor2<const float>) const;
+template SoftTargets SoftmaxHead::teach(const Pass&, Tensor2<const bf16>) const;
 template std::vector<double> SoftmaxHead::probabilities(const Pass&, Tensor2<const float>) const;
 template std::vector<double> SoftmaxHead::probabilities(const Pass&, Tensor2<const bf16>) const;
 template SoftmaxOutcome SoftmaxHead::run(const Pass&, Tensor2<const float>, Tensor2<float>,

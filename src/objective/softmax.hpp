@@ -5,6 +5,7 @@
 
 #include "kernels/cross_entropy.hpp"
 #include "objective/linear_head.hpp"
+#include "objective/soft_targets.hpp"
 
 namespace polyphase {
 
@@ -13,6 +14,8 @@ struct SoftmaxLoss {
   float label_smoothing = 0.0F;      // as in SoftmaxTarget
   std::vector<float> class_weights;  // a row weighs what its label does; empty: all weigh 1
   std::vector<float> row_weights_M;  // and this times it; empty: once
+  SoftTargets soft;                  // of a teacher; without logits: none. Every row weighs 1
+  bool is_soft() const { return static_cast<bool>(soft.logits); }
 };
 
 // Cross-entropy of M rows as a person counts it.
@@ -50,6 +53,10 @@ class SoftmaxHead {
   SoftmaxOutcome run(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,
                      const std::vector<std::int32_t>& labels_M, float gradient_scale,
                      const SoftmaxLoss& loss = {}, std::int64_t num_pairs = 0);
+
+  // What this head says of x_MC's rows, which must stay where they are, to a student's.
+  template <class Real>
+  SoftTargets teach(const Pass& pass, Tensor2<const Real> x_MC) const;
 
   // Probabilities of every class, row by row, on the host.
   template <class Real>

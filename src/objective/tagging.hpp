@@ -14,10 +14,15 @@ class Tagging final : public WordTagging<Real> {
   Tagging(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
           std::vector<std::string> tags, SoftmaxLoss loss = {});
 
+  void learn_from(SoftTargets soft) override { loss_.soft = std::move(soft); }
+
  private:
   using typename WordTagging<Real>::Outcome;
   Outcome tag(const Pass& pass, const TaggedWords& words, Tensor2<const Real> x_MC,
               Tensor2<float> dx_MC, float gradient_scale) override;
+  SoftTargets teach_words(const Pass& pass, Tensor2<const Real> x_MC) override {
+    return head_.template teach<Real>(pass, x_MC);
+  }
 
   SoftmaxHead head_;
   SoftmaxLoss loss_;

@@ -80,8 +80,10 @@ void VocabularyOutput<Real>::block_backward(const Pass& pass, Tensor2<float> dy_
     const Tensor1<float> dbias_K(parameters_.gradient1(*bias_).data() + block.first, block.size);
     column_sum<Real>(exec, dbias_K, bias_write, dlogits_MK);
   }
-  matmul<Real, float>(exec, dtable_KC, dlogits_MK, Transpose::kYes, y_MC, Transpose::kNo,
-                      table_write);
+  if (parameters_.any_trained(table_, 1)) {
+    matmul<Real, float>(exec, dtable_KC, dlogits_MK, Transpose::kYes, y_MC, Transpose::kNo,
+                        table_write);
+  }
   matmul<Real, float>(exec, dy_MC, dlogits_MK, Transpose::kNo, in_precision<Real>(exec, table_KC),
                       Transpose::kNo, block.first == 0 ? Write::kOverwrite : Write::kAccumulate);
 }
@@ -99,10 +101,13 @@ SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real>
   const auto logits = arena.take1<float>(m * widest);
   const Tensor1<const std::int32_t> labels = upload(exec, labels_M);
   const SoftmaxStats stats = begin_softmax(exec, m, loss);
+  std::optional<SoftLoss> soft;
+  if (pass.training && loss.is_soft()) soft.emplace(exec, loss.soft, m, widest);
   for (const Block& block : all) {
     const Tensor2<float> logits_MK(logits.data(), m, block.size);
     block_logits(pass, logits_MK, y_MC, block);
     softmax_stats_add(exec, stats, logits_MK, labels, vocabulary_.begin + block.first);
+    if (soft) soft->add(logits_MK, block.first);
   }
   SoftmaxOutcome outcome = finish_softmax(exec, stats, labels_M, &pass.tensor, loss, num_classes_);
   Divergence divergence(pass, &pass.tensor, m, num_labels(labels_M) / 2);
@@ -115,6 +120,10 @@ SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real>
   }
   divergence.end(labels_M, outcome);
   if (!pass.training) return outcome;
+  if (soft) {
+    outcome.nats = soft->hard_weight() * outcome.nats + soft->finish(labels_M, &pass.tensor);
+  }
+  const float hard_scale = soft ? soft->hard_weight() * gradient_scale : gradient_scale;
   const auto dlogits = arena.take1<Real>(m * widest);
   const Write table_write = parameters_.gradient_write(table_),
               bias_write = bias_ ? parameters_.gradient_write(*bias_) : Write::kOverwrite;
@@ -123,13 +132,23 @@ SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real>
     const Tensor2<Real> dlogits_MK(dlogits.data(), m, block.size);
     if (all.size() > 1) block_logits(pass, logits_MK, y_MC, block);
     softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels,
-                           divergence.share(gradient_scale), vocabulary_.begin + block.first,
+                           divergence.share(hard_scale), vocabulary_.begin + block.first,
                            outcome.target);
     divergence.add_gradient<Real>(dlogits_MK, logits_MK, gradient_scale);
+    if (soft)
+      soft->add_gradient<Real>(dlogits_MK, logits_MK, labels, block.first, gradient_scale);
     block_backward(pass, dy_MC, dlogits_MK, y_MC, block, table_write, bias_write);
   }
   pass.sum_over_tensor_ranks(dy_MC);
   return outcome;
+}
+
+template <class Real>
+SoftTargets VocabularyOutput<Real>::teach(const Pass& pass, Tensor2<const Real> y_MC) const {
+  return {.logits = [this, &pass, y_MC](Tensor2<float> logits_MK, std::int64_t first) {
+    block_logits(pass, logits_MK, y_MC,
+                 {.first = first, .size = static_cast<std::int64_t>(logits_MK.extent(1))});
+  }};
 }
 
 template <class Real>

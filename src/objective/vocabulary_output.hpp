@@ -34,6 +34,9 @@ class VocabularyOutput {
                      const std::vector<std::int32_t>& labels_M, float gradient_scale,
                      const SoftmaxLoss& loss);
 
+  // What this output says of y_MC's rows, which must stay where they are, to a student's.
+  SoftTargets teach(const Pass& pass, Tensor2<const Real> y_MC) const;
+
   // Logits of this rank's part of the vocabulary, for generation. logits_MV: M × vocabulary().size.
   void logits(const Pass& pass, Tensor2<float> logits_MV, Tensor2<const Real> y_MC) const;
   Split vocabulary() const { return vocabulary_; }

@@ -61,6 +61,12 @@ std::vector<Prediction> WordTagging<Real>::predict(const Pass& pass,
 }
 
 template <class Real>
+SoftTargets WordTagging<Real>::teach(const Pass& pass, Tensor2<const Real> hidden_NC) {
+  const TaggedWords words = tagged_words(pass.batch);
+  return teach_words(pass, gather(pass, words, upload(pass.exec, words.rows_M), hidden_NC));
+}
+
+template <class Real>
 Tally WordTagging<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
                              Tensor2<float> dhidden_NC, float gradient_scale) {
   const Exec& exec = pass.exec;

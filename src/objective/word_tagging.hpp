@@ -29,6 +29,7 @@ class WordTagging : public Objective<Real> {
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) final;
   std::vector<Prediction> predict(const Pass& pass, Tensor2<const Real> hidden_NC) final;
+  SoftTargets teach(const Pass& pass, Tensor2<const Real> hidden_NC) final;
   std::map<std::string, double> metrics(const Tally& total) const override;
 
  protected:
@@ -40,6 +41,10 @@ class WordTagging : public Objective<Real> {
   // The head's pass, as Objective::run: overwrites dx_MC when the pass trains.
   virtual Outcome tag(const Pass& pass, const TaggedWords& words, Tensor2<const Real> x_MC,
                       Tensor2<float> dx_MC, float gradient_scale) = 0;
+  // What the head says of the words, which stay where they are.
+  virtual SoftTargets teach_words(const Pass&, Tensor2<const Real> /*x_MC*/) {
+    broken_promise(__FILE__, __LINE__, "soft labels of a head without a softmax");
+  }
 
  private:
   // Hidden states of the words' first pieces, in the arena.

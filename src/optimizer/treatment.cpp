@@ -6,23 +6,11 @@
 #include <map>
 #include <optional>
 
+#include "model/layer_name.hpp"
 #include "optimizer/name_pattern.hpp"
 
 namespace polyphase {
 namespace {
-
-// "decoder." and 3 of "decoder.layers.3.attention.query.weight"; nothing outside of layers.
-struct Layer {
-  std::string stack;
-  std::int64_t number = 0;
-};
-
-std::optional<Layer> layer_of(const std::string& name) {
-  constexpr const char* kWord = "layers.";
-  const std::size_t at = name.find(kWord);
-  if (at == std::string::npos) return std::nullopt;
-  return Layer{name.substr(0, at), std::stoll(name.substr(at + std::string(kWord).size()))};
-}
 
 bool lies_below_layers(const std::string& name) {
   return name.starts_with("embedding.") || matches("*relative_positions.weight", name);
@@ -35,6 +23,9 @@ bool matches_any(const std::vector<std::string>& patterns, const std::string& na
 
 std::int64_t first_step(const recipe::Phase& phase, const std::string& name, std::int64_t depth) {
   if (matches_any(phase.freeze, name)) return Treatment::kNever;
+  // Beside low-rank additions, only the heads are trained.
+  if (phase.adaptation.lora && !is_adapter(name) && !name.starts_with("head."))
+    return Treatment::kNever;
   if (!phase.unfreeze) return 0;
   const std::int64_t from_top = phase.unfreeze->from_top;
   return (depth + from_top - 1) / from_top * phase.unfreeze->every_steps;
@@ -42,23 +33,42 @@ std::int64_t first_step(const recipe::Phase& phase, const std::string& name, std
 
 }  // namespace
 
-std::vector<std::int64_t> depths(const ParameterSet& parameters) {
+static std::vector<std::string> names_of(const ParameterSet& parameters) {
+  std::vector<std::string> names;
+  for (const Parameter& parameter : parameters.all()) names.push_back(parameter.spec.name);
+  return names;
+}
+
+static std::vector<std::int64_t> depths_of(const std::vector<std::string>& names) {
   std::map<std::string, std::int64_t> num_layers;  // by stack
   std::int64_t deepest = 0;
-  for (const Parameter& parameter : parameters.all()) {
-    const std::optional<Layer> layer = layer_of(parameter.spec.name);
+  for (const std::string& name : names) {
+    const std::optional<LayerName> layer = layer_name(name);
     if (!layer) continue;
     std::int64_t& layers = num_layers[layer->stack];
     layers = std::max(layers, layer->number + 1);
     deepest = std::max(deepest, layers);
   }
   std::vector<std::int64_t> depths;
-  for (const Parameter& parameter : parameters.all()) {
-    const std::optional<Layer> layer = layer_of(parameter.spec.name);
-    const std::int64_t outside = lies_below_layers(parameter.spec.name) ? deepest + 1 : 0;
+  for (const std::string& name : names) {
+    const std::optional<LayerName> layer = layer_name(name);
+    const std::int64_t outside = lies_below_layers(name) ? deepest + 1 : 0;
     depths.push_back(layer ? num_layers[layer->stack] - layer->number : outside);
   }
   return depths;
+}
+
+std::vector<std::int64_t> depths(const ParameterSet& parameters) {
+  return depths_of(names_of(parameters));
+}
+
+std::map<std::string, std::int64_t> first_steps(const std::vector<std::string>& names,
+                                                const recipe::Phase& phase) {
+  const std::vector<std::int64_t> depth = depths_of(names);
+  std::map<std::string, std::int64_t> steps;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    steps[names[i]] = first_step(phase, names[i], depth[i]);
+  return steps;
 }
 
 std::vector<Treatment> treatments(const ParameterSet& parameters, const recipe::Phase& phase) {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "model/parameters.hpp"
@@ -24,6 +26,11 @@ struct Treatment {
 // One for each parameter, by number. A group's or freeze's pattern without any match is not looked
 // for here (train/pattern_check.hpp does).
 std::vector<Treatment> treatments(const ParameterSet& parameters, const recipe::Phase& phase);
+
+// From which step on a phase trains those of the parameters of its model that have these names, which
+// are all of them.
+std::map<std::string, std::int64_t> first_steps(const std::vector<std::string>& names,
+                                                const recipe::Phase& phase);
 
 // Where a parameter lies, counted from the top: 0 above the layers (heads, the last norm), 1 in the
 // top layer of its stack, and so on; embeddings and tables of relative positions lie one below the

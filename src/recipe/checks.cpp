@@ -84,6 +84,7 @@ class Checks {
             path, quoted(phase.name));
     }
     check_goal(phase, path);
+    check_adaptation(recipe_, index, places_, faults_);
     check_data(phase, path);
     check_sampling(recipe_, phase, path, places_, faults_);
     check_stop(phase, path);

@@ -26,6 +26,10 @@ void check_sampling(const Recipe& recipe, const Phase& phase, const std::string&
 void check_regularisation(const Phase& phase, const std::string& path,
                           const std::map<std::string, Place>& places, Faults& faults);
 
+// Its part on the depth of a phase, its teacher and its low-rank additions.
+void check_adaptation(const Recipe& recipe, std::size_t phase_index,
+                      const std::map<std::string, Place>& places, Faults& faults);
+
 // The place of the key, else of the nearest section around it that has one.
 Place nearest_place(const std::map<std::string, Place>& places, std::string path);
 

@@ -73,6 +73,18 @@ std::int64_t max_tokens_of(const Recipe& recipe, const Phase& phase);
 // A family's usual values (families.cpp names their papers): what a recipe's model starts from.
 Model family_defaults(Family family);
 
+// The model that a phase trains: the recipe's, of the phase's own depth.
+Model model_of(const Recipe& recipe, const Phase& phase);
+
+// The layer of a stack of k that fills layer i of one of n. Stack: i mod k (Gong et al., 2019).
+// Interpose, and skip for a shallower one: i · k / n, rounded down. Identity: i itself, and above
+// the k, where what a layer writes to the residual stream is set to zero, i mod k.
+std::int64_t layer_source(Growth growth, std::int64_t i, std::int64_t k, std::int64_t n);
+const char* growth_name(Growth growth);
+
+// Names of the phases whose models a phase takes or learns from.
+std::vector<std::string> needed_phases(const Phase& phase);
+
 // Sizes of the model that the recipe may leave at 0.
 std::int64_t feed_forward_of(const Model& model);
 std::int64_t head_width_of(const Model& model);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/corpus_source.hpp"
+#include "recipe/adaptation.hpp"
 #include "recipe/guard.hpp"
 #include "recipe/iterate.hpp"
 #include "recipe/regularisation.hpp"
@@ -207,6 +208,7 @@ struct Phase {
   Optimizer optimizer;
   std::vector<std::string> freeze;  // patterns of parameters that are not trained
   std::optional<Unfreeze> unfreeze;
+  Adaptation adaptation;  // its own depth, a teacher, low-rank additions
   Stop stop;
   Evaluate evaluate;
   double mask_fraction = 0.15;  // of tokens: masked language model and span corruption

@@ -8,6 +8,7 @@
 #include "recipe/document.hpp"
 #include "recipe/load.hpp"
 #include "recipe/schema.hpp"
+#include "recipe/variants.hpp"
 
 namespace polyphase::recipe {
 namespace {
@@ -86,12 +87,10 @@ std::string phase_hash(const Recipe& recipe, std::size_t phase_index) {
   part.corpora.clear();
   std::set<std::string> corpora;
   for (const std::string& name : tokenizer_corpora(recipe)) corpora.insert(name);
-  for (const Phase* phase = &recipe.phases[phase_index]; phase != nullptr;
-       phase = find_phase(recipe, phase->from)) {
-    part.phases.insert(part.phases.begin(), *phase);
-    part.phases.front().gate.reset();
-    for (const auto& [name, weight] : phase->data) corpora.insert(name);
-    POLYPHASE_PROMISE(part.phases.size() <= recipe.phases.size(), "a circle of phases");
+  for (const std::size_t number : road_to(recipe, recipe.phases[phase_index].name)) {
+    part.phases.push_back(recipe.phases[number]);
+    part.phases.back().gate.reset();
+    for (const auto& [name, weight] : recipe.phases[number].data) corpora.insert(name);
   }
   for (const Corpus& corpus : recipe.corpora) {
     if (corpora.count(corpus.name) > 0) part.corpora.push_back(corpus);

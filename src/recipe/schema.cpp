@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "recipe/schema.hpp"
 
+#include "recipe/adaptation_schema.hpp"
 #include "recipe/goals.hpp"
 #include "recipe/iterate_schema.hpp"
 #include "recipe/load.hpp"
@@ -229,6 +230,7 @@ static void describe(Section& section, Phase& phase) {
   section.section("optimizer", phase.optimizer);
   section.value("freeze", phase.freeze);
   section.section("unfreeze", phase.unfreeze);
+  describe(section, phase.adaptation);
   section.require("stop", "steps or epochs");
   section.section("stop", phase.stop);
   section.section("evaluate", phase.evaluate);

@@ -2,6 +2,7 @@
 #include "recipe/variants.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.hpp"
 #include "recipe/load.hpp"
@@ -45,13 +46,16 @@ Recipe variant_of(const Recipe& recipe, const Variant& variant) {
 }
 
 std::vector<std::size_t> road_to(const Recipe& recipe, const std::string& phase) {
-  std::vector<std::size_t> road;
-  for (const Phase* at = find_phase(recipe, phase); at != nullptr;
-       at = find_phase(recipe, at->from)) {
-    road.insert(road.begin(), static_cast<std::size_t>(at - recipe.phases.data()));
-    if (road.size() > recipe.phases.size()) break;  // a circle, which is a fault of its own
+  std::set<std::size_t> road;
+  std::vector<std::string> wanted = {phase};
+  while (!wanted.empty()) {
+    const Phase* at = find_phase(recipe, wanted.back());
+    wanted.pop_back();
+    if (at == nullptr || !road.insert(static_cast<std::size_t>(at - recipe.phases.data())).second)
+      continue;
+    for (const std::string& name : needed_phases(*at)) wanted.push_back(name);
   }
-  return road;
+  return {road.begin(), road.end()};
 }
 
 std::vector<std::string> gated_phases(const Recipe& recipe) {

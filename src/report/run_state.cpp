@@ -48,6 +48,7 @@ PhaseState phase_of(const json& object) {
   phase.folder = text_of(object, "folder");
   phase.from = text_of(object, "from");
   phase.from_folder = text_of(object, "from_folder");
+  phase.teacher_folder = text_of(object, "teacher_folder");
   phase.task = text_of(object, "task");
   phase.step = number_of(object, "step", phase.step);
   phase.total_steps = number_of(object, "total_steps", phase.total_steps);
@@ -59,8 +60,10 @@ PhaseState phase_of(const json& object) {
   for (const auto& [name, value] : metrics.items()) phase.metrics[name] = metric_of(value);
   const json handover = object.value("handover", json::object());
   if (handover.is_object()) {
-    phase.handover = {names_of(handover, "carried"), names_of(handover, "new"),
-                      names_of(handover, "left")};
+    phase.handover = {.carried = names_of(handover, "carried"),
+                      .copied = names_of(handover, "copied"),
+                      .fresh = names_of(handover, "new"),
+                      .left = names_of(handover, "left")};
   }
   return phase;
 }

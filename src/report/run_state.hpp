@@ -12,7 +12,9 @@ namespace polyphase::report {
 // What happened to the parameters when a phase took over a model.
 struct Handover {
   // Parameter names; "new" in the file is `fresh` here.
-  std::vector<std::string> carried, fresh, left;
+  std::vector<std::string> carried;
+  std::vector<std::string> copied;  // into layers that were not there: "NAME from NAME"
+  std::vector<std::string> fresh, left;
 };
 
 // One phase of one round, as status.json tells it. Fields that the file lacks keep these defaults.
@@ -23,6 +25,7 @@ struct PhaseState {
   std::string folder;       // relative to the run folder
   std::string from;         // name of the phase whose model it took; empty: from scratch
   std::string from_folder;  // where that lies, maybe in another round's folder
+  std::string teacher_folder;  // of the phase it learns from; empty: none
   std::string task;         // for instance "mlm + nsp", "classification"
   std::int64_t step = 0, total_steps = 0;
   std::int64_t samples = 0, tokens = 0;  // whole job

@@ -2,8 +2,12 @@
 #include "train/checkpointing.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <set>
 
 #include "io/checkpoint.hpp"
+#include "model/layer_name.hpp"
+#include "recipe/load.hpp"
 
 namespace polyphase {
 namespace {
@@ -23,10 +27,13 @@ class HostValues {
   Tensor1<float>::HostMirror host_;
 };
 
-void read_parameter(CheckpointReader& reader, const std::string& group, const Parameter& parameter,
+constexpr const char* kParameters = "parameters/";
+
+// `name`: of the tensor, with its group.
+void read_parameter(CheckpointReader& reader, const std::string& name, const Parameter& parameter,
                     float* values) {
   const ParameterSpec& spec = parameter.spec;
-  reader.read(group + spec.name, spec.split_dimension,
+  reader.read(name, spec.split_dimension,
               spec.split_dimension < 0 ? 0 : spec.split.begin, parameter.local_shape,
               values + parameter.offset);
 }
@@ -37,6 +44,83 @@ void read_state(CheckpointReader& reader, const std::string& name, const StateTe
   values.store();
 }
 
+// The tensor that is a parameter's result: its average where there is one.
+std::string result_name(const CheckpointReader& reader, const std::string& parameter) {
+  const std::string average = "average/" + parameter;
+  return reader.tensors().contains(average) ? average : kParameters + parameter;
+}
+
+// Adds scale · b · a to a weight's part on this rank, if the checkpoint has such a pair.
+bool merge_adapter(CheckpointReader& reader, const Parameter& parameter, const std::string& name,
+                   double scale, float* values) {
+  const ParameterSpec& spec = parameter.spec;
+  const auto a = reader.tensors().find(result_name(reader, adapter_a(name)));
+  const auto b = reader.tensors().find(result_name(reader, adapter_b(name)));
+  if (a == reader.tensors().end() || b == reader.tensors().end()) return false;
+  const std::int64_t rank = a->second[0];
+  const std::int64_t rows = parameter.local_shape[0], columns = parameter.local_shape[1];
+  std::vector<float> a_RI(static_cast<std::size_t>(rank * columns));
+  std::vector<float> b_OR(static_cast<std::size_t>(rows * rank));
+  const bool rows_split = spec.split_dimension == 0, columns_split = spec.split_dimension == 1;
+  reader.read(a->first, columns_split ? 1 : -1, columns_split ? spec.split.begin : 0,
+              {rank, columns}, a_RI.data());
+  reader.read(b->first, rows_split ? 0 : -1, rows_split ? spec.split.begin : 0, {rows, rank},
+              b_OR.data());
+  std::vector<double> sum(static_cast<std::size_t>(columns));
+  for (std::int64_t row = 0; row < rows; ++row) {
+    std::fill(sum.begin(), sum.end(), 0.0);
+    for (std::int64_t r = 0; r < rank; ++r) {
+      const double factor = scale * b_OR[row * rank + r];
+      for (std::int64_t c = 0; c < columns; ++c) sum[c] += factor * a_RI[r * columns + c];
+    }
+    float* weight = values + parameter.offset + row * columns;
+    for (std::int64_t c = 0; c < columns; ++c) weight[c] = static_cast<float>(weight[c] + sum[c]);
+  }
+  return true;
+}
+
+// The name that a parameter's values have in a checkpoint; zero: they are not taken.
+struct SourceName {
+  std::string name;
+  bool zero = false;
+};
+
+// Which layer of a checkpoint fills which layer of a model.
+class LayerMap {
+ public:
+  LayerMap(const CheckpointReader& reader, const ParameterSet& parameters, recipe::Growth growth)
+      : growth_(growth) {
+    if (growth == recipe::Growth::kNone) return;
+    for (const auto& [name, shape] : reader.tensors()) {
+      if (name.starts_with(kParameters)) count(name.substr(std::string(kParameters).size()), there_);
+    }
+    for (const Parameter& parameter : parameters.all()) count(parameter.spec.name, here_);
+  }
+
+  SourceName source_of(const std::string& name) const {
+    std::optional<LayerName> layer = layer_name(name);
+    if (!layer || growth_ == recipe::Growth::kNone) return {name};
+    const auto there = there_.find(layer->stack);
+    const std::int64_t n = here_.at(layer->stack);
+    if (there == there_.end() || there->second == n) return {name};
+    const bool above = layer->number >= there->second;
+    const bool zero =
+        growth_ == recipe::Growth::kIdentity && above && layer->writes_to_residual();
+    layer->number = recipe::layer_source(growth_, layer->number, there->second, n);
+    return {layer->text(), zero};
+  }
+
+ private:
+  using Counts = std::map<std::string, std::int64_t>;  // of layers, by stack
+  static void count(const std::string& name, Counts& counts) {
+    if (const std::optional<LayerName> layer = layer_name(name))
+      counts[layer->stack] = std::max(counts[layer->stack], layer->number + 1);
+  }
+
+  recipe::Growth growth_;
+  Counts there_, here_;
+};
+
 }  // namespace
 
 void load_checkpoint(const std::filesystem::path& folder, ParameterSet& parameters,
@@ -45,7 +129,7 @@ void load_checkpoint(const std::filesystem::path& folder, ParameterSet& paramete
   HostValues values(parameters.values());
   values.fetch();  // the gaps between parameters
   for (const Parameter& parameter : parameters.all()) {
-    read_parameter(reader, "parameters/", parameter, values.data());
+    read_parameter(reader, kParameters + parameter.spec.name, parameter, values.data());
   }
   values.store();
   for (const StateTensor& tensor : optimizer.state())
@@ -55,51 +139,82 @@ void load_checkpoint(const std::filesystem::path& folder, ParameterSet& paramete
   for (const StateTensor& tensor : average->tensors()) read_state(reader, tensor.name, tensor);
 }
 
-HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters) {
+HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters,
+                   const HandOverRules& rules) {
   CheckpointReader reader(folder);
+  const LayerMap layers(reader, parameters, rules.growth);
   HandOver result;
+  std::set<std::string> used;
   HostValues values(parameters.values());
   values.fetch();
   for (const Parameter& parameter : parameters.all()) {
-    const auto found = reader.tensors().find("parameters/" + parameter.spec.name);
-    if (found != reader.tensors().end() && found->second == parameter.spec.global_shape) {
-      const bool averaged = reader.tensors().contains("average/" + parameter.spec.name);
-      read_parameter(reader, averaged ? "average/" : "parameters/", parameter, values.data());
-      result.carried.push_back(parameter.spec.name);
+    const std::string& name = parameter.spec.name;
+    const SourceName source = layers.source_of(name);
+    const auto found = reader.tensors().find("parameters/" + source.name);
+    const bool left_out = rules.adapter_scale > 0 && is_adapter(name);
+    if (left_out || found == reader.tensors().end() ||
+        found->second != parameter.spec.global_shape) {
+      result.fresh.push_back(name);
+    } else if (source.zero) {
+      std::fill_n(values.data() + parameter.offset, parameter.count, 0.0F);
+      result.zeroed.push_back(name);
     } else {
-      result.fresh.push_back(parameter.spec.name);
+      read_parameter(reader, result_name(reader, source.name), parameter, values.data());
+      if (rules.adapter_scale > 0 &&
+          merge_adapter(reader, parameter, source.name, rules.adapter_scale, values.data()))
+        result.merged.push_back(name);
+      used.insert(source.name);
+      if (source.name == name) result.carried.push_back(name);
+      if (source.name != name) result.copied[name] = source.name;
     }
   }
   values.store();
-  for (const auto& [name, shape] : reader.tensors()) {
-    if (!name.starts_with("parameters/")) continue;
-    const std::string parameter = name.substr(std::string("parameters/").size());
-    if (std::find(result.carried.begin(), result.carried.end(), parameter) ==
-        result.carried.end()) {
-      result.left.push_back(parameter);
-    }
+  for (const std::string& name : parameters_of(folder)) {
+    const bool merged = rules.adapter_scale > 0 && is_adapter(name);
+    if (!merged && !used.contains(name)) result.left.push_back(name);
   }
   return result;
 }
 
-std::vector<std::string> take_over_state(const std::filesystem::path& folder,
-                                         const ParameterSet& parameters,
-                                         const Optimizer& optimizer) {
+std::map<std::string, std::string> take_over_state(const std::filesystem::path& folder,
+                                                   const ParameterSet& parameters,
+                                                   const Optimizer& optimizer,
+                                                   const HandOverRules& rules) {
   CheckpointReader reader(folder);
+  const LayerMap layers(reader, parameters, rules.growth);
+  const auto source_of = [&](const StateTensor& tensor) {
+    return layers.source_of(parameters.at(tensor.parameter).spec.name);
+  };
+  // A state's name is its kind, '/', and the parameter's name.
+  const auto stored_name = [&](const StateTensor& tensor) {
+    return "optimizer/" + tensor.name.substr(0, tensor.name.find('/') + 1) + source_of(tensor).name;
+  };
   std::map<std::size_t, bool> complete;  // by parameter
   for (const StateTensor& tensor : optimizer.state()) {
-    const auto found = reader.tensors().find("optimizer/" + tensor.name);
-    const bool same = found != reader.tensors().end() && found->second == tensor.global_shape;
+    const auto found = reader.tensors().find(stored_name(tensor));
+    const bool anew = source_of(tensor).zero ||
+                      (rules.adapter_scale > 0 &&
+                       is_adapter(parameters.at(tensor.parameter).spec.name));
+    const bool same = !anew && found != reader.tensors().end() &&
+                      found->second == tensor.global_shape;
     complete.emplace(tensor.parameter, true).first->second &= same;
   }
+  std::map<std::string, std::string> kept;
   for (const StateTensor& tensor : optimizer.state()) {
-    if (complete.at(tensor.parameter)) read_state(reader, "optimizer/" + tensor.name, tensor);
-  }
-  std::vector<std::string> kept;
-  for (const auto& [number, whole] : complete) {
-    if (whole) kept.push_back(parameters.at(number).spec.name);
+    if (!complete.at(tensor.parameter)) continue;
+    read_state(reader, stored_name(tensor), tensor);
+    kept[parameters.at(tensor.parameter).spec.name] = source_of(tensor).name;
   }
   return kept;
+}
+
+std::vector<std::string> parameters_of(const std::filesystem::path& folder) {
+  const CheckpointReader reader(folder);
+  std::vector<std::string> names;
+  for (const auto& [name, shape] : reader.tensors()) {
+    if (name.starts_with(kParameters)) names.push_back(name.substr(std::string(kParameters).size()));
+  }
+  return names;
 }
 
 }  // namespace polyphase

@@ -9,6 +9,7 @@
 
 #include "comm/session.hpp"
 #include "optimizer/optimizer.hpp"
+#include "recipe/adaptation.hpp"
 #include "train/weight_average.hpp"
 
 namespace polyphase {
@@ -21,20 +22,37 @@ void load_checkpoint(const std::filesystem::path& folder, ParameterSet& paramete
 // What a phase took over from the one before, by parameter name.
 struct HandOver {
   std::vector<std::string> carried;  // same name and shape
+  // Names of layers that were filled from another layer, with the names that these had there.
+  std::map<std::string, std::string> copied;
+  std::vector<std::string> zeroed;  // of new layers that are to change nothing
+  std::vector<std::string> merged;  // of the carried and copied: with their low-rank additions
   std::vector<std::string> fresh;    // of this phase alone: initialised anew
   std::vector<std::string> left;     // of the earlier phase alone
   // Parameters whose optimizer state was kept, with the updates that they had before this phase.
   std::map<std::string, std::int64_t> kept_updates;
 };
 
+// What a model that is taken over goes through.
+struct HandOverRules {
+  recipe::Growth growth = recipe::Growth::kNone;  // where the number of layers differs
+  // alpha / rank of the checkpoint's low-rank additions: they are added to their weights, and no
+  // addition is carried. 0: additions are parameters like all others.
+  double adapter_scale = 0;
+};
+
 // Fills those parameters that the checkpoint has too: with their averages where it has these, which
 // are what a phase hands over and is used with.
-HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters);
+HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters,
+                   const HandOverRules& rules = {});
 
 // Fills the optimizer's state of those parameters of which the checkpoint has all of it, in the
-// same shapes; their names.
-std::vector<std::string> take_over_state(const std::filesystem::path& folder,
-                                         const ParameterSet& parameters,
-                                         const Optimizer& optimizer);
+// same shapes; their names, with those that they have in the checkpoint.
+std::map<std::string, std::string> take_over_state(const std::filesystem::path& folder,
+                                                   const ParameterSet& parameters,
+                                                   const Optimizer& optimizer,
+                                                   const HandOverRules& rules = {});
+
+// Names of all parameters of a checkpoint.
+std::vector<std::string> parameters_of(const std::filesystem::path& folder);
 
 }  // namespace polyphase

@@ -13,6 +13,7 @@
 #include "objective/regression.hpp"
 #include "objective/sequence_pair.hpp"
 #include "objective/tagging.hpp"
+#include "recipe/load.hpp"
 #include "train/phase_data.hpp"
 
 namespace polyphase {
@@ -42,7 +43,7 @@ class Maker {
         const recipe::Phase& phase, const PhaseData& data, const Body<Real>& body)
       : parameters_(parameters),
         tensor_(tensor),
-        model_(recipe.model),
+        model_(recipe::model_of(recipe, phase)),
         phase_(phase),
         data_(data),
         body_(body),
@@ -89,7 +90,7 @@ class Maker {
 
   ParameterSet& parameters_;
   const Communicator& tensor_;
-  const recipe::Model& model_;
+  const recipe::Model model_;
   const recipe::Phase& phase_;
   const PhaseData& data_;
   const Body<Real>& body_;

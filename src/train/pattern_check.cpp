@@ -25,6 +25,7 @@ class PatternCheck {
       names_.push_back(parameter.spec.name);
     }
     check(path_ + ".freeze", phase.freeze);
+    if (phase.adaptation.lora) check_adapted(phase.adaptation.lora->match);
     for (const recipe::ParameterGroup& group : phase.optimizer.groups) {
       check(path_ + ".optimizer.groups." + group.name + ".match", group.match);
     }
@@ -47,6 +48,22 @@ class PatternCheck {
     }
   }
 
+  // Such a pattern must name a weight that has an addition now.
+  void check_adapted(const std::vector<std::string>& patterns) {
+    const std::string key = path_ + ".lora.match";
+    for (const std::string& pattern : patterns) {
+      const bool found = std::any_of(names_.begin(), names_.end(), [&](const std::string& name) {
+        const std::string adapter = adapter_a(name);
+        return matches(pattern, name) && !adapter.empty() &&
+               std::find(names_.begin(), names_.end(), adapter) != names_.end();
+      });
+      if (found) continue;
+      fault(key, fmt::format("{}: {} matches no weight of a product below the heads; weights are "
+                             "named like layers.0.attention.query.weight",
+                             key, recipe::quoted(pattern)));
+    }
+  }
+
   void fault(const std::string& key, const std::string& message) {
     const auto place = recipe_.places.find(key);
     if (!faults_.empty()) faults_ += "\n";
@@ -65,7 +82,7 @@ class PatternCheck {
 void check_patterns(const recipe::Recipe& recipe) {
   std::string faults;
   for (const recipe::Phase& phase : recipe.phases) {
-    if (phase.freeze.empty() && phase.optimizer.groups.empty()) continue;
+    if (phase.freeze.empty() && phase.optimizer.groups.empty() && !phase.adaptation.lora) continue;
     PatternCheck(recipe, phase, faults);
   }
   if (!faults.empty()) fail<RecipeError>("{}", faults);

@@ -17,6 +17,7 @@
 #include "train/phase_checkpoint.hpp"
 #include "train/phase_log.hpp"
 #include "train/step.hpp"
+#include "train/teacher.hpp"
 #include "train/unigram.hpp"
 
 namespace polyphase {
@@ -76,6 +77,10 @@ class PhaseRun {
     const Batch largest =
         largest_batch(job.recipe, phase_, micro_batch_,
                       static_cast<std::int64_t>(corpus_.phase_data().label_names.size()));
+    if (phase_.adaptation.distil) {
+      teacher_.emplace(job, corpus_);
+      model_->learn_from(teacher_->model(), *phase_.adaptation.distil);
+    }
     model_->parameters().allocate(GradientReducer::num_gradient_sets(local_micro_batches));
     optimizer_.emplace(model_->parameters(), phase_, job.grid.tensor);
     optimizer_->allocate();
@@ -83,10 +88,13 @@ class PhaseRun {
     model_->allocate_arena(
         std::max({model_->plan_arena_bytes(largest, true), model_->plan_arena_bytes(largest, false),
                   optimizer_->plan_arena_bytes(model_->parameters())}));
+    if (teacher_) teacher_->model().allocate_arena(model_->teaching_bytes());
     reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data);
     const PhaseStart start =
         start_phase(job, corpus_, model_->parameters(), *optimizer_, average());
     state_ = start.state;
+    if (teacher_) require_same_teacher(job, start, teacher_->origin());
+    if (teacher_) state_.teacher = teacher_->origin();
     if (start.resumed) saved_step_ = state_.step;
     log_.emplace(job, start, model_->objective_names());
     if (!start.resumed && phase_.objectives.contains("mlm") && corpus_.num_corpora() == 1)
@@ -336,6 +344,7 @@ class PhaseRun {
   const PhaseJob& job_;
   const recipe::Phase& phase_;
   PhaseCorpus corpus_;
+  std::optional<Teacher> teacher_;
   std::unique_ptr<PhaseModel> model_;
   std::int64_t micro_batch_;
   std::uint64_t phase_key_;

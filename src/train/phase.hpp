@@ -27,6 +27,7 @@ struct PhaseJob {
   std::string data_dir;
   std::filesystem::path folder;       // of this phase; checkpoints and metrics go below
   std::filesystem::path from_folder;  // of the phase it starts from; empty: from scratch
+  std::filesystem::path teacher_folder;  // of the phase it learns from; empty: none
   const Communicator& world;
   const RankGrid& grid;
   StopRequest& stop;

@@ -87,27 +87,58 @@ void set_aside(const fs::path& folder) {
   log_warning("{} is damaged: set aside as {}", folder.string(), aside.filename().string());
 }
 
+// What the model of the phase before goes through. Gates and strategies may bring together phases
+// of which the recipe's own order says nothing.
+HandOverRules rules_of(const recipe::Recipe& recipe, const recipe::Phase& phase) {
+  const recipe::Phase& before = *recipe::find_phase(recipe, phase.from);
+  const recipe::Model there = recipe::model_of(recipe, before),
+                      here = recipe::model_of(recipe, phase);
+  const recipe::Growth growth = phase.adaptation.growth;
+  if (there.num_layers != here.num_layers && growth == recipe::Growth::kNone) {
+    fail<RecipeError>(
+        "phase {} has {} layers and starts from {}, which has {}; give phases.{}.growth or "
+        "phases.{}.num_layers",
+        phase.name, here.num_layers, before.name, there.num_layers, phase.name, phase.name);
+  }
+  HandOverRules rules = {.growth = growth};
+  if (const auto& lora = before.adaptation.lora)
+    rules.adapter_scale = lora->alpha / static_cast<double>(lora->rank);
+  return rules;
+}
+
 // Optimizer state of the phase before, where it was of the same kind, with the number of updates
 // that each parameter has had: the phase's own, and those that it went on from.
-void keep_state(const PhaseJob& job, const fs::path& folder, const ParameterSet& parameters,
-                Optimizer& optimizer, HandOver& hand_over) {
+void keep_state(const PhaseJob& job, const fs::path& folder, const HandOverRules& rules,
+                const ParameterSet& parameters, Optimizer& optimizer, HandOver& hand_over) {
   const recipe::Phase& phase = phase_of(job);
   const recipe::Phase& before = *recipe::find_phase(job.recipe, phase.from);
   if (before.optimizer.kind != phase.optimizer.kind) return;
   const PhaseState state =
       CheckpointReader(folder).state().at("phase_state").template get<PhaseState>();
-  const std::vector<Treatment> treated = treatments(parameters, before);
-  std::map<std::string, std::int64_t> first_steps;
-  for (std::size_t number = 0; number < treated.size(); ++number) {
-    first_steps[parameters.at(number).spec.name] = treated[number].first_step;
-  }
-  for (const std::string& name : take_over_state(folder, parameters, optimizer)) {
-    const auto earlier = state.hand_over.kept_updates.find(name);
+  const std::map<std::string, std::int64_t> first_step =
+      first_steps(parameters_of(folder), before);
+  for (const auto& [name, source] : take_over_state(folder, parameters, optimizer, rules)) {
+    const auto earlier = state.hand_over.kept_updates.find(source);
     const std::int64_t others = earlier == state.hand_over.kept_updates.end() ? 0 : earlier->second;
     hand_over.kept_updates[name] =
-        others + std::max<std::int64_t>(0, state.step - first_steps.at(name));
+        others + std::max<std::int64_t>(0, state.step - first_step.at(source));
   }
   optimizer.go_on_from(parameters, hand_over.kept_updates);
+}
+
+// "12 parameters carried from pretrain, 24 copied from other layers (stack), 4 new, 3 left behind"
+std::string hand_over_text(const recipe::Phase& phase, const HandOver& hand_over) {
+  std::string text =
+      fmt::format("{} parameters carried from {}", hand_over.carried.size(), phase.from);
+  if (!hand_over.copied.empty()) {
+    text += fmt::format(", {} copied from other layers ({})", hand_over.copied.size(),
+                        recipe::growth_name(phase.adaptation.growth));
+  }
+  if (!hand_over.zeroed.empty()) text += fmt::format(", {} set to zero", hand_over.zeroed.size());
+  if (!hand_over.merged.empty())
+    text += fmt::format(", {} low-rank additions merged", hand_over.merged.size());
+  return text + fmt::format(", {} new, {} left behind", hand_over.fresh.size(),
+                            hand_over.left.size());
 }
 
 std::string state_text(const recipe::Recipe& recipe, const recipe::Phase& phase,
@@ -134,8 +165,10 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
     require_same(json.value(nlohmann::json::json_pointer("/data/tokenizer"), std::string()),
                  corpus.tokenizer_digest(), result, "the tokenizer");
     try {
-      hand_over = take_over(result, parameters);
-      if (phase.optimizer.keeps_state) keep_state(job, result, parameters, optimizer, hand_over);
+      const HandOverRules rules = rules_of(job.recipe, phase);
+      hand_over = take_over(result, parameters, rules);
+      if (phase.optimizer.keeps_state)
+        keep_state(job, result, rules, parameters, optimizer, hand_over);
     } catch (const DataError& error) {
       fail<DataError>(
           "{}\nthis is where phase {} starts from: remove the folder {}, and the same command "
@@ -144,8 +177,7 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
           error.what(), phase.name, result.string(), phase.from);
     }
   });
-  log_info("{}: {} parameters carried from {}, {} new, {} left behind", phase.name,
-           hand_over.carried.size(), phase.from, hand_over.fresh.size(), hand_over.left.size());
+  log_info("{}: {}", phase.name, hand_over_text(phase, hand_over));
   if (phase.optimizer.keeps_state) {
     log_info("{}: {}", phase.name, state_text(job.recipe, phase, hand_over));
   }

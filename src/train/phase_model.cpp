@@ -4,14 +4,37 @@
 #include <algorithm>
 #include <optional>
 
+#include "kernels/distillation.hpp"
 #include "kernels/elementwise.hpp"
 #include "model/body.hpp"
 #include "model/key_value_cache.hpp"
+#include "optimizer/name_pattern.hpp"
 #include "recipe/load.hpp"
 #include "train/repeated_batch.hpp"
 
 namespace polyphase {
 namespace {
+
+// The phase's body. Its products have low-rank additions where the phase asks for them; heads,
+// which are declared later, have none.
+template <class Real>
+std::unique_ptr<Body<Real>> make_phase_body(ParameterSet& parameters, const Communicator& tensor,
+                                            const recipe::Recipe& recipe,
+                                            const recipe::Phase& phase, std::int64_t vocab_size) {
+  if (const std::optional<recipe::Lora>& lora = phase.adaptation.lora) {
+    parameters.adapt({.rank = lora->rank,
+                      .scale = lora->alpha / static_cast<double>(lora->rank),
+                      .match = [patterns = lora->match](const std::string& name) {
+                        return std::any_of(
+                            patterns.begin(), patterns.end(),
+                            [&](const std::string& pattern) { return matches(pattern, name); });
+                      }});
+  }
+  auto body = make_body<Real>(parameters, tensor, recipe::model_of(recipe, phase), vocab_size,
+                              recipe::has_decoder(recipe.model, phase));
+  parameters.adapt({});
+  return body;
+}
 
 template <class Real>
 class PhaseModelOf final : public PhaseModel {
@@ -21,19 +44,35 @@ class PhaseModelOf final : public PhaseModel {
       : tensor_(tensor),
         width_(recipe.model.width),
         r_drop_(static_cast<float>(phase.regularisation.r_drop.value_or(0.0))),
-        body_(make_body<Real>(parameters_, tensor, recipe.model, data.vocab_size,
-                              recipe::has_decoder(recipe.model, phase))) {
+        body_(make_phase_body<Real>(parameters_, tensor, recipe, phase, data.vocab_size)) {
     for (auto& [objective, weight] :
          make_objectives<Real>(parameters_, tensor, recipe, phase, data, *body_)) {
       names_.push_back(objective->name());
       weights_.push_back(weight);
       objectives_.push_back(std::move(objective));
     }
+    num_heads_ = objectives_.size();
+  }
+
+  void learn_from(PhaseModel& teacher, const recipe::Distil& distil) override {
+    teacher_ = dynamic_cast<PhaseModelOf*>(&teacher);
+    POLYPHASE_PROMISE(teacher_ != nullptr, "a teacher of another precision");
+    distil_ = distil;
+    for (const std::string& name : names_) {
+      const auto found = std::find(teacher_->names_.begin(), teacher_->names_.end(), name);
+      POLYPHASE_PROMISE(found != teacher_->names_.end(), "the teacher has no {}", name);
+      teaching_heads_.push_back(
+          teacher_->objectives_[static_cast<std::size_t>(found - teacher_->names_.begin())].get());
+    }
+    if (distil.hidden == 0) return;
+    names_.push_back("hidden");
+    weights_.push_back(distil.hidden);
   }
 
   std::vector<std::int64_t> num_terms(const Batch& batch) const override {
     std::vector<std::int64_t> terms;
     for (const auto& objective : objectives_) terms.push_back(objective->num_terms(batch));
+    if (matches_hidden()) terms.push_back(batch.starts.back());
     return terms;
   }
 
@@ -41,6 +80,7 @@ class PhaseModelOf final : public PhaseModel {
                              const std::vector<float>& scales) override {
     if (r_drop_ > 0) repeated_ = repeated(batch);
     begin(exec_, r_drop_ > 0 ? repeated_ : batch, dropout, true);
+    if (teacher_ != nullptr) hear_teacher(teacher_->exec_, batch);
     return run_heads(scales);
   }
 
@@ -52,7 +92,8 @@ class PhaseModelOf final : public PhaseModel {
 
   std::vector<Tally> evaluate(const Batch& batch) override {
     begin(exec_, batch, {}, false);
-    const std::vector<Tally> tallies = run_heads(std::vector<float>(objectives_.size()));
+    std::vector<Tally> tallies = run_heads(std::vector<float>(names_.size()));
+    tallies.resize(names_.size());
     pass_.reset();
     return tallies;
   }
@@ -80,11 +121,14 @@ class PhaseModelOf final : public PhaseModel {
   }
 
   std::size_t plan_arena_bytes(const Batch& largest, bool training) override {
-    Arena counting;
+    Arena counting, teaching;
     const Exec exec = {.space = {}, .arena = &counting};
+    const Exec teacher_exec = {.space = {}, .arena = &teaching};
     const Batch both = training && r_drop_ > 0 ? repeated(largest) : largest;
     begin(exec, both, {}, training);
-    run_heads(std::vector<float>(objectives_.size()));
+    if (training && teacher_ != nullptr) hear_teacher(teacher_exec, largest);
+    run_heads(std::vector<float>(names_.size()));
+    teaching_bytes_ = std::max(teaching_bytes_, teaching.peak_bytes());
     if (training) body_->backward(*pass_, dhidden_NC_, [](std::size_t) {});
     pass_.reset();
     counting.release(0);
@@ -154,7 +198,33 @@ class PhaseModelOf final : public PhaseModel {
     for (std::size_t o = 0; o < objectives_.size(); ++o) {
       tallies.push_back(objectives_[o]->run(*pass_, hidden_NC_, dhidden_NC_, scales[o]));
     }
+    if (pass_->training && matches_hidden()) tallies.push_back(match_hidden(scales.back()));
     return tallies;
+  }
+
+  bool matches_hidden() const { return names_.size() > objectives_.size(); }
+
+  // Runs the teacher's body on the batch and lets its heads speak to this model's.
+  void hear_teacher(const Exec& teacher_exec, const Batch& batch) {
+    teacher_->begin(teacher_exec, batch, {}, false);
+    for (std::size_t o = 0; o < objectives_.size() && distil_.weight > 0; ++o) {
+      SoftTargets soft = teaching_heads_[o]->teach(*teacher_->pass_, teacher_->hidden_NC_);
+      soft.temperature = static_cast<float>(distil_.temperature);
+      soft.weight = static_cast<float>(distil_.weight);
+      objectives_[o]->learn_from(std::move(soft));
+    }
+  }
+
+  // The mean squared difference of final hidden states from the teacher's, of every row.
+  Tally match_hidden(float scale) {
+    const ArenaScope scope(*pass_->exec.arena);
+    const std::int64_t num_rows = pass_->batch.starts.back();
+    const auto losses_N = pass_->exec.arena->take1<float>(num_rows);
+    squared_difference<Real>(pass_->exec, losses_N, dhidden_NC_, hidden_NC_, teacher_->hidden_NC_,
+                             scale);
+    Tally tally = {.num_terms = num_rows, .counts = {}};
+    for (const float loss : download<float>(pass_->exec, losses_N)) tally.nats += loss;
+    return tally;
   }
 
   std::map<std::string, double> objective_metrics(std::size_t objective,
@@ -170,6 +240,9 @@ class PhaseModelOf final : public PhaseModel {
   std::vector<std::unique_ptr<Objective<Real>>> objectives_;
   std::optional<Pass> pass_;
   std::optional<KeyValueCache> cache_;
+  PhaseModelOf* teacher_ = nullptr;
+  recipe::Distil distil_;
+  std::vector<Objective<Real>*> teaching_heads_;  // of the teacher, for each of the objectives
   std::int64_t generation_tokens_ = 0;  // of a generation that is not yet planned
   Tensor2<const Real> hidden_NC_;
   Tensor2<float> dhidden_NC_;
@@ -178,9 +251,9 @@ class PhaseModelOf final : public PhaseModel {
 }  // namespace
 
 std::map<std::string, double> PhaseModel::metrics(const std::vector<Tally>& totals) const {
-  if (totals.size() == 1) return objective_metrics(0, totals[0]);
+  if (num_heads_ == 1) return objective_metrics(0, totals[0]);
   std::map<std::string, double> all = {{"loss", 0.0}};
-  for (std::size_t o = 0; o < totals.size(); ++o) {
+  for (std::size_t o = 0; o < num_heads_; ++o) {
     for (const auto& [name, value] : objective_metrics(o, totals[o]))
       all[names_[o] + "_" + name] = value;
     if (totals[o].num_terms > 0) all["loss"] += weights_[o] * mean_loss(totals[o]);

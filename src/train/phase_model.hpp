@@ -37,6 +37,14 @@ class PhaseModel {
   // Hears, going down, from which parameter on all gradients are final.
   virtual void backward(const std::function<void(std::size_t)>& final_from) = 0;
 
+  // Distillation: from now on, training passes learn from the teacher's model too, which sees the
+  // same micro-batches without dropout in an arena of its own. It is of the same recipe on the same
+  // ranks, has the same heads, and must live as long. With a weight for hidden states there is one
+  // more objective, "hidden", which is of training alone.
+  virtual void learn_from(PhaseModel& teacher, const recipe::Distil& distil) = 0;
+  // Bytes of the teacher's arena, known when a training pass was planned.
+  std::size_t teaching_bytes() const { return teaching_bytes_; }
+
   // A micro-batch without gradients.
   virtual std::vector<Tally> evaluate(const Batch& batch) = 0;
 
@@ -76,6 +84,8 @@ class PhaseModel {
   Exec exec_ = {.space = {}, .arena = &arena_};
   std::vector<std::string> names_;
   std::vector<double> weights_;
+  std::size_t num_heads_ = 0;  // the objectives that evaluation has; those of training alone follow
+  std::size_t teaching_bytes_ = 0;
 
  private:
   Kokkos::View<std::byte*, Memory> memory_;

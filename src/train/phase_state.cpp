@@ -21,7 +21,8 @@ bool runs_out_of_patience(PhaseState& state, const recipe::Early& early,
   return ++state.num_worse >= early.patience;
 }
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HandOver, carried, fresh, left, kept_updates)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HandOver, carried, copied, zeroed, merged, fresh, left,
+                                                kept_updates)
 
 void to_json(nlohmann::json& json, const PhaseState& state) {
   json = {{"step", state.step},
@@ -34,7 +35,8 @@ void to_json(nlohmann::json& json, const PhaseState& state) {
           {"num_worse", state.num_worse},
           {"result_step", state.result_step},
           {"guard", state.guard},
-          {"hand_over", state.hand_over}};
+          {"hand_over", state.hand_over},
+          {"teacher", state.teacher}};
 }
 
 void from_json(const nlohmann::json& json, PhaseState& state) {
@@ -49,6 +51,7 @@ void from_json(const nlohmann::json& json, PhaseState& state) {
   state.result_step = json.value("result_step", state.step);
   json.at("guard").get_to(state.guard);
   json.at("hand_over").get_to(state.hand_over);
+  state.teacher = json.value("teacher", "");
 }
 
 }  // namespace polyphase

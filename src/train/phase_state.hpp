@@ -27,6 +27,7 @@ struct PhaseState {
   std::int64_t result_step = 0;
   GuardState guard;
   HandOver hand_over;
+  std::string teacher;  // Teacher::origin(); empty: none
 };
 
 // Counts an evaluation towards early stopping and returns whether patience has run out with it.

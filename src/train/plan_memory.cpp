@@ -22,6 +22,12 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
   plan.num_micro_batches = phase.batch.sequences / micro_batch / num_data_ranks;
   const std::int64_t parameter_bytes =
       model->parameters().total_count() * std::int64_t{sizeof(float)};
+  std::unique_ptr<PhaseModel> teacher;
+  if (const auto& distil = phase.adaptation.distil) {
+    teacher = planned_model(recipe, *recipe::find_phase(recipe, distil->teacher), tensor);
+    model->learn_from(*teacher, *distil);
+    plan.teacher_bytes = teacher->parameters().total_count() * std::int64_t{sizeof(float)};
+  }
   const Optimizer optimizer(model->parameters(), phase, tensor);
   plan.state_bytes = parameter_bytes + optimizer.state_bytes();
   if (phase.regularisation.average)
@@ -32,6 +38,7 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
   plan.activation_bytes = static_cast<std::int64_t>(std::max(
       model->plan_arena_bytes(largest_batch(recipe, phase, micro_batch, kAssumedLabels), true),
       optimizer.plan_arena_bytes(model->parameters())));
+  plan.teacher_bytes += static_cast<std::int64_t>(model->teaching_bytes());
   return plan;
 }
 

@@ -13,6 +13,7 @@ struct PlannedMemory {
   std::int64_t num_micro_batches = 0;  // of a step on one rank
   std::int64_t state_bytes = 0;        // this rank's parameters, their average, optimizer state
   std::int64_t gradient_bytes = 0;
+  std::int64_t teacher_bytes = 0;  // its parameters and activations, where there is one
   std::int64_t activation_bytes =
       0;  // of the largest micro-batch: every sequence as long as it may be
 };

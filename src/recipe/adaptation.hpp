@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+// How the model of a phase differs from the recipe's, and what it learns from besides the data.
+namespace polyphase::recipe {
+
+// Which of the k layers of the phase before fills layer i of this phase's n: layer_source() in
+// load.hpp has the formulas.
+enum class Growth { kNone, kStack, kInterpose, kIdentity, kSkip };
+
+// Learning from a finished phase's model (Hinton et al., 2015).
+struct Distil {
+  std::string teacher;       // name of an earlier phase
+  double temperature = 2.0;  // that both models' logits are divided by
+  double weight = 0.5;       // of the teacher's distribution; the labels weigh 1 - weight
+  double hidden = 0.0;       // of the mean squared difference of final hidden states; 0: none
+};
+
+// Low-rank additions to the weights of products (Hu et al., 2022).
+struct Lora {
+  std::int64_t rank = 8;
+  double alpha = 16.0;             // the addition is multiplied with alpha / rank
+  std::vector<std::string> match;  // patterns of the weights' names
+};
+
+struct Adaptation {
+  // Instead of the model's.
+  std::optional<std::int64_t> num_layers, num_decoder_layers;
+  Growth growth = Growth::kNone;
+  std::optional<Distil> distil;
+  std::optional<Lora> lora;
+};
+
+}  // namespace polyphase::recipe

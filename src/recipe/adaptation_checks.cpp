@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include "base/error.hpp"
+#include "recipe/checks.hpp"
+#include "recipe/goals.hpp"
+#include "recipe/load.hpp"
+
+namespace polyphase::recipe {
+namespace {
+
+class AdaptationChecks {
+ public:
+  AdaptationChecks(const Recipe& recipe, std::size_t index,
+                   const std::map<std::string, Place>& places, Faults& faults)
+      : recipe_(recipe),
+        index_(index),
+        phase_(recipe.phases[index]),
+        path_(phase_path(recipe, index)),
+        places_(places),
+        faults_(faults) {}
+
+  void check_all() {
+    check_depth();
+    if (phase_.adaptation.distil) check_distil(*phase_.adaptation.distil);
+    if (phase_.adaptation.lora && phase_.adaptation.lora->match.empty())
+      fault("lora.match", "{}.lora.match is empty; name weights, such as \"*.attention.*\"", path_);
+  }
+
+ private:
+  template <class... Args>
+  void fault(const std::string& key, fmt::format_string<Args...> format, Args&&... args) {
+    faults_.add_unless_known(nearest_place(places_, path_ + "." + key),
+                             fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  // An earlier phase of that name, else nullptr.
+  const Phase* earlier(const std::string& name) const {
+    for (std::size_t i = 0; i < index_; ++i) {
+      if (recipe_.phases[i].name == name) return &recipe_.phases[i];
+    }
+    return nullptr;
+  }
+
+  void check_depth() {
+    const Adaptation& own = phase_.adaptation;
+    if (own.num_decoder_layers && !has_decoder(recipe_.model, phase_)) {
+      fault("num_decoder_layers", "{}.num_decoder_layers is given, but this phase has no decoder",
+            path_);
+    }
+    const Phase* parent = earlier(phase_.from);
+    if (parent == nullptr) {
+      if (own.growth != Growth::kNone && phase_.from.empty())
+        fault("growth", "{}.growth is given, but {} starts from no phase", path_,
+              quoted(phase_.name));
+      return;  // a wrong `from` is a fault of its own
+    }
+    const Model before = model_of(recipe_, *parent), now = model_of(recipe_, phase_);
+    const std::int64_t layers = now.num_layers - before.num_layers;
+    std::int64_t decoder_layers = 0;
+    if (has_decoder(recipe_.model, phase_) && has_decoder(recipe_.model, *parent))
+      decoder_layers = num_decoder_layers_of(now) - num_decoder_layers_of(before);
+    if (layers == 0 && decoder_layers == 0) {
+      if (own.growth == Growth::kNone) return;
+      fault("growth", "{}.growth is given, but {}, which it starts from, has as many layers", path_,
+            quoted(parent->name));
+    } else if (layers * decoder_layers < 0) {
+      fault("num_layers", "{} has more layers than {} in one stack and fewer in the other", path_,
+            quoted(parent->name));
+    } else {
+      check_growth(*parent, layers + decoder_layers > 0);
+    }
+  }
+
+  void check_growth(const Phase& parent, bool deeper) {
+    const Growth growth = phase_.adaptation.growth;
+    const std::string key = growth == Growth::kNone ? "from" : "growth";
+    if (growth == Growth::kNone || (growth == Growth::kSkip) == deeper) {
+      fault(key, "{} has {} layers and {}, which it starts from, {}; say with {}.growth {}", path_,
+            model_of(recipe_, phase_).num_layers, quoted(parent.name),
+            model_of(recipe_, parent).num_layers, path_,
+            deeper ? "where its layers come from: stack, interpose or identity"
+                   : "that it takes evenly spaced ones: skip");
+    } else if (growth == Growth::kIdentity && recipe_.model.norm == NormPlacement::kPost) {
+      fault(key,
+            "{}.growth is identity, which keeps what a pre-norm model computes; this model is "
+            "post-norm, whose norms change what a new layer leaves alone; take stack or interpose",
+            path_);
+    }
+  }
+
+  void check_distil(const Distil& distil) {
+    if (distil.teacher.empty()) return;
+    const Phase* teacher = earlier(distil.teacher);
+    if (teacher == nullptr) {
+      std::vector<std::string> names;
+      for (std::size_t i = 0; i < index_; ++i) names.push_back(recipe_.phases[i].name);
+      fault("distil.teacher", "{}.distil.teacher names no earlier phase {}{}", path_,
+            quoted(distil.teacher), suggestion(distil.teacher, names, "earlier phases"));
+      return;
+    }
+    if (teacher->gate) {
+      fault("distil.teacher",
+            "{}.distil.teacher is {}, whose gate may reject it; a teacher has no gate", path_,
+            quoted(teacher->name));
+    }
+    check_goals(*teacher);
+  }
+
+  void check_goals(const Phase& teacher) {
+    if (phase_.task && (phase_.task->head == TaskHead::kCrf || !learns_softly(*phase_.task))) {
+      fault("distil",
+            "{}.distil: soft labels are for language models, generation, classification and "
+            "softmax tagging, not for {}",
+            path_, phase_.task->head == TaskHead::kCrf ? "a crf head" : goal_name(phase_));
+      return;
+    }
+    bool same = phase_.task.has_value() == teacher.task.has_value();
+    if (same && phase_.task) {
+      same = phase_.task->kind == teacher.task->kind && phase_.task->head == teacher.task->head;
+    }
+    for (const auto& [name, weight] : phase_.objectives)
+      same = same && teacher.objectives.contains(name);
+    if (same) return;
+    fault("distil.teacher", "{}.distil.teacher is {}, which was trained for {}, not for {}", path_,
+          quoted(teacher.name), goal_name(teacher), goal_name(phase_));
+  }
+
+  static bool learns_softly(const Task& task) {
+    return task.kind == TaskKind::kClassification || task.kind == TaskKind::kTagging ||
+           task.kind == TaskKind::kGeneration;
+  }
+
+  const Recipe& recipe_;
+  std::size_t index_;
+  const Phase& phase_;
+  std::string path_;
+  const std::map<std::string, Place>& places_;
+  Faults& faults_;
+};
+
+}  // namespace
+
+void check_adaptation(const Recipe& recipe, std::size_t phase_index,
+                      const std::map<std::string, Place>& places, Faults& faults) {
+  AdaptationChecks(recipe, phase_index, places, faults).check_all();
+}
+
+}  // namespace polyphase::recipe
