@@ -26,12 +26,22 @@ recipe::Recipe recipe_of(const nlohmann::json& reference, recipe::Precision prec
   phase["optimizer"] = reference.at("optimizer");
   phase["stop"] = {{"steps", 20}};
   phase["mask_fraction"] = 0.5;  // of the plan for the arena: the cases mask more than usual
+  nlohmann::json phases = {phase};
+  if (reference.contains("teacher")) {
+    nlohmann::json teacher = phase;
+    teacher["name"] = "teacher";
+    teacher.erase("distil");
+    for (const auto& [key, value] : reference.at("teacher").at("model").items())
+      teacher[key] = value;
+    phases[0]["distil"]["teacher"] = "teacher";
+    phases.insert(phases.begin(), teacher);
+  }
   const nlohmann::json recipe = {
       {"name", "reference"},
       {"corpora", {{"data", {{"kind", kind}, {"train", {"source", "target"}}}}}},
       {"model", reference.at("model")},
       {"precision", precision == recipe::Precision::kBf16 ? "bf16" : "f32"},
-      {"phases", {phase}}};
+      {"phases", phases}};
   return recipe::parse(recipe.dump(), "reference");
 }
 
@@ -120,6 +130,30 @@ double formula(const Parameter& parameter, std::size_t ordinal, std::int64_t ele
   return 0.05 * std::cos(0.9 * i + 0.2 * p);
 }
 
+// Sets all parameters by the formula; the ordinals count from `first`.
+void set_parameters(ParameterSet& parameters, const nlohmann::json& listed, double square,
+                    std::size_t first) {
+  POLYPHASE_PROMISE(listed.size() == parameters.all().size(), "{} parameters, the reference has {}",
+                    parameters.all().size(), listed.size());
+  for (std::size_t number = 0; number < listed.size(); ++number) {
+    const Parameter* parameter = parameters.find(listed[number].at("name"));
+    POLYPHASE_PROMISE(parameter != nullptr, "no parameter {}",
+                      listed[number].at("name").get<std::string>());
+    const bool rows_split =
+        parameter->spec.split_dimension == 0 && parameter->spec.global_shape.size() == 2;
+    const std::int64_t begin =
+        parameter->spec.split_dimension < 0 ? 0 : parameter->spec.split.begin;
+    const std::int64_t columns = parameter->local_shape.back(),
+                       global_columns = parameter->spec.global_shape.back();
+    for (std::int64_t i = 0; i < parameter->count; ++i) {
+      const std::int64_t row = i / columns + (rows_split ? begin : 0);
+      const std::int64_t column = i % columns + (rows_split ? 0 : begin);
+      parameters.values()(parameter->offset + i) = static_cast<float>(
+          formula(*parameter, first + number, row * global_columns + column, square));
+    }
+  }
+}
+
 // bert_*.json in the words of family_*.json.
 void translate(nlohmann::json& reference) {
   if (!reference.contains("config")) return;
@@ -167,7 +201,7 @@ std::vector<std::string> all_cases() {
     if (entry.path().extension() == ".json") names.push_back(entry.path().stem().string());
   }
   std::sort(names.begin(), names.end());
-  POLYPHASE_PROMISE(names.size() == 39, "{} reference cases", names.size());
+  POLYPHASE_PROMISE(names.size() == 47, "{} reference cases", names.size());
   return names;
 }
 
@@ -184,10 +218,17 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
       num_micro_batches_(num_micro_batches),
       dropout_(dropout),
       recipe_(recipe_of(reference, precision)) {
-  const recipe::Phase& phase = recipe_.phases[0];
+  const recipe::Phase& phase = this->phase();
   const PhaseData data = {.vocab_size = reference.at("vocabulary"),
                           .label_names = reference.at("labels")};
+  const double square = reference.value("square", 0.013);
   model_ = make_phase_model(recipe_, phase, data, grid.tensor);
+  if (reference.contains("teacher")) {
+    teacher_ = make_phase_model(recipe_, recipe_.phases[0], data, grid.tensor);
+    teacher_->parameters().allocate(0);
+    set_parameters(teacher_->parameters(), reference.at("teacher").at("parameters"), square, 1000);
+    model_->learn_from(*teacher_, *phase.adaptation.distil);
+  }
   model_->parameters().allocate(
       GradientReducer::num_gradient_sets(num_micro_batches / grid.data.size()));
   optimizer_ = std::make_unique<Optimizer>(model_->parameters(), phase, grid.tensor);
@@ -199,33 +240,9 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   if (phase.regularisation.average)
     average_ = std::make_unique<WeightAverage>(model_->parameters(), phase);
   reducer_ = std::make_unique<GradientReducer>(model_->exec(), model_->parameters(), grid.data);
-  set_parameters();
+  if (teacher_) teacher_->allocate_arena(model_->teaching_bytes());
+  set_parameters(model_->parameters(), reference.at("parameters"), square, 0);
   if (average_) average_->start(model_->parameters());
-}
-
-void ReferenceRun::set_parameters() {
-  const nlohmann::json& listed = reference_.at("parameters");
-  const double square = reference_.value("square", 0.013);
-  POLYPHASE_PROMISE(listed.size() == model_->parameters().all().size(),
-                    "{} parameters, the reference has {}", model_->parameters().all().size(),
-                    listed.size());
-  for (std::size_t ordinal = 0; ordinal < listed.size(); ++ordinal) {
-    const Parameter* parameter = model_->parameters().find(listed[ordinal].at("name"));
-    POLYPHASE_PROMISE(parameter != nullptr, "no parameter {}",
-                      listed[ordinal].at("name").get<std::string>());
-    const bool rows_split =
-        parameter->spec.split_dimension == 0 && parameter->spec.global_shape.size() == 2;
-    const std::int64_t begin =
-        parameter->spec.split_dimension < 0 ? 0 : parameter->spec.split.begin;
-    const std::int64_t columns = parameter->local_shape.back(),
-                       global_columns = parameter->spec.global_shape.back();
-    for (std::int64_t i = 0; i < parameter->count; ++i) {
-      const std::int64_t row = i / columns + (rows_split ? begin : 0);
-      const std::int64_t column = i % columns + (rows_split ? 0 : begin);
-      model_->parameters().values()(parameter->offset + i) =
-          static_cast<float>(formula(*parameter, ordinal, row * global_columns + column, square));
-    }
-  }
 }
 
 StepBatches ReferenceRun::batches(std::int64_t step) const {
@@ -240,8 +257,8 @@ StepBatches ReferenceRun::batches(std::int64_t step) const {
 }
 
 StepRecord ReferenceRun::step(std::int64_t number) {
-  const recipe::Optimizer& settings = recipe_.phases[0].optimizer;
-  const recipe::Regularisation& keys = recipe_.phases[0].regularisation;
+  const recipe::Optimizer& settings = phase().optimizer;
+  const recipe::Regularisation& keys = phase().regularisation;
   const StepPlan plan = {.step = number,
                          .learning_rate = settings.learning_rate,
                          .max_grad_norm = settings.max_grad_norm,

@@ -38,20 +38,21 @@ class ReferenceRun {
   std::vector<float> parameters() const;
   PhaseModel& model() { return *model_; }
   const recipe::Recipe& recipe() const { return recipe_; }
+  bool has_teacher() const { return teacher_ != nullptr; }
   // This rank's micro-batches of a step.
   StepBatches batches(std::int64_t step) const;
   // The noise of a step.
   PassDropout dropout(std::int64_t step) const;
 
  private:
-  void set_parameters();
+  const recipe::Phase& phase() const { return recipe_.phases.back(); }  // the first may be a teacher
 
   const nlohmann::json& reference_;
   const RankGrid& grid_;
   std::int64_t num_micro_batches_;
   double dropout_;
   recipe::Recipe recipe_;
-  std::unique_ptr<PhaseModel> model_;
+  std::unique_ptr<PhaseModel> teacher_, model_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<WeightAverage> average_;
   std::unique_ptr<GradientReducer> reducer_;

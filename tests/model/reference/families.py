@@ -103,8 +103,8 @@ class Model(torch.nn.Module):
         return {goal: head.loss(torch.cat(hidden), batch, table) for goal, head in self.by_goal.items()}
 
 
-def initialise(parameters):
-    for ordinal, (name, p) in enumerate(parameters.items()):
+def initialise(parameters, first_ordinal=0):
+    for ordinal, (name, p) in enumerate(parameters.items(), start=first_ordinal):
         i = np.arange(p.numel(), dtype=np.float64)
         if p.dim() == 2:
             values = 0.3 * np.sin(1.7 + 0.61 * i + 0.013 * i * i + 0.37 * ordinal)

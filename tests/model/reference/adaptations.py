@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes lora_*.json and distil_*.json: 20 AdamW steps with low-rank additions, and of students with a teacher, in float64.
+
+Models, batches and the form of the files are those of families.py. Low-rank additions: Hu et al. 2022 (arXiv:2106.09685,
+section 4.1). Soft labels: Hinton et al. 2015 (arXiv:1503.02531, section 2): the loss of a goal is
+(1 - weight) · hard + weight · T² · KL(teacher || student), both softmaxes at the temperature T, and beside it stands
+`hidden` times the mean squared difference of final hidden states (Jiao et al. 2020, arXiv:1909.10351, equation 8, with
+equal widths). A case with `teacher` has its model's other keys and its parameters there; their ordinals count from 1000.
+Usage: python tests/model/reference/adaptations.py [FOLDER]
+"""
+
+import fnmatch
+import json
+import pathlib
+import sys
+
+import numpy as np
+import torch
+
+import heads
+from batches import NUM_SENTINELS, VOCABULARY, make_batch
+from bert import BETA1, BETA2, DECAY, EPSILON, LEARNING_RATE, MAX_NORM, STEPS, write_json
+from families import BERT, CLASSES, GPT2, ROBERTA, T5_1_1, TAGS, Model, clip, decays, initialise, tensors
+from transformer import DEFAULTS, Linear
+
+TEACHER_ORDINAL = 1000
+LORA = {"rank": 2, "alpha": 3.0, "match": ["*.attention.*", "*.feed_forward.in.weight"]}
+
+CASES = {
+    "lora_clm": (GPT2, {"objectives": {"clm": 1.0}, "lora": LORA}, [], None),
+    "lora_generation": (T5_1_1, {"task": {"kind": "generation"}, "lora": LORA | {"rank": 3, "match": ["*"]}}, [], None),
+    "lora_classification": (BERT, {"task": {"kind": "classification"}, "lora": LORA}, CLASSES, None),
+    "distil_mlm_sop": (ROBERTA | {"segments": True}, {"objectives": {"mlm": 1.0, "sop": 0.5},
+                                                     "distil": {"temperature": 3.0, "weight": 0.9, "hidden": 0.2}}, [],
+                       {"num_layers": 3}),
+    "distil_classification": (BERT, {"task": {"kind": "classification", "class_weights": {"k1": 2.5}},
+                                     "distil": {"temperature": 1.5, "weight": 0.3, "hidden": 0.5}}, CLASSES,
+                              {"num_layers": 1}),
+    "distil_tagging": (BERT | {"norm": "pre"}, {"task": {"kind": "tagging"},
+                                                "distil": {"temperature": 2.0, "weight": 1.0, "hidden": 0.0}}, TAGS,
+                       {"num_layers": 4}),
+    "distil_generation": (T5_1_1, {"task": {"kind": "generation"},
+                                   "distil": {"temperature": 2.0, "weight": 0.5, "hidden": 1.0}}, [],
+                          {"num_decoder_layers": 2}),
+    "distil_clm": (GPT2, {"objectives": {"clm": 1.0}, "label_smoothing": 0.1,
+                          "distil": {"temperature": 2.0, "weight": 0.5, "hidden": 0.0}}, [], {"num_layers": 3}),
+}
+
+
+class Adapted(Linear):
+    """A product with an addition of low rank to its weight."""
+
+    def forward(self, x):
+        y = x @ (self.weight + self.scale * self.lora_b @ self.lora_a).T
+        return y if self.bias is None else y + self.bias
+
+
+def adapt(model, lora):
+    for name, module in model.body.named_modules():
+        if not isinstance(module, Linear):
+            continue
+        if any(fnmatch.fnmatchcase(f"{name}.weight", pattern) for pattern in lora["match"]):
+            outputs, inputs = module.weight.shape
+            module.__class__ = Adapted
+            module.scale = lora["alpha"] / lora["rank"]
+            module.lora_a = torch.nn.Parameter(torch.zeros(lora["rank"], inputs))
+            module.lora_b = torch.nn.Parameter(torch.zeros(outputs, lora["rank"]))
+
+
+def is_trained(name, phase):
+    return "lora" not in phase or name.endswith(("lora_a", "lora_b")) or name.startswith("head.")
+
+
+class Listener:
+    """Hears the logits of every goal and the final hidden states while a model computes its losses."""
+
+    def __init__(self):
+        self.original = heads.cross_entropy
+
+    def hear(self, model, batch):
+        logits, hidden = [], []
+
+        def cross_entropy(logits_MK, labels_M, smoothing=0.0):
+            logits.append(logits_MK)
+            return self.original(logits_MK, labels_M, smoothing)
+
+        heads.cross_entropy = cross_entropy
+        original, model.body.hidden = model.body.hidden, lambda *given: hidden.append(original(*given)) or hidden[-1]
+        losses = model.losses(batch)
+        heads.cross_entropy = self.original
+        del model.body.hidden
+        return losses, logits, torch.cat(hidden)
+
+
+def distil(student, teacher, batch, settings):
+    listener, t, w = Listener(), settings["temperature"], settings["weight"]
+    hard, logits, hidden = listener.hear(student, batch)
+    with torch.no_grad():
+        _, taught, taught_hidden = listener.hear(teacher, batch)
+    losses = {}
+    for (goal, loss), z, y in zip(hard.items(), logits, taught):
+        log_p, log_q = torch.log_softmax(y / t, dim=-1), torch.log_softmax(z / t, dim=-1)
+        soft = (log_p.exp() * (log_p - log_q)).sum(dim=-1).mean()
+        losses[goal] = (1 - w) * loss + w * t * t * soft
+    if settings["hidden"] > 0:
+        losses["hidden"] = ((hidden - taught_hidden) ** 2).mean()
+    return losses
+
+
+def train(model, teacher, batches, phase):
+    parameters = model.parameters_by_name()
+    groups = [{"params": [p for name, p in parameters.items() if decays(name, p) == with_decay],
+               "weight_decay": DECAY if with_decay else 0.0} for with_decay in (True, False)]
+    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(BETA1, BETA2), eps=EPSILON)
+    settings = phase.get("distil", {"hidden": 0.0})
+    weights = model.weights | {"hidden": settings["hidden"]}
+    record = {"loss": [], "losses": {}, "grad_norm": []}
+    for batch in map(tensors, batches):
+        for name, p in parameters.items():
+            p.grad = torch.zeros_like(p)
+        parts = model.losses(batch) if teacher is None else distil(model, teacher, batch, settings)
+        total = sum(weights.get(goal, 1.0) * part for goal, part in parts.items())
+        total.backward()
+        for name, p in parameters.items():
+            if not is_trained(name, phase):
+                p.grad = None
+        record["loss"].append(float(total.detach()))
+        for goal, part in parts.items():
+            record["losses"].setdefault(goal, []).append(float(part.detach()))
+        record["grad_norm"].append(clip(parameters))
+        optimizer.step()
+    return record
+
+
+def listed(parameters):
+    return [{"name": n, "shape": list(p.shape), "decays": decays(n, p)} for n, p in parameters.items()]
+
+
+def make_model(settings, phase, labels):
+    num_token_ids = VOCABULARY + (NUM_SENTINELS if settings["family"] == "t5" else 0)
+    return Model(settings, phase, labels, num_token_ids), num_token_ids
+
+
+def document(name, seed):
+    changes, phase, labels, deeper = CASES[name]
+    settings = DEFAULTS | changes
+    model, num_token_ids = make_model(settings, phase, labels)
+    if "lora" in phase:
+        adapt(model, phase["lora"])
+    parameters = model.parameters_by_name()
+    initialise(parameters)
+    teacher, about_teacher = None, {}
+    if deeper is not None:
+        teacher, _ = make_model(settings | deeper, phase, labels)
+        taught = teacher.parameters_by_name()
+        initialise(taught, TEACHER_ORDINAL)
+        about_teacher = {"teacher": {"model": deeper, "parameters": listed(taught)}}
+    rng = np.random.default_rng(seed)
+    batches = [make_batch(settings, phase, labels, rng) for _ in range(STEPS)]
+    return {
+        "case": name, "model": settings, "phase": phase, "vocabulary": VOCABULARY, "token_ids": num_token_ids,
+        "labels": labels,
+        "optimizer": {"learning_rate": LEARNING_RATE, "beta1": BETA1, "beta2": BETA2, "epsilon": EPSILON,
+                      "weight_decay": DECAY, "max_grad_norm": MAX_NORM},
+        "parameters": listed(parameters), **about_teacher, "batches": batches,
+        **train(model, teacher, batches, phase),
+    }
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    for seed, name in enumerate(CASES, start=401):
+        case = document(name, seed)
+        text = write_json(case) + "\n"
+        json.loads(text)
+        (folder / f"{name}.json").write_text(text)
+        print(f"{name}: {len(text)} bytes, loss {case['loss'][0]:.6f} -> {case['loss'][-1]:.6f}, "
+              f"gradient norm {case['grad_norm'][0]:.4f} -> {case['grad_norm'][-1]:.4f}")
+
+
+if __name__ == "__main__":
+    main()
