@@ -36,14 +36,12 @@ void soft_stats_add(const Exec& exec, const SoftStats& stats, Tensor2<const floa
         const float old_z = to.student_max_M(m), old_t = to.teacher_max_M(m);
         const float old_z_sum = to.student_sum_M(m), old_t_sum = to.teacher_sum_M(m);
         const float old_difference = to.difference_M(m);
-        const float block_z =
-            factor * row.max(num_classes, [=](std::int64_t k) { return z[k]; });
-        const float block_t =
-            factor * row.max(num_classes, [=](std::int64_t k) { return t[k]; });
+        const float block_z = factor * row.max(num_classes, [=](std::int64_t k) { return z[k]; });
+        const float block_t = factor * row.max(num_classes, [=](std::int64_t k) { return t[k]; });
         const float max_z = block_z > old_z ? block_z : old_z;
         const float max_t = block_t > old_t ? block_t : old_t;
-        const float z_sum = row.sum(
-            num_classes, [=](std::int64_t k) { return fast_exp(factor * z[k] - max_z); });
+        const float z_sum =
+            row.sum(num_classes, [=](std::int64_t k) { return fast_exp(factor * z[k] - max_z); });
         const Pair teacher = row.sum_pair(num_classes, [=](std::int64_t k) {
           const float p = fast_exp(factor * t[k] - max_t);
           return Pair{p, p * factor * (t[k] - z[k])};
@@ -60,8 +58,8 @@ void soft_stats_add(const Exec& exec, const SoftStats& stats, Tensor2<const floa
 template <class Real>
 void soft_gradient_add(const Exec& exec, Tensor2<Real> dlogits_MK, Tensor2<const float> student_MK,
                        Tensor2<const float> teacher_MK, Tensor1<const float> student_log_sum_M,
-                       Tensor1<const float> teacher_log_sum_M,
-                       Tensor1<const std::int32_t> labels_M, float temperature, float scale) {
+                       Tensor1<const float> teacher_log_sum_M, Tensor1<const std::int32_t> labels_M,
+                       float temperature, float scale) {
   const KernelRegion region("soft_gradient_add");
   const std::int64_t num_classes = student_MK.extent(1);
   const float factor = 1.0F / temperature;
@@ -105,12 +103,11 @@ void squared_difference(const Exec& exec, Tensor1<float> losses_N, Tensor2<float
       });
 }
 
-#define POLYPHASE_DISTILLATION(Real)                                                            \
-  template void soft_gradient_add<Real>(const Exec&, Tensor2<Real>, Tensor2<const float>,       \
-                                        Tensor2<const float>, Tensor1<const float>,             \
-                                        Tensor1<const float>, Tensor1<const std::int32_t>,      \
-                                        float, float);                                          \
-  template void squared_difference<Real>(const Exec&, Tensor1<float>, Tensor2<float>,           \
+#define POLYPHASE_DISTILLATION(Real)                                                          \
+  template void soft_gradient_add<Real>(                                                      \
+      const Exec&, Tensor2<Real>, Tensor2<const float>, Tensor2<const float>,                 \
+      Tensor1<const float>, Tensor1<const float>, Tensor1<const std::int32_t>, float, float); \
+  template void squared_difference<Real>(const Exec&, Tensor1<float>, Tensor2<float>,         \
                                          Tensor2<const Real>, Tensor2<const Real>, float);
 POLYPHASE_DISTILLATION(float)
 POLYPHASE_DISTILLATION(bf16)

@@ -27,8 +27,8 @@ void soft_stats_add(const Exec& exec, const SoftStats& stats, Tensor2<const floa
 template <class Real>
 void soft_gradient_add(const Exec& exec, Tensor2<Real> dlogits_MK, Tensor2<const float> student_MK,
                        Tensor2<const float> teacher_MK, Tensor1<const float> student_log_sum_M,
-                       Tensor1<const float> teacher_log_sum_M,
-                       Tensor1<const std::int32_t> labels_M, float temperature, float scale);
+                       Tensor1<const float> teacher_log_sum_M, Tensor1<const std::int32_t> labels_M,
+                       float temperature, float scale);
 
 // losses_N[n] = mean over C of (x - y)², and dx_NC[n] += scale · its gradient, for the first
 // losses_N.extent(0) rows; dx_NC may be empty.

@@ -23,15 +23,15 @@ ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std:
   recipe::check_strategy_layouts(recipe, num_ranks);
   check_all_patterns(recipe);
   const std::int64_t data_ranks = num_ranks / recipe.parallel.tensor;
-  const bool distils = std::any_of(
-      recipe.phases.begin(), recipe.phases.end(),
-      [](const recipe::Phase& phase) { return phase.adaptation.distil.has_value(); });
+  const bool distils =
+      std::any_of(recipe.phases.begin(), recipe.phases.end(),
+                  [](const recipe::Phase& phase) { return phase.adaptation.distil.has_value(); });
   std::vector<report::Table::Column> columns = {{"phase"},
-                                         {"parameters", report::Align::kRight},
-                                         {"micro-batches a rank", report::Align::kRight},
-                                         {"parameters + optimizer", report::Align::kRight},
-                                         {"gradients", report::Align::kRight},
-                                         {"activations, at most", report::Align::kRight}};
+                                                {"parameters", report::Align::kRight},
+                                                {"micro-batches a rank", report::Align::kRight},
+                                                {"parameters + optimizer", report::Align::kRight},
+                                                {"gradients", report::Align::kRight},
+                                                {"activations, at most", report::Align::kRight}};
   if (distils) columns.push_back({"teacher", report::Align::kRight});
   report::Table table(columns);
   for (const recipe::Phase& phase : recipe.phases) {

@@ -8,12 +8,11 @@ constexpr const char* kWord = "layers.";
 
 }  // namespace
 
-std::string LayerName::text() const {
-  return stack + kWord + std::to_string(number) + "." + rest;
-}
+std::string LayerName::text() const { return stack + kWord + std::to_string(number) + "." + rest; }
 
 bool LayerName::writes_to_residual() const {
-  for (const char* product : {"attention.output.", "cross_attention.output.", "feed_forward.out."}) {
+  for (const char* product :
+       {"attention.output.", "cross_attention.output.", "feed_forward.out."}) {
     if (rest.starts_with(product)) return true;
   }
   return false;

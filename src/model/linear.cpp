@@ -55,18 +55,17 @@ void Linear::declare_adapters(const Communicator& tensor,
     if (!adapters.match(name)) continue;
     Adapter adapter = {.first_row = first_columns_[i],
                        .num_rows = parameters_.at(weight_ + i).local_shape[0]};
-    adapter.a = parameters_.declare(
-        {.name = adapter_a(name),
-         .global_shape = {adapters.rank, shape_.in},
-         .split_dimension = split_in ? 1 : -1,
-         .split = split_evenly(shape_.in, tensor.rank(), tensor.size()),
-         .deviation = 1.0 / std::sqrt(static_cast<double>(shape_.in))});
-    adapter.b = parameters_.declare(
-        {.name = adapter_b(name),
-         .global_shape = {outputs[i].size, adapters.rank},
-         .split_dimension = split_out ? 0 : -1,
-         .split = split_evenly(outputs[i].size, tensor.rank(), tensor.size()),
-         .initial = Initial::kZero});
+    adapter.a = parameters_.declare({.name = adapter_a(name),
+                                     .global_shape = {adapters.rank, shape_.in},
+                                     .split_dimension = split_in ? 1 : -1,
+                                     .split = split_evenly(shape_.in, tensor.rank(), tensor.size()),
+                                     .deviation = 1.0 / std::sqrt(static_cast<double>(shape_.in))});
+    adapter.b =
+        parameters_.declare({.name = adapter_b(name),
+                             .global_shape = {outputs[i].size, adapters.rank},
+                             .split_dimension = split_out ? 0 : -1,
+                             .split = split_evenly(outputs[i].size, tensor.rank(), tensor.size()),
+                             .initial = Initial::kZero});
     adapters_.push_back(adapter);
   }
 }

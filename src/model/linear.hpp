@@ -49,8 +49,8 @@ class Linear {
   template <class In, class Out>
   void backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO,
                       Write write = Write::kOverwrite) const;
-  // Gradient of the weight, dyᵀ · x, or of the factors of its low-rank addition. Of weights that are
-  // not trained there is none.
+  // Gradient of the weight, dyᵀ · x, or of the factors of its low-rank addition. Of weights that
+  // are not trained there is none.
   template <class In>
   void backward_weight(const Pass& pass, Tensor2<const In> dy_NO, Tensor2<const In> x_NI) const;
   // Gradient of the bias, if there is one: column sums of dy.

@@ -70,8 +70,7 @@ Tally LanguageModel<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
 
 template <class Real>
 SoftTargets LanguageModel<Real>::teach(const Pass& pass, Tensor2<const Real> hidden_NC) {
-  return output_.teach(pass,
-                       inputs(pass, hidden_NC, upload(pass.exec, pass.batch.target_rows_M)));
+  return output_.teach(pass, inputs(pass, hidden_NC, upload(pass.exec, pass.batch.target_rows_M)));
 }
 
 template <class Real>

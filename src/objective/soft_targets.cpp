@@ -51,8 +51,7 @@ Tensor2<const float> SoftLoss::teacher_block(std::int64_t num_classes, std::int6
 
 void SoftLoss::add(Tensor2<const float> logits_MK, std::int64_t first) {
   const auto num_classes = static_cast<std::int64_t>(logits_MK.extent(1));
-  soft_stats_add(exec_, stats_, logits_MK, teacher_block(num_classes, first),
-                 targets_.temperature);
+  soft_stats_add(exec_, stats_, logits_MK, teacher_block(num_classes, first), targets_.temperature);
 }
 
 double SoftLoss::finish(const std::vector<std::int32_t>& labels_M, const Communicator* tensor) {

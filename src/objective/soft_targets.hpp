@@ -32,8 +32,8 @@ class SoftLoss {
 
   // Statistics of a block of the student's logits, which begins at class `first`.
   void add(Tensor2<const float> logits_MK, std::int64_t first);
-  // Sum of the rows whose label is not negative, in nats, after all blocks. `tensor`: the ranks that
-  // the classes are split over, or nullptr.
+  // Sum of the rows whose label is not negative, in nats, after all blocks. `tensor`: the ranks
+  // that the classes are split over, or nullptr.
   double finish(const std::vector<std::int32_t>& labels_M, const Communicator* tensor);
   // dlogits_MK += scale · gradient of that sum for a block.
   template <class Real>

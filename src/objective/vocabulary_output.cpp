@@ -135,8 +135,7 @@ SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real>
                            divergence.share(hard_scale), vocabulary_.begin + block.first,
                            outcome.target);
     divergence.add_gradient<Real>(dlogits_MK, logits_MK, gradient_scale);
-    if (soft)
-      soft->add_gradient<Real>(dlogits_MK, logits_MK, labels, block.first, gradient_scale);
+    if (soft) soft->add_gradient<Real>(dlogits_MK, logits_MK, labels, block.first, gradient_scale);
     block_backward(pass, dy_MC, dlogits_MK, y_MC, block, table_write, bias_write);
   }
   pass.sum_over_tensor_ranks(dy_MC);

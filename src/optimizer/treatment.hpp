@@ -27,8 +27,8 @@ struct Treatment {
 // for here (train/pattern_check.hpp does).
 std::vector<Treatment> treatments(const ParameterSet& parameters, const recipe::Phase& phase);
 
-// From which step on a phase trains those of the parameters of its model that have these names, which
-// are all of them.
+// From which step on a phase trains those of the parameters of its model that have these names,
+// which are all of them.
 std::map<std::string, std::int64_t> first_steps(const std::vector<std::string>& names,
                                                 const recipe::Phase& phase);
 

@@ -104,6 +104,10 @@ class AdaptationChecks {
             "{}.distil.teacher is {}, whose gate may reject it; a teacher has no gate", path_,
             quoted(teacher->name));
     }
+    if (phase_.sampling.mixup) {
+      fault("mixup", "{}.mixup mixes states of texts, of which a teacher knows nothing; take either",
+            path_);
+    }
     check_goals(*teacher);
   }
 

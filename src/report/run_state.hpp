@@ -22,11 +22,11 @@ struct PhaseState {
   std::string name;
   std::string state = "pending";  // pending, running, interrupted, done, rejected, failed
   std::int64_t round = 1;
-  std::string folder;       // relative to the run folder
-  std::string from;         // name of the phase whose model it took; empty: from scratch
-  std::string from_folder;  // where that lies, maybe in another round's folder
+  std::string folder;          // relative to the run folder
+  std::string from;            // name of the phase whose model it took; empty: from scratch
+  std::string from_folder;     // where that lies, maybe in another round's folder
   std::string teacher_folder;  // of the phase it learns from; empty: none
-  std::string task;         // for instance "mlm + nsp", "classification"
+  std::string task;            // for instance "mlm + nsp", "classification"
   std::int64_t step = 0, total_steps = 0;
   std::int64_t samples = 0, tokens = 0;  // whole job
   double seconds = 0;

@@ -92,7 +92,8 @@ class LayerMap {
       : growth_(growth) {
     if (growth == recipe::Growth::kNone) return;
     for (const auto& [name, shape] : reader.tensors()) {
-      if (name.starts_with(kParameters)) count(name.substr(std::string(kParameters).size()), there_);
+      if (name.starts_with(kParameters))
+        count(name.substr(std::string(kParameters).size()), there_);
     }
     for (const Parameter& parameter : parameters.all()) count(parameter.spec.name, here_);
   }
@@ -104,8 +105,7 @@ class LayerMap {
     const std::int64_t n = here_.at(layer->stack);
     if (there == there_.end() || there->second == n) return {name};
     const bool above = layer->number >= there->second;
-    const bool zero =
-        growth_ == recipe::Growth::kIdentity && above && layer->writes_to_residual();
+    const bool zero = growth_ == recipe::Growth::kIdentity && above && layer->writes_to_residual();
     layer->number = recipe::layer_source(growth_, layer->number, there->second, n);
     return {layer->text(), zero};
   }
@@ -192,11 +192,11 @@ std::map<std::string, std::string> take_over_state(const std::filesystem::path& 
   std::map<std::size_t, bool> complete;  // by parameter
   for (const StateTensor& tensor : optimizer.state()) {
     const auto found = reader.tensors().find(stored_name(tensor));
-    const bool anew = source_of(tensor).zero ||
-                      (rules.adapter_scale > 0 &&
-                       is_adapter(parameters.at(tensor.parameter).spec.name));
-    const bool same = !anew && found != reader.tensors().end() &&
-                      found->second == tensor.global_shape;
+    const bool anew =
+        source_of(tensor).zero ||
+        (rules.adapter_scale > 0 && is_adapter(parameters.at(tensor.parameter).spec.name));
+    const bool same =
+        !anew && found != reader.tensors().end() && found->second == tensor.global_shape;
     complete.emplace(tensor.parameter, true).first->second &= same;
   }
   std::map<std::string, std::string> kept;
@@ -212,7 +212,8 @@ std::vector<std::string> parameters_of(const std::filesystem::path& folder) {
   const CheckpointReader reader(folder);
   std::vector<std::string> names;
   for (const auto& [name, shape] : reader.tensors()) {
-    if (name.starts_with(kParameters)) names.push_back(name.substr(std::string(kParameters).size()));
+    if (name.starts_with(kParameters))
+      names.push_back(name.substr(std::string(kParameters).size()));
   }
   return names;
 }

@@ -26,8 +26,8 @@ struct HandOver {
   std::map<std::string, std::string> copied;
   std::vector<std::string> zeroed;  // of new layers that are to change nothing
   std::vector<std::string> merged;  // of the carried and copied: with their low-rank additions
-  std::vector<std::string> fresh;    // of this phase alone: initialised anew
-  std::vector<std::string> left;     // of the earlier phase alone
+  std::vector<std::string> fresh;   // of this phase alone: initialised anew
+  std::vector<std::string> left;    // of the earlier phase alone
   // Parameters whose optimizer state was kept, with the updates that they had before this phase.
   std::map<std::string, std::int64_t> kept_updates;
 };

@@ -25,8 +25,8 @@ struct PhaseJob {
   const recipe::Recipe& recipe;
   std::size_t phase_number = 0;
   std::string data_dir;
-  std::filesystem::path folder;       // of this phase; checkpoints and metrics go below
-  std::filesystem::path from_folder;  // of the phase it starts from; empty: from scratch
+  std::filesystem::path folder;          // of this phase; checkpoints and metrics go below
+  std::filesystem::path from_folder;     // of the phase it starts from; empty: from scratch
   std::filesystem::path teacher_folder;  // of the phase it learns from; empty: none
   const Communicator& world;
   const RankGrid& grid;

@@ -115,8 +115,7 @@ void keep_state(const PhaseJob& job, const fs::path& folder, const HandOverRules
   if (before.optimizer.kind != phase.optimizer.kind) return;
   const PhaseState state =
       CheckpointReader(folder).state().at("phase_state").template get<PhaseState>();
-  const std::map<std::string, std::int64_t> first_step =
-      first_steps(parameters_of(folder), before);
+  const std::map<std::string, std::int64_t> first_step = first_steps(parameters_of(folder), before);
   for (const auto& [name, source] : take_over_state(folder, parameters, optimizer, rules)) {
     const auto earlier = state.hand_over.kept_updates.find(source);
     const std::int64_t others = earlier == state.hand_over.kept_updates.end() ? 0 : earlier->second;
@@ -137,8 +136,8 @@ std::string hand_over_text(const recipe::Phase& phase, const HandOver& hand_over
   if (!hand_over.zeroed.empty()) text += fmt::format(", {} set to zero", hand_over.zeroed.size());
   if (!hand_over.merged.empty())
     text += fmt::format(", {} low-rank additions merged", hand_over.merged.size());
-  return text + fmt::format(", {} new, {} left behind", hand_over.fresh.size(),
-                            hand_over.left.size());
+  return text +
+         fmt::format(", {} new, {} left behind", hand_over.fresh.size(), hand_over.left.size());
 }
 
 std::string state_text(const recipe::Recipe& recipe, const recipe::Phase& phase,

@@ -243,7 +243,7 @@ class PhaseModelOf final : public PhaseModel {
   PhaseModelOf* teacher_ = nullptr;
   recipe::Distil distil_;
   std::vector<Objective<Real>*> teaching_heads_;  // of the teacher, for each of the objectives
-  std::int64_t generation_tokens_ = 0;  // of a generation that is not yet planned
+  std::int64_t generation_tokens_ = 0;            // of a generation that is not yet planned
   Tensor2<const Real> hidden_NC_;
   Tensor2<float> dhidden_NC_;
 };

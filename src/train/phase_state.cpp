@@ -21,8 +21,8 @@ bool runs_out_of_patience(PhaseState& state, const recipe::Early& early,
   return ++state.num_worse >= early.patience;
 }
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HandOver, carried, copied, zeroed, merged, fresh, left,
-                                                kept_updates)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HandOver, carried, copied, zeroed, merged, fresh,
+                                                left, kept_updates)
 
 void to_json(nlohmann::json& json, const PhaseState& state) {
   json = {{"step", state.step},

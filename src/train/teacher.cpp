@@ -40,8 +40,7 @@ std::string find(const PhaseJob& job, const std::string& name) {
 
 Teacher::Teacher(const PhaseJob& job, const PhaseCorpus& corpus) {
   const recipe::Phase& student = job.recipe.phases[job.phase_number];
-  const recipe::Phase* phase =
-      recipe::find_phase(job.recipe, student.adaptation.distil->teacher);
+  const recipe::Phase* phase = recipe::find_phase(job.recipe, student.adaptation.distil->teacher);
   POLYPHASE_PROMISE(phase != nullptr, "phase {} has no teacher", student.name);
   model_ = make_phase_model(job.recipe, *phase, corpus.phase_data(), job.grid.tensor);
   model_->parameters().allocate(0);

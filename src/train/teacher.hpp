@@ -19,8 +19,8 @@ class Teacher {
   Teacher(const PhaseJob& job, const PhaseCorpus& corpus);
 
   PhaseModel& model() { return *model_; }
-  // Name of its phase, its checkpoint and a digest of its parameters: what the student's checkpoints
-  // say of where they come from.
+  // Name of its phase, its checkpoint and a digest of its parameters: what the student's
+  // checkpoints say of where they come from.
   const std::string& origin() const { return origin_; }
 
  private:

@@ -11,6 +11,7 @@
 #include "kernels/adamw.hpp"
 #include "kernels/crf.hpp"
 #include "kernels/cross_entropy.hpp"
+#include "kernels/distillation.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/embedding.hpp"
 #include "kernels/for_rows.hpp"
@@ -128,6 +129,25 @@ void digest_cross_entropy(Bench& bench) {
   bench.say("softmax_smoothed_gradient", flat(dlogits));
 }
 
+void digest_distillation(Bench& bench) {
+  const Exec& exec = bench.exec;
+  const auto student = bench.matrix(1), teacher = bench.matrix(2), dlogits = bench.matrix(3);
+  const auto labels = bench.put(std::vector<std::int32_t>(kRows, 7));
+  const SoftStats stats{bench.numbers(4, kRows), bench.numbers(5, kRows), bench.numbers(6, kRows),
+                        bench.numbers(7, kRows), bench.numbers(8, kRows)};
+  soft_stats_begin(exec, stats);
+  soft_stats_add(exec, stats, student, teacher, 2.0F);
+  soft_gradient_add<float>(exec, dlogits, student, teacher, stats.student_sum_M,
+                           stats.teacher_sum_M, labels, 2.0F, 0.5F);
+  bench.say("soft_student_sum", stats.student_sum_M);
+  bench.say("soft_teacher_sum", stats.teacher_sum_M);
+  bench.say("soft_difference", stats.difference_M);
+  bench.say("soft_gradient", flat(dlogits));
+  squared_difference<float>(exec, stats.difference_M, dlogits, student, teacher, 0.5F);
+  bench.say("squared_difference", stats.difference_M);
+  bench.say("squared_difference_gradient", flat(dlogits));
+}
+
 void digest_crf(Bench& bench) {
   const Exec& exec = bench.exec;
   constexpr std::int64_t kTags = 19;
@@ -224,6 +244,7 @@ void digest_all() {
   digest_gated_activation<float>(bench);
   digest_gated_activation<bf16>(bench);
   digest_cross_entropy(bench);
+  digest_distillation(bench);
   digest_crf(bench);
   digest_tables(bench);
   digest_sums(bench);
