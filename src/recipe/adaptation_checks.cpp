@@ -69,7 +69,17 @@ class AdaptationChecks {
             quoted(parent->name));
     } else {
       check_growth(*parent, layers + decoder_layers > 0);
+      check_gate();
     }
+  }
+
+  // What starts from a gated phase starts from that phase's parent where the gate is shut.
+  void check_gate() {
+    if (!phase_.gate) return;
+    fault("gate",
+          "{}.gate: this phase changes the depth, and what starts from it could not start from {} "
+          "instead; put the gate on a phase that does not",
+          path_, quoted(phase_.from));
   }
 
   void check_growth(const Phase& parent, bool deeper) {
@@ -105,8 +115,8 @@ class AdaptationChecks {
             quoted(teacher->name));
     }
     if (phase_.sampling.mixup) {
-      fault("mixup", "{}.mixup mixes states of texts, of which a teacher knows nothing; take either",
-            path_);
+      fault("mixup",
+            "{}.mixup mixes states of texts, of which a teacher knows nothing; take either", path_);
     }
     check_goals(*teacher);
   }

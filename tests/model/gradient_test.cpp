@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "model/reference_run.hpp"
@@ -12,8 +13,8 @@ namespace {
 double loss_of(ReferenceRun& run, const Batch& batch, const std::vector<float>& scales) {
   if (run.has_teacher()) run.model().parameters().begin_micro_batch(0);
   // Soft labels are of training alone.
-  const std::vector<Tally> tallies = run.has_teacher() ? run.model().forward(batch, {}, scales)
-                                                       : run.model().evaluate(batch);
+  const std::vector<Tally> tallies =
+      run.has_teacher() ? run.model().forward(batch, {}, scales) : run.model().evaluate(batch);
   double loss = 0;
   for (std::size_t o = 0; o < tallies.size(); ++o)
     loss += static_cast<double>(scales[o]) * tallies[o].nats;
@@ -80,6 +81,35 @@ TEST_P(WholeModel, GradientIsTheDifferenceOfLosses) {
     std::copy(before.begin(), before.end(), values.data() + parameter.offset);
     EXPECT_NEAR(difference, norm, share * norm + 2e-4) << parameter.spec.name;
   }
+}
+
+// Memory of gradients begins at zero, and what nobody wants is never written: below the lowest
+// trained layer nothing, above it not the frozen weights.
+TEST(FrozenParameters, CostNoGradient) {
+  const RankGrid grid = solo_grid();
+  const nlohmann::json unfreezing = read_case("optimizer_unfreeze");
+  ReferenceRun run(unfreezing, grid, 1);
+  const auto is_untouched = [&run](const std::string& name) {
+    const ParameterSet& parameters = run.model().parameters();
+    const Parameter& parameter = *parameters.find(name);
+    const float* gradient = parameters.gradients(0).data() + parameter.offset;
+    return std::all_of(gradient, gradient + parameter.count, [](float g) { return g == 0.0F; });
+  };
+  run.step(0);  // what lies above the layers
+  for (const char* name : {"embedding.token.weight", "layers.0.attention.query.bias",
+                           "layers.1.attention.norm.gain", "layers.1.feed_forward.in.weight"})
+    EXPECT_TRUE(is_untouched(name)) << name;
+  EXPECT_FALSE(is_untouched("final.norm.gain"));
+  run.step(5);  // and the top layer
+  EXPECT_TRUE(is_untouched("layers.0.feed_forward.in.weight"));
+  EXPECT_FALSE(is_untouched("layers.1.attention.query.weight"));
+  const nlohmann::json adapted = read_case("lora_classification");
+  ReferenceRun with(adapted, grid, 1);
+  with.step(0);
+  const ParameterSet& parameters = with.model().parameters();
+  const Parameter& weight = *parameters.find("layers.0.attention.query.weight");
+  for (std::int64_t i = 0; i < weight.count; ++i)
+    ASSERT_EQ(parameters.gradients(0)(weight.offset + i), 0.0F);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, WholeModel, testing::ValuesIn(all_cases()),

@@ -73,6 +73,18 @@ TEST(Adaptation, RuleWithoutAUseIsAFault) {
             "decoder");
 }
 
+TEST(Adaptation, PhasesThatChangeTheDepthHaveNoGate) {
+  const std::string target =
+      "iterate:\n  target: {phase: topic, metric: valid.accuracy, at_least: 0.8}\n";
+  const std::string text =
+      topic_with("num_layers: 3\n    growth: stack\n    gate: {margin: 0.1}") + target;
+  const std::string faults = faults_of(text);
+  EXPECT_NE(faults.find("phases.topic.gate: this phase changes the depth, and what starts from it "
+                        "could not start from \"tags\" instead"),
+            std::string::npos)
+      << faults;
+}
+
 TEST(Adaptation, IdentityIsForPreNorm) {
   EXPECT_EQ(faults_of(topic_with("num_layers: 3\n    growth: identity")),
             "r.yaml:32:13: phases.topic.growth is identity, which keeps what a pre-norm model "
