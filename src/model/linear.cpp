@@ -2,9 +2,11 @@
 #include "model/linear.hpp"
 
 #include <cmath>
+#include <numeric>
 #include <type_traits>
 
 #include "kernels/elementwise.hpp"
+#include "kernels/rows.hpp"
 
 namespace polyphase {
 
@@ -129,32 +131,40 @@ void Linear::backward_weight(const Pass& pass, Tensor2<const In> dy_NO,
   } else {
     parameters_.skip_gradients(weight_, num_joined_);
   }
-  if (adapters_.empty()) return;
-  const ArenaScope scope(*pass.exec.arena);
-  const auto dweight_OI = pass.exec.arena->take2<float>(local_out_, local_in_);
-  matmul<In, float>(pass.exec, dweight_OI, dy_NO, Transpose::kYes, x_NI, Transpose::kNo);
-  backward_adapters(pass, dweight_OI);
+  for (const Adapter& adapter : adapters_) backward_adapter(pass, adapter, dy_NO, x_NI);
 }
 
-// da = scale · bᵀ · dweight and db = scale · dweight · aᵀ. Of the factor that every tensor-parallel
-// rank holds whole, a rank's part of the weight gives a part of the sum.
-void Linear::backward_adapters(const Pass& pass, Tensor2<const float> dweight_OI) const {
+// With the output's own columns of dy: da = scale · (dy · b)ᵀ · x and db = scale · dyᵀ · (x · aᵀ).
+// Of the factor that every tensor-parallel rank holds whole, a rank's part of the weight gives a
+// part of the sum.
+template <class In>
+void Linear::backward_adapter(const Pass& pass, const Adapter& adapter, Tensor2<const In> dy_NO,
+                              Tensor2<const In> x_NI) const {
   const Exec& exec = pass.exec;
-  for (const Adapter& adapter : adapters_) {
-    const ArenaScope scope(*exec.arena);
-    const Tensor2<const float> a_RI = parameters_.value2(adapter.a),
-                               b_OR = parameters_.value2(adapter.b);
-    const auto rank = static_cast<std::int64_t>(a_RI.extent(0));
-    const Tensor2<const float> mine_OI = rows(dweight_OI, adapter.first_row, adapter.num_rows);
-    const auto da_RI = exec.arena->take2<float>(rank, local_in_);
-    const auto db_OR = exec.arena->take2<float>(adapter.num_rows, rank);
-    matmul<float, float>(exec, da_RI, b_OR, Transpose::kYes, mine_OI, Transpose::kNo);
-    matmul<float, float>(exec, db_OR, mine_OI, Transpose::kNo, a_RI, Transpose::kYes);
-    if (shape_.split == LinearSplit::kOutput) pass.sum_over_tensor_ranks(da_RI);
-    if (shape_.split == LinearSplit::kInput) pass.sum_over_tensor_ranks(db_OR);
-    add_gradient(pass, adapter.a, da_RI);
-    add_gradient(pass, adapter.b, db_OR);
+  Arena& arena = *exec.arena;
+  const ArenaScope scope(arena);
+  const auto n = static_cast<std::int64_t>(dy_NO.extent(0));
+  if (adapter.num_rows != local_out_) {  // products take no columns of a wider tensor
+    std::vector<std::int32_t> all(static_cast<std::size_t>(n));
+    std::iota(all.begin(), all.end(), 0);
+    const auto own_NO = arena.take2<In>(n, adapter.num_rows);
+    store_rows<In>(exec, own_NO, upload(exec, all), dy_NO, adapter.first_row);
+    dy_NO = own_NO;
   }
+  const Tensor2<const In> a_RI = in_precision<In>(exec, parameters_.value2(adapter.a)),
+                          b_OR = in_precision<In>(exec, parameters_.value2(adapter.b));
+  const auto rank = static_cast<std::int64_t>(a_RI.extent(0));
+  const auto inner_NR = arena.take2<In>(n, rank), dinner_NR = arena.take2<In>(n, rank);
+  const auto da_RI = arena.take2<float>(rank, local_in_);
+  const auto db_OR = arena.take2<float>(adapter.num_rows, rank);
+  matmul<In, In>(exec, inner_NR, x_NI, Transpose::kNo, a_RI, Transpose::kYes);
+  matmul<In, In>(exec, dinner_NR, dy_NO, Transpose::kNo, b_OR, Transpose::kNo);
+  matmul<In, float>(exec, da_RI, dinner_NR, Transpose::kYes, x_NI, Transpose::kNo);
+  matmul<In, float>(exec, db_OR, dy_NO, Transpose::kYes, inner_NR, Transpose::kNo);
+  if (shape_.split == LinearSplit::kOutput) pass.sum_over_tensor_ranks(da_RI);
+  if (shape_.split == LinearSplit::kInput) pass.sum_over_tensor_ranks(db_OR);
+  add_gradient(pass, adapter.a, da_RI);
+  add_gradient(pass, adapter.b, db_OR);
 }
 
 void Linear::add_gradient(const Pass& pass, std::size_t factor, Tensor2<float> gradient) const {

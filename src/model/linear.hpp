@@ -72,7 +72,9 @@ class Linear {
   // What the product multiplies with, in its precision: the parameter itself, or made in the arena.
   template <class In>
   Tensor2<const In> weight(const Exec& exec) const;
-  void backward_adapters(const Pass& pass, Tensor2<const float> dweight_OI) const;
+  template <class In>
+  void backward_adapter(const Pass& pass, const Adapter& adapter, Tensor2<const In> dy_NO,
+                        Tensor2<const In> x_NI) const;
   void add_gradient(const Pass& pass, std::size_t factor, Tensor2<float> gradient) const;
 
   ParameterSet& parameters_;
