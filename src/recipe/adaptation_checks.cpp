@@ -118,6 +118,10 @@ class AdaptationChecks {
       fault("mixup",
             "{}.mixup mixes states of texts, of which a teacher knows nothing; take either", path_);
     }
+    if (phase_.regularisation.r_drop.value_or(0.0) > 0) {
+      fault("r_drop", "{}.r_drop has every text twice in a pass, a teacher once; take either",
+            path_);
+    }
     check_goals(*teacher);
   }
 

@@ -33,9 +33,8 @@ constexpr const char* kParameters = "parameters/";
 void read_parameter(CheckpointReader& reader, const std::string& name, const Parameter& parameter,
                     float* values) {
   const ParameterSpec& spec = parameter.spec;
-  reader.read(name, spec.split_dimension,
-              spec.split_dimension < 0 ? 0 : spec.split.begin, parameter.local_shape,
-              values + parameter.offset);
+  reader.read(name, spec.split_dimension, spec.split_dimension < 0 ? 0 : spec.split.begin,
+              parameter.local_shape, values + parameter.offset);
 }
 
 void read_state(CheckpointReader& reader, const std::string& name, const StateTensor& tensor) {

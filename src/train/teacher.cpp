@@ -7,33 +7,32 @@
 #include "io/checkpoint.hpp"
 #include "io/file.hpp"
 #include "recipe/load.hpp"
+#include "train/phase_result.hpp"
 
 namespace polyphase {
 namespace {
 
-// Of the digests of all parts of its parameters, as the manifest lists them.
+// Of the digests of all parts of its parameters and of their averages, as the manifest lists them.
 std::string digest_of_parameters(const std::filesystem::path& checkpoint) {
   const nlohmann::json manifest =
       nlohmann::json::parse(read_file((checkpoint / "manifest.json").string()));
   std::string digests;
   for (const auto& [name, tensor] : manifest.at("tensors").items()) {
-    if (name.starts_with("parameters/")) digests += name + tensor.dump();
+    if (!name.starts_with("optimizer/")) digests += name + tensor.dump();
   }
   return digest(digests);
 }
 
 // The checkpoint's folder, and the digest, one a line.
 std::string find(const PhaseJob& job, const std::string& name) {
-  const std::filesystem::path folder = checkpoints_of(job.teacher_folder);
-  const std::vector<CheckpointEntry> complete = find_checkpoints(folder);
-  if (complete.empty()) {
+  const std::filesystem::path result = result_checkpoint(job.teacher_folder);
+  if (result.empty()) {
     fail<DataError>(
         "{} holds no complete checkpoint, so there is no teacher; remove the folder {}, and run "
         "phase {} again",
-        folder.string(), job.teacher_folder.string(), name);
+        checkpoints_of(job.teacher_folder).string(), job.teacher_folder.string(), name);
   }
-  const std::filesystem::path newest = complete.back().folder;
-  return newest.string() + "\n" + digest_of_parameters(newest);
+  return result.string() + "\n" + digest_of_parameters(result);
 }
 
 }  // namespace

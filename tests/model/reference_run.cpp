@@ -277,7 +277,7 @@ PassDropout ReferenceRun::dropout(std::int64_t step) const {
           .attention = rate,
           .embedding = rate,
           .head = rate,
-          .layers = static_cast<float>(recipe::layer_drop_of(recipe_, recipe_.phases[0])),
+          .layers = static_cast<float>(recipe::layer_drop_of(recipe_, phase())),
           .key = 42,
           .step = step};
 }

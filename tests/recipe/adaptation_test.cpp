@@ -112,6 +112,9 @@ TEST(Adaptation, MixturesHaveNoTeacher) {
   EXPECT_EQ(faults_of(student_with("distil: {teacher: topic}\n    mixup: 0.5")),
             "r.yaml:41:12: phases.student.mixup mixes states of texts, of which a teacher knows "
             "nothing; take either");
+  EXPECT_EQ(faults_of(student_with("distil: {teacher: topic}\n    r_drop: 0.5")),
+            "r.yaml:41:13: phases.student.r_drop has every text twice in a pass, a teacher once; "
+            "take either");
 }
 
 TEST(Adaptation, SoftLabelsAreForSoftmaxes) {
