@@ -104,10 +104,11 @@ std::string names_html(const char* title, const std::vector<std::string>& names)
 
 std::string handover_html(const Handover& handover) {
   if (handover.carried.empty() && handover.fresh.empty() && handover.left.empty()) return "";
+  const std::string copied =
+      handover.copied.empty() ? "" : fmt::format("{} copied, ", handover.copied.size());
   return fmt::format(
-      "<details><summary>hand-over: {} carried, {} copied, {} new, {} left</summary>{}{}{}{}"
-      "</details>\n",
-      handover.carried.size(), handover.copied.size(), handover.fresh.size(), handover.left.size(),
+      "<details><summary>hand-over: {} carried, {}{} new, {} left</summary>{}{}{}{}</details>\n",
+      handover.carried.size(), copied, handover.fresh.size(), handover.left.size(),
       names_html("carried", handover.carried), names_html("copied", handover.copied),
       names_html("new", handover.fresh), names_html("left", handover.left));
 }
