@@ -12,8 +12,8 @@ namespace polyphase {
 std::vector<recipe::Strategy> trials_of_rung(const recipe::Recipe& recipe,
                                              const recipe::Strategy& strategy,
                                              const Journal& journal, std::int64_t rung) {
-  const auto num_trials =
-      static_cast<std::int64_t>(recipe::values_of_trials(*strategy.search, recipe.seed).size());
+  const auto values = recipe::values_of_trials(*strategy.search, recipe.seed);
+  const auto num_trials = static_cast<std::int64_t>(values.size());
   struct Scored {
     double gain = 0;
     std::int64_t trial = 0;
@@ -24,8 +24,8 @@ std::vector<recipe::Strategy> trials_of_rung(const recipe::Recipe& recipe,
       scored.push_back({0, trial});
       continue;
     }
-    const Round* round =
-        round_of_strategy(journal, recipe::trial_of(recipe, strategy, trial, rung - 1).name);
+    const Round* round = round_of_strategy(
+        journal, recipe::trial_of(recipe, strategy, values, trial, rung - 1).name);
     if (round == nullptr || !round->verdict || !std::isfinite(round->verdict->score)) continue;
     scored.push_back({gain_of(recipe.iterate->target, round->verdict->score, 0), trial});
   }
@@ -35,7 +35,7 @@ std::vector<recipe::Strategy> trials_of_rung(const recipe::Recipe& recipe,
   std::vector<recipe::Strategy> trials;
   for (const Scored& one : scored) {
     if (static_cast<std::int64_t>(trials.size()) == most) break;
-    trials.push_back(recipe::trial_of(recipe, strategy, one.trial, rung));
+    trials.push_back(recipe::trial_of(recipe, strategy, values, one.trial, rung));
   }
   return trials;
 }

@@ -61,11 +61,7 @@ Tally LanguageModel<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
     if (input_scale_ != 1.0F) scale<float>(exec, flat(dy_MC), input_scale_);
     scatter_rows(exec, dhidden_NC, dy_MC, rows_M);
   }
-  return {.nats = outcome.nats,
-          .num_terms = outcome.num_terms,
-          .counts = {outcome.num_correct},
-          .records = {},
-          .divergence = outcome.divergence};
+  return tally_of(outcome);
 }
 
 template <class Real>

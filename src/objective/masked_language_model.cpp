@@ -73,11 +73,7 @@ Tally MaskedLanguageModel<Real>::run(const Pass& pass, Tensor2<const Real> hidde
   const SoftmaxOutcome outcome =
       output_.run(pass, t.y_MC, dy_MC, pass.batch.target_labels_M, gradient_scale, loss_);
   if (pass.training) transform_backward(pass, t, dy_MC, dhidden_NC);
-  return {.nats = outcome.nats,
-          .num_terms = outcome.num_terms,
-          .counts = {outcome.num_correct},
-          .records = {},
-          .divergence = outcome.divergence};
+  return tally_of(outcome);
 }
 
 template class MaskedLanguageModel<float>;

@@ -64,11 +64,7 @@ Tally SequencePair<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
     pool_.backward_input<Real, float>(pass, dfirst_BC, dhidden_BC);
     scatter_rows(exec, dhidden_NC, dfirst_BC, rows_B);
   }
-  return {.nats = outcome.nats,
-          .num_terms = outcome.num_terms,
-          .counts = {outcome.num_correct},
-          .records = {},
-          .divergence = outcome.divergence};
+  return tally_of(outcome);
 }
 
 template <class Real>

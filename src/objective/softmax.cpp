@@ -54,6 +54,14 @@ std::vector<float> row_weights(const std::vector<std::int32_t>& labels_M, const 
 
 }  // namespace
 
+Tally tally_of(const SoftmaxOutcome& outcome) {
+  return {.nats = outcome.nats,
+          .num_terms = outcome.num_terms,
+          .counts = {outcome.num_correct},
+          .records = {},
+          .divergence = outcome.divergence};
+}
+
 SoftmaxStats begin_softmax(const Exec& exec, std::int64_t num_rows, const SoftmaxLoss& loss) {
   Arena& arena = *exec.arena;
   const SoftmaxStats stats = {.max_M = arena.take1<float>(num_rows),

@@ -5,6 +5,7 @@
 
 #include "kernels/cross_entropy.hpp"
 #include "objective/linear_head.hpp"
+#include "objective/objective.hpp"
 #include "objective/soft_targets.hpp"
 
 namespace polyphase {
@@ -28,6 +29,9 @@ struct SoftmaxOutcome {
   SoftmaxTarget target;              // for the gradient, in the arena
   double divergence = 0;             // with R-Drop, as Tally's
 };
+
+// With the correct terms as the only count.
+Tally tally_of(const SoftmaxOutcome& outcome);
 
 // Takes the statistics that the loss needs in the arena for M rows, ready for the first block of
 // logits.

@@ -13,7 +13,7 @@
 namespace polyphase::recipe {
 namespace {
 
-constexpr std::int64_t kMostTrials = 1000;
+constexpr std::int64_t kMostTrials = 200;
 
 // What a key's value is taken from: a list, or all between two bounds.
 struct Values {
@@ -142,12 +142,12 @@ bool touches(const Search& search, const std::string& phase) {
   });
 }
 
-Strategy trial_of(const Recipe& recipe, const Strategy& strategy, std::int64_t trial,
+Strategy trial_of(const Recipe& recipe, const Strategy& strategy,
+                  const std::vector<std::vector<Change>>& trials, std::int64_t trial,
                   std::int64_t rung) {
   const Search& search = *strategy.search;
-  const std::vector<Trial> trials = values_of_trials(search, recipe.seed);
   Strategy made = {
-      .name = fmt::format("{}: trial {} of {}", strategy.name, trial + 1, trials.size()),
+      .name = fmt::format("{}{} of {}", trial_prefix(strategy), trial + 1, trials.size()),
       .when = strategy.when,
       .set = trials.at(static_cast<std::size_t>(trial)),
       .search = {},
@@ -169,20 +169,24 @@ Strategy trial_of(const Recipe& recipe, const Strategy& strategy, std::int64_t t
   return made;
 }
 
+std::string trial_prefix(const Strategy& strategy) { return strategy.name + ": trial "; }
+
+std::vector<Strategy> with_trials(const Recipe& recipe, const Strategy& strategy) {
+  if (!strategy.search) return {strategy};
+  std::vector<Strategy> all;
+  const std::vector<Trial> trials = values_of_trials(*strategy.search, recipe.seed);
+  for (std::int64_t rung = 0; rung < strategy.search->rungs; ++rung) {
+    for (std::size_t trial = 0; trial < trials.size(); ++trial)
+      all.push_back(trial_of(recipe, strategy, trials, static_cast<std::int64_t>(trial), rung));
+  }
+  return all;
+}
+
 std::vector<Strategy> all_strategies(const Recipe& recipe) {
   std::vector<Strategy> all;
   if (!recipe.iterate) return all;
   for (const Strategy& strategy : recipe.iterate->strategies) {
-    if (!strategy.search) {
-      all.push_back(strategy);
-      continue;
-    }
-    const auto num_trials =
-        static_cast<std::int64_t>(values_of_trials(*strategy.search, recipe.seed).size());
-    for (std::int64_t rung = 0; rung < strategy.search->rungs; ++rung) {
-      for (std::int64_t trial = 0; trial < num_trials; ++trial)
-        all.push_back(trial_of(recipe, strategy, trial, rung));
-    }
+    for (Strategy& one : with_trials(recipe, strategy)) all.push_back(std::move(one));
   }
   return all;
 }

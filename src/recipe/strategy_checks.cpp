@@ -35,16 +35,6 @@ void check_changed(const Recipe& recipe, const Strategy& strategy, const Place& 
   check_recipe(changed, changed_places, faults);
 }
 
-std::vector<Strategy> last_trials(const Recipe& recipe, const Strategy& strategy) {
-  std::vector<Strategy> trials;
-  if (!strategy.search) return trials;
-  const auto count =
-      static_cast<std::int64_t>(values_of_trials(*strategy.search, recipe.seed).size());
-  for (std::int64_t trial = 0; trial < count; ++trial)
-    trials.push_back(trial_of(recipe, strategy, trial, strategy.search->rungs - 1));
-  return trials;
-}
-
 }  // namespace
 
 std::string strategy_path(const Recipe& recipe, const std::map<std::string, Place>& places,
@@ -64,9 +54,10 @@ void check_strategies(const Recipe& recipe, const std::map<std::string, Place>& 
     Place place = nearest_place(places, path);
     place.text += ": strategy " + quoted(strategy.name);
     Faults own;
-    if (!strategy.search) check_changed(recipe, strategy, place, places, path + ".set.", own);
-    for (const Strategy& trial : last_trials(recipe, strategy)) {
-      if (own.empty()) check_changed(recipe, trial, place, places, path + ".search.values.", own);
+    const std::string keys = path + (strategy.search ? ".search.values." : ".set.");
+    for (const Strategy& one : with_trials(recipe, strategy)) {
+      if (own.empty() && !one.is_preliminary())
+        check_changed(recipe, one, place, places, keys, own);
     }
     faults.append(own);
   }

@@ -67,8 +67,13 @@ std::vector<std::string> gated_phases(const Recipe& recipe) {
 }
 
 Strategy find_strategy(const Recipe& recipe, const std::string& name) {
-  for (const Strategy& strategy : all_strategies(recipe)) {
-    if (strategy.name == name) return strategy;
+  // Only the search that the name is of is unfolded: this is asked once for every name of a round.
+  for (const Strategy& strategy :
+       recipe.iterate ? recipe.iterate->strategies : std::vector<Strategy>()) {
+    if (strategy.name != name && !name.starts_with(trial_prefix(strategy))) continue;
+    for (const Strategy& one : with_trials(recipe, strategy)) {
+      if (one.name == name) return one;
+    }
   }
   broken_promise(__FILE__, __LINE__, "a strategy that the recipe does not have: " + name);
 }

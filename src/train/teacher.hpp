@@ -14,8 +14,9 @@ namespace polyphase {
 // The model of the finished phase that a phase learns from, without gradients or optimizer.
 class Teacher {
  public:
-  // Reads the checkpoint that is the teacher's result. Collective; errors are agreed: DataError when there is
-  // none, or it is damaged, RecipeError when its tokenizer or labels are not those of this phase.
+  // Reads the checkpoint that is the teacher's result. Collective; errors are agreed: DataError
+  // when there is none, or it is damaged, RecipeError when its tokenizer or labels are not those of
+  // this phase.
   Teacher(const PhaseJob& job, const PhaseCorpus& corpus);
 
   PhaseModel& model() { return *model_; }
