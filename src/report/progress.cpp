@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <utility>
 
+#include "base/clock.hpp"
 #include "report/format.hpp"
 #include "report/terminal.hpp"
 
@@ -20,11 +20,6 @@ constexpr double kRedrawSeconds = 0.2;
 constexpr double kLineSeconds = 5.0;
 constexpr double kLineFraction = 0.05;
 constexpr int kBarColumns = 24;
-
-double steady_seconds() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
-}
 
 // Eighths of a cell make the bar move with every step of a long phase.
 std::string bar_text(double fraction, int columns) {
@@ -46,7 +41,7 @@ Progress::Progress(std::string phase, std::int64_t first_step, std::int64_t tota
       total_steps_(total_steps),
       output_(std::move(output)),
       shown_step_(first_step) {
-  if (!output_.clock_seconds) output_.clock_seconds = steady_seconds;
+  if (!output_.clock_seconds) output_.clock_seconds = now_seconds;
   terminal_ =
       output_.terminal ? *output_.terminal : terminal_columns(fileno(output_.stream)).has_value();
   state_.step = first_step;

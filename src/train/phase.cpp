@@ -2,20 +2,19 @@
 #include "train/phase.hpp"
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <optional>
 
+#include "base/clock.hpp"
 #include "base/log.hpp"
 #include "comm/agreement.hpp"
 #include "corpus/batch_stream.hpp"
 #include "optimizer/schedule.hpp"
 #include "recipe/load.hpp"
-#include "train/evaluate_corpora.hpp"
 #include "train/largest_batch.hpp"
 #include "train/pass_dropout.hpp"
 #include "train/phase_checkpoint.hpp"
-#include "train/phase_log.hpp"
+#include "train/phase_evaluation.hpp"
+#include "train/phase_guard.hpp"
 #include "train/step.hpp"
 #include "train/teacher.hpp"
 #include "train/unigram.hpp"
@@ -23,14 +22,10 @@
 namespace polyphase {
 namespace {
 
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 PhaseCorpus open_corpus(const PhaseJob& job) {
   std::optional<PhaseCorpus> corpus;
   agree_on(job.world, [&] {
-    corpus.emplace(job.recipe, job.recipe.phases[job.phase_number], job.data_dir,
+    corpus.emplace(job.recipe, phase_of(job), job.data_dir,
                    CorpusUse::kTraining);
   });
   return *corpus;
@@ -44,20 +39,6 @@ CurriculumSettings curriculum_of(const recipe::Phase& phase) {
           .steps = curriculum->steps};
 }
 
-std::string too_often(const recipe::Phase& phase, std::int64_t step, const std::string& fault) {
-  return fmt::format(
-      "step {}: {}, the last of {} steps in a row that had to be skipped, after {} rollbacks; the "
-      "last checkpoint is kept; lower optimizer.learning_rate or look for what is wrong with the "
-      "data, in a new run folder",
-      step, fault, phase.guard->max_skipped + 1, phase.guard->max_rollbacks);
-}
-
-// Training went wrong at failed_step, and is to go on from the last checkpoint.
-struct Rollback {
-  GuardState guard;
-  std::int64_t failed_step = 0;
-};
-
 // A phase while it runs. One step is train_step(); around it are evaluation, checkpoints, metrics
 // and stopping.
 class PhaseRun {
@@ -65,9 +46,10 @@ class PhaseRun {
   // `rollback`: of the run before this one, if that ended so.
   PhaseRun(const PhaseJob& job, const std::optional<Rollback>& rollback)
       : job_(job),
-        phase_(job.recipe.phases[job.phase_number]),
+        phase_(phase_of(job)),
         corpus_(open_corpus(job)),
         model_(make_phase_model(job.recipe, phase_, corpus_.phase_data(), job.grid.tensor)),
+        evaluation_(job, corpus_, *model_),
         micro_batch_(recipe::micro_batch_of(phase_)),
         phase_key_(phase_key(phase_.name)),
         writer_(checkpoints_of(job.folder), static_cast<int>(job.recipe.checkpoint.keep), job.world,
@@ -99,7 +81,7 @@ class PhaseRun {
     log_.emplace(job, start, model_->objective_names());
     if (!start.resumed && phase_.objectives.contains("mlm") && corpus_.num_corpora() == 1)
       log_->corpus(unigram_entropy(*corpus_.train(), job_.grid.data));
-    if (rollback) go_on_after(*rollback);
+    if (rollback) go_on_after(*rollback, job, state_, *log_);
     open_stream();
   }
 
@@ -117,7 +99,7 @@ class PhaseRun {
         writer_.finish();
         return outcome(false);
       }
-      state_.evaluation_due = evaluation_falls_due();
+      state_.evaluation_due = evaluation_.falls_due(state_.step, total_steps_, *stream_);
       if (state_.evaluation_due && !evaluate_valid()) return interrupted();
       if (!done() && job_.recipe.checkpoint.every_steps > 0 &&
           state_.step % job_.recipe.checkpoint.every_steps == 0) {
@@ -170,7 +152,7 @@ class PhaseRun {
     state_.num_tokens += record.num_tokens;
     state_.seconds += seconds;
     log_->step(state_, plan, batches, record, seconds);
-    if (phase_.guard) heed(record);
+    if (phase_.guard) rollback_ = judge_step(job_, record, state_, *log_);
     if (job_.progress) {
       job_.progress({.step = state_.step,
                      .total_steps = total_steps_,
@@ -180,88 +162,22 @@ class PhaseRun {
   }
 
   double learning_rate() const {
-    return learning_rate_at(phase_.optimizer, state_.step, total_steps_) * learning_rate_factor();
-  }
-
-  double learning_rate_factor() const {
-    if (!phase_.guard) return 1.0;
-    return std::pow(phase_.guard->learning_rate_scale,
-                    static_cast<double>(state_.guard.num_rollbacks));
-  }
-
-  // The guard's part of a step that is over.
-  void heed(const StepRecord& record) {
-    GuardState& guard = state_.guard;
-    if (!record.fault) {
-      guard.losses.add(record.loss);
-      guard.skipped_in_a_row = 0;
-      return;
-    }
-    ++guard.num_skipped;
-    log_->event(state_.step, "skipped", *record.fault);
-    if (job_.world.rank() == 0)
-      log_warning("{}: step {} skipped: {}", phase_.name, state_.step, *record.fault);
-    if (++guard.skipped_in_a_row <= phase_.guard->max_skipped) return;
-    if (guard.num_rollbacks == phase_.guard->max_rollbacks)
-      throw DivergedError(too_often(phase_, state_.step, *record.fault), ExitCode::kUsage);
-    rollback_ = {.guard = guard, .failed_step = state_.step};
-  }
-
-  void go_on_after(const Rollback& rollback) {
-    state_.guard =
-        roll_back(*phase_.guard, state_.guard, rollback.guard, state_.step, rollback.failed_step);
-    const std::string detail = fmt::format(
-        "from step {} to step {}, rollback {} of {}; the learning rate is {} times the "
-        "schedule's, {} steps of data are passed over",
-        rollback.failed_step, state_.step, state_.guard.num_rollbacks, phase_.guard->max_rollbacks,
-        learning_rate_factor(), state_.guard.data_offset);
-    log_->event(state_.step, "rolled back", detail);
-    if (job_.world.rank() == 0) log_warning("{}: rolled back {}", phase_.name, detail);
+    return learning_rate_at(phase_.optimizer, state_.step, total_steps_) *
+           learning_rate_factor(phase_, state_.guard);
   }
 
   WeightAverage* average() { return average_ ? &*average_ : nullptr; }
   bool keeps_best() const { return phase_.stop.early && phase_.stop.early->keeps_best; }
 
-  bool evaluation_falls_due() const {
-    if (!corpus_.has("valid")) return false;
-    if (state_.step == total_steps_) return true;
-    const std::int64_t every = phase_.evaluate.every_steps;
-    if (every > 0) return state_.step % every == 0;
-    if (phase_.stop.steps) return state_.step % std::max<std::int64_t>(1, total_steps_ / 10) == 0;
-    for (std::int64_t epoch = 1; epoch < *phase_.stop.epochs; ++epoch) {
-      if (state_.step == stream_->steps_of_epochs(epoch)) return true;
-    }
-    return false;
-  }
-
-  // Empty when a stop was asked for.
-  std::optional<std::map<std::string, double>> evaluate_part(const std::string& part,
-                                                             std::int64_t step) {
-    const double begin = now_seconds();
-    const auto tallies =
-        tallies_of_corpora(*model_, corpus_.open(part),
-                           {.sample = corpus_.sample_settings(phase_key_),
-                            .micro_batch = micro_batch_,
-                            .data_rank = job_.grid.data.rank(),
-                            .num_data_ranks = job_.grid.data.size(),
-                            .max_samples = part == "valid" ? phase_.evaluate.max_samples : 0},
-                           job_.world, job_.grid.data, job_.stop);
-    state_.seconds += now_seconds() - begin;
-    if (!tallies) return std::nullopt;
-    const auto metrics = metrics_of_corpora(*model_, *tallies);
-    log_->evaluation(step, part, metrics);
-    return metrics;
-  }
-
   bool evaluate_valid() {
+    std::optional<PartMetrics> valid;
     {
       const AveragedParameters averaged(model_->parameters(), average());
-      valid_ = evaluate_part("valid", state_.step);
+      valid = evaluation_.metrics_of("valid", state_.step, state_, *log_);
     }
-    if (!valid_) return false;
+    if (!valid) return false;
     state_.evaluation_due = false;
-    valid_step_ = state_.step;
-    if (counts_for_early_stop() && runs_out_of_patience(state_, *phase_.stop.early, *valid_)) {
+    if (counts_for_early_stop() && runs_out_of_patience(state_, *phase_.stop.early, *valid)) {
       state_.stopped_early = true;
       log_info("{}: {} has not improved for {} evaluations; stopping at step {}", phase_.name,
                phase_.stop.early->metric, phase_.stop.early->patience, state_.step);
@@ -309,11 +225,10 @@ class PhaseRun {
     const bool last = state_.result_step == state_.step;
     if (!last) take_result();
     const AveragedParameters averaged(model_->parameters(), last ? average() : nullptr);
-    std::map<std::string, double> metrics;
+    PartMetrics metrics;
     for (const std::string part : {"valid", "test"}) {
       if (!corpus_.has(part)) continue;
-      const bool known = part == "valid" && valid_ && valid_step_ == state_.result_step;
-      const auto values = known ? valid_ : evaluate_part(part, state_.result_step);
+      const auto values = evaluation_.metrics_of(part, state_.result_step, state_, *log_);
       if (!values) return interrupted();
       for (const auto& [name, value] : *values) metrics[part + "." + name] = value;
     }
@@ -346,6 +261,7 @@ class PhaseRun {
   PhaseCorpus corpus_;
   std::optional<Teacher> teacher_;
   std::unique_ptr<PhaseModel> model_;
+  PhaseEvaluation evaluation_;
   std::int64_t micro_batch_;
   std::uint64_t phase_key_;
   CheckpointWriter writer_;
@@ -360,9 +276,6 @@ class PhaseRun {
   // Since this job took the phase up: samples of all ranks, and those of this rank that were cut.
   std::int64_t num_seen_ = 0;
   std::int64_t num_truncated_ = 0;
-  std::optional<std::map<std::string, double>>
-      valid_;  // metrics of the last evaluation, at valid_step_
-  std::int64_t valid_step_ = -1;
   std::optional<Rollback> rollback_;
 };
 

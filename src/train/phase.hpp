@@ -34,6 +34,10 @@ struct PhaseJob {
   std::function<void(const PhaseProgress&)> progress;
 };
 
+inline const recipe::Phase& phase_of(const PhaseJob& job) {
+  return job.recipe.phases[job.phase_number];
+}
+
 struct PhaseOutcome {
   bool finished = false;  // false: stopped on request, saved, and the same job goes on
   std::int64_t step = 0, total_steps = 0;

@@ -16,8 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const recipe::Phase& phase_of(const PhaseJob& job) { return job.recipe.phases[job.phase_number]; }
-
 // Complete checkpoints, newest first. Rank 0 looks, so that all ranks see the same ones.
 std::vector<fs::path> newest_first(const Communicator& world, const fs::path& folder) {
   const std::string list = from_rank_0(world, [&] {

@@ -3,9 +3,10 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <csignal>
 #include <cstring>
+
+#include "base/clock.hpp"
 
 namespace polyphase {
 namespace {
@@ -13,10 +14,6 @@ namespace {
 volatile std::sig_atomic_t received_signal = 0;
 
 extern "C" void remember_signal(int signal) { received_signal = signal; }
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // Ranks send the number of the signal, or this for the wall-time limit.
 constexpr std::int64_t kWallTime = 1000;

@@ -6,13 +6,13 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "base/philox.hpp"
 #include "comm/session.hpp"
 #include "kernels/matmul.hpp"
@@ -21,10 +21,6 @@
 
 namespace polyphase {
 namespace {
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // Time inside each kernel region, without that of regions inside it.
 struct KernelTimes {
