@@ -24,7 +24,8 @@ struct Norm {
 //     y_NC = normalised(sum_NC) · gain_C + shift_C
 // Without an update (extent 0) it is a plain norm: sum_NC may then be residual_NC. shift_C may be
 // empty: none is added. y_NC feeds products. y_float_NC (may be empty, or the same memory as y_NC
-// when Real is float) is the same in float32, for a post-norm residual. Keeps rstd_N and, of layer
+// when Real is float, or as residual_NC where there is an update) is the same in float32, for a
+// post-norm residual. Keeps rstd_N and, of layer
 // norms, mean_N for the backward pass; mean_N may be empty for kRms.
 template <class Real>
 void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_NC,
@@ -35,9 +36,9 @@ void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_N
 
 // Backward of add_norm_forward. dy_NC is the gradient that arrives through y_NC's products;
 // dskip_NC (may be empty) the one along the residual stream, which joins the sum's gradient (kPre)
-// or y's (kPost). Overwrites dsum_NC (the residual's gradient; may be the same memory as dskip_NC)
-// and dupdate_NC (after dropout; may be empty). dgain_C, dshift_C (may be empty) and dbias_C (may
-// be empty) are written or accumulated as `write` says.
+// or y's (kPost). Overwrites dsum_NC (the residual's gradient; may be the same memory as dskip_NC
+// or sum_NC) and dupdate_NC (after dropout; may be empty). dgain_C, dshift_C (may be empty) and
+// dbias_C (may be empty) are written or accumulated as `write` says.
 template <class Real>
 void add_norm_backward(const Exec& exec, Tensor2<float> dsum_NC, Tensor2<Real> dupdate_NC,
                        Tensor1<float> dgain_C, Tensor1<float> dshift_C, Tensor1<float> dbias_C,

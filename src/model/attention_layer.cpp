@@ -117,6 +117,7 @@ void SelfAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
   }
   attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_, input(pass),
                           pass.dropout_at(place, pass.dropout.attention));
+  if (update_NC.extent(0) == 0) return;
   output_.template forward<Real, float>(pass, update_NC, heads_NC_);
 }
 
@@ -187,6 +188,7 @@ void CrossAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
   make_keys_and_values(pass);
   attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_, input(pass),
                           pass.dropout_at(place, pass.dropout.attention));
+  if (update_NC.extent(0) == 0) return;
   output_.template forward<Real, float>(pass, update_NC, heads_NC_);
 }
 

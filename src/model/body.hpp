@@ -23,7 +23,7 @@ class Body {
 
   // As Stack's.
   using FinalFrom = std::function<void(std::size_t)>;
-  virtual void backward(const Pass& pass, Tensor2<const float> dhidden_NC,
+  virtual void backward(const Pass& pass, Tensor2<float> dhidden_NC,
                         const FinalFrom& final_from) = 0;
 };
 

@@ -34,13 +34,14 @@ Tensor2<const Real> EncoderDecoder<Real>::forward(const Pass& pass) {
   source_pass_.reset();
   source_pass_.emplace(begin_pass(pass.exec, pass.tensor, pass.batch, pass.batch.source,
                                   pass.dropout, pass.training));
+  source_pass_->recompute = pass.recompute;
   encoder_output_.pass = &*source_pass_;
   encoder_output_.hidden_SC = encoder_.forward(*source_pass_);
   return decoder_.forward(pass);
 }
 
 template <class Real>
-void EncoderDecoder<Real>::backward(const Pass& pass, Tensor2<const float> dhidden_NC,
+void EncoderDecoder<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                                     const typename Body<Real>::FinalFrom& final_from) {
   const ArenaScope scope(*pass.exec.arena);
   encoder_output_.dhidden_SC = pass.exec.arena->take2<float>(source_pass_->num_rows, width_);

@@ -18,7 +18,7 @@ class EncoderDecoder final : public Body<Real> {
 
   const EmbeddingLayer& embedding() const override { return embedding_; }
   Tensor2<const Real> forward(const Pass& pass) override;
-  void backward(const Pass& pass, Tensor2<const float> dhidden_NC,
+  void backward(const Pass& pass, Tensor2<float> dhidden_NC,
                 const typename Body<Real>::FinalFrom& final_from) override;
 
  private:

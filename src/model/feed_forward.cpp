@@ -49,9 +49,10 @@ void FeedForward<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
                                 Tensor2<const Real> y_NC, std::uint64_t) {
   Arena& arena = *pass.exec.arena;
   hidden_NF_ = arena.take2<Real>(pass.num_rows, input_.local_out());
+  input_.template forward<Real, Real>(pass, hidden_NF_, y_NC);
+  if (update_NC.extent(0) == 0) return;
   const ArenaScope scope(arena);
   const auto active_NF = arena.take2<Real>(pass.num_rows, output_.local_in());
-  input_.template forward<Real, Real>(pass, hidden_NF_, y_NC);
   if (gated_) {
     gated_activation_forward<Real>(pass.exec, activation_, active_NF, hidden_NF_);
   } else {
@@ -66,15 +67,18 @@ void FeedForward<Real>::backward(const Pass& pass, Tensor2<float> dy_NC,
   Arena& arena = *pass.exec.arena;
   const ArenaScope scope(arena);
   const auto dactive_NF = arena.take2<Real>(pass.num_rows, output_.local_in());
-  const auto active_NF = arena.take2<Real>(pass.num_rows, output_.local_in());
   output_.template backward_input<Real, Real>(pass, dactive_NF, dupdate_NC);
-  Tensor2<Real> dhidden_NF = dactive_NF;
+  // What went into the activation is read here for the last time: its memory takes one result.
+  Tensor2<Real> dhidden_NF, active_NF;
   if (gated_) {
-    dhidden_NF = arena.take2<Real>(pass.num_rows, input_.local_out());
+    dhidden_NF = hidden_NF_;
+    active_NF = arena.take2<Real>(pass.num_rows, output_.local_in());
     gated_activation_backward<Real>(pass.exec, activation_, dhidden_NF, active_NF,
                                     input_.bias_gradient(), input_.bias_write(), dactive_NF,
                                     hidden_NF_);
   } else {
+    dhidden_NF = dactive_NF;
+    active_NF = hidden_NF_;
     activation_backward<Real>(pass.exec, activation_, dhidden_NF, active_NF, input_.bias_gradient(),
                               input_.bias_write(), dactive_NF, hidden_NF_);
   }

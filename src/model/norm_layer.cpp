@@ -27,23 +27,24 @@ Tensor1<const float> NormLayer<Real>::shift() const {
 }
 
 template <class Real>
-Tensor2<float> NormLayer<Real>::forward(const Pass& pass, Tensor2<Real> y_NC,
-                                        Tensor2<float> y_float_NC, const Input& input) {
+void NormLayer<Real>::reserve(const Pass& pass, Tensor2<float> sum_NC) {
   Arena& arena = *pass.exec.arena;
-  const auto width = static_cast<std::int64_t>(input.residual_NC.extent(1));
-  sum_NC_ =
-      input.update_NC.extent(0) == 0 ? input.residual_NC : arena.take2<float>(pass.num_rows, width);
+  sum_NC_ = sum_NC;
   mean_N_ = norm_.kind == NormKind::kLayer ? arena.take1<float>(pass.num_rows) : Tensor1<float>();
   rstd_N_ = arena.take1<float>(pass.num_rows);
+}
+
+template <class Real>
+void NormLayer<Real>::forward(const Pass& pass, Tensor2<Real> y_NC, Tensor2<float> y_float_NC,
+                              const Input& input) {
   dropout_ = input.dropout;
   add_norm_forward<Real>(pass.exec, sum_NC_, y_NC, y_float_NC, mean_N_, rstd_N_, input.residual_NC,
                          input.update_NC, input.bias_C, parameters_.value1(gain_), shift(), norm_,
                          dropout_);
-  return sum_NC_;
 }
 
 template <class Real>
-void NormLayer<Real>::backward(const Pass& pass, const Gradients& g, NormPlace place) {
+Tensor2<float> NormLayer<Real>::backward(const Pass& pass, const Gradients& g, NormPlace place) {
   const Write write = parameters_.gradient_write(gain_);
   Tensor1<float> dshift_C;
   if (shift_) {
@@ -52,18 +53,23 @@ void NormLayer<Real>::backward(const Pass& pass, const Gradients& g, NormPlace p
   }
   POLYPHASE_PROMISE(g.dbias_C.extent(0) == 0 || g.bias_write == write,
                     "a norm and its bias are written together");
-  add_norm_backward<Real>(pass.exec, g.dsum_NC, g.dupdate_NC, parameters_.gradient1(gain_),
-                          dshift_C, g.dbias_C, write, g.dy_NC, g.dskip_NC, place, sum_NC_, mean_N_,
-                          rstd_N_, parameters_.value1(gain_), norm_.kind, dropout_);
+  add_norm_backward<Real>(pass.exec, sum_NC_, g.dupdate_NC, parameters_.gradient1(gain_), dshift_C,
+                          g.dbias_C, write, g.dy_NC, g.dskip_NC, place, sum_NC_, mean_N_, rstd_N_,
+                          parameters_.value1(gain_), norm_.kind, dropout_);
+  return sum_NC_;
 }
 
 template <class Real>
-void NormLayer<Real>::again(const Pass& pass, Tensor2<Real> y_NC) const {
-  norm_again<Real>(pass.exec, y_NC, sum_NC_, mean_N_, rstd_N_, parameters_.value1(gain_), shift(),
-                   norm_.kind);
+template <class Out>
+void NormLayer<Real>::again(const Pass& pass, Tensor2<Out> y_NC) const {
+  norm_again<Out>(pass.exec, y_NC, sum_NC_, mean_N_, rstd_N_, parameters_.value1(gain_), shift(),
+                  norm_.kind);
 }
 
 template class NormLayer<float>;
 template class NormLayer<bf16>;
+template void NormLayer<float>::again(const Pass&, Tensor2<float>) const;
+template void NormLayer<bf16>::again(const Pass&, Tensor2<float>) const;
+template void NormLayer<bf16>::again(const Pass&, Tensor2<bf16>) const;
 
 }  // namespace polyphase

@@ -14,7 +14,7 @@ class OneStack final : public Body<Real> {
 
   const EmbeddingLayer& embedding() const override { return embedding_; }
   Tensor2<const Real> forward(const Pass& pass) override { return stack_.forward(pass); }
-  void backward(const Pass& pass, Tensor2<const float> dhidden_NC,
+  void backward(const Pass& pass, Tensor2<float> dhidden_NC,
                 const typename Body<Real>::FinalFrom& final_from) override {
     stack_.backward(pass, dhidden_NC, final_from);
   }

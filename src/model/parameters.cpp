@@ -35,6 +35,21 @@ double normal(std::uint64_t key, std::int64_t element) {
   return std::sqrt(-2.0 * std::log(u)) * std::cos(2.0 * std::numbers::pi * v);
 }
 
+// Writes values that the host makes, a block at a time: all of a large table, and what the
+// allocator keeps of it for later, would be the largest piece of memory beside the parameters.
+template <class Value>
+void fill_from_host(Tensor1<float> to, const Value& value_of) {
+  constexpr std::int64_t kBlock = 1 << 14;
+  const auto count = static_cast<std::int64_t>(to.extent(0));
+  std::vector<float> block;
+  for (std::int64_t begin = 0; begin < count; begin += kBlock) {
+    const std::int64_t end = std::min(begin + kBlock, count);
+    block.clear();
+    for (std::int64_t i = begin; i < end; ++i) block.push_back(value_of(i));
+    copy_to_device(Exec(), Tensor1<float>(to.data() + begin, end - begin), block.data());
+  }
+}
+
 }  // namespace
 
 Split split_evenly(std::int64_t whole, int part, int num_parts) {
@@ -86,28 +101,22 @@ void ParameterSet::allocate_nothing() {
 }
 
 void ParameterSet::initialise(std::uint64_t seed, double standard_deviation) {
-  const Exec exec;
   for (const Parameter& parameter : parameters_) {
     const ParameterSpec& spec = parameter.spec;
-    std::vector<float> values(static_cast<std::size_t>(parameter.count),
-                              spec.initial == Initial::kOne ? 1.0F : 0.0F);
-    if (spec.initial == Initial::kNormal) {
-      const std::uint64_t key = random_key(seed, Purpose::kInitialise, {name_key(spec.name)});
-      const double deviation = spec.deviation > 0 ? spec.deviation : standard_deviation;
-      const std::int64_t columns = parameter.local_shape.back();
-      const std::int64_t global_columns = spec.global_shape.back();
-      const bool rows_split = spec.split_dimension == 0 && spec.global_shape.size() == 2;
-      const std::int64_t first_row = rows_split ? spec.split.begin : 0;
-      const std::int64_t first_column =
-          spec.split_dimension >= 0 && !rows_split ? spec.split.begin : 0;
-      for (std::int64_t i = 0; i < parameter.count; ++i) {
-        const std::int64_t row = first_row + i / columns, column = first_column + i % columns;
-        values[static_cast<std::size_t>(i)] =
-            static_cast<float>(deviation * normal(key, row * global_columns + column));
-      }
-    }
-    copy_to_device(exec, Tensor1<float>(values_.data() + parameter.offset, parameter.count),
-                   values.data());
+    const std::uint64_t key = random_key(seed, Purpose::kInitialise, {name_key(spec.name)});
+    const double deviation = spec.deviation > 0 ? spec.deviation : standard_deviation;
+    const std::int64_t columns = parameter.local_shape.back();
+    const std::int64_t global_columns = spec.global_shape.back();
+    const bool rows_split = spec.split_dimension == 0 && spec.global_shape.size() == 2;
+    const std::int64_t first_row = rows_split ? spec.split.begin : 0;
+    const std::int64_t first_column =
+        spec.split_dimension >= 0 && !rows_split ? spec.split.begin : 0;
+    fill_from_host(
+        Tensor1<float>(values_.data() + parameter.offset, parameter.count), [&](std::int64_t i) {
+          if (spec.initial != Initial::kNormal) return spec.initial == Initial::kOne ? 1.0F : 0.0F;
+          const std::int64_t row = first_row + i / columns, column = first_column + i % columns;
+          return static_cast<float>(deviation * normal(key, row * global_columns + column));
+        });
   }
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/attention.hpp"
 #include "kernels/embedding.hpp"
 #include "kernels/exec.hpp"
+#include "recipe/recipe.hpp"
 
 namespace polyphase {
 
@@ -37,6 +38,7 @@ struct Pass {
   Tensor1<const std::uint64_t> row_ids_N;
   PassDropout dropout;
   bool training = false;
+  recipe::Recompute recompute = recipe::Recompute::kNone;  // of a pass that trains
   // R-Drop (Wu et al., 2021): above 0, the second half of the batch's sequences are those of the
   // first under other masks, and heads add so much of the divergence between both (see
   // objective/divergence.hpp).

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/stack.hpp"
 
-#include <array>
 #include <type_traits>
 
 #include "kernels/elementwise.hpp"
@@ -84,91 +83,148 @@ Dropout Stack<Real>::update_dropout(const Pass& pass, std::int64_t s) const {
 }
 
 template <class Real>
+auto Stack<Real>::part_of(const Pass& pass, std::size_t link) const -> Part {
+  const auto size = static_cast<std::size_t>(sublayers_of_layer_);
+  const std::size_t in_front = (link - 1) / size * size;  // links of layers below
+  switch (pass.training ? pass.recompute : recipe::Recompute::kFull) {
+    case recipe::Recompute::kFull:
+      return {.first = in_front + 1, .last = in_front + size, .kept = false};
+    case recipe::Recompute::kSelective:  // the feed-forward layer is a layer's last link
+      return {.first = link, .last = link, .kept = link != in_front + size};
+    case recipe::Recompute::kNone:
+      break;
+  }
+  return {.first = link, .last = link};
+}
+
+template <class Real>
+void Stack<Real>::reserve_norm(const Pass& pass, std::size_t i) {
+  norm(i).reserve(pass, pass.exec.arena->take2<float>(pass.num_rows, model_.width));
+}
+
+template <class Real>
+void Stack<Real>::run_sublayer(const Pass& pass, std::size_t i, Tensor2<float> update_NC) {
+  const std::int64_t s = chain_[i - 1];
+  sublayer(s).forward(pass, update_NC, y_NC_,
+                      first_place_ + kInsidePlaces + static_cast<std::uint64_t>(s));
+}
+
+template <class Real>
+void Stack<Real>::run_link(const Pass& pass, std::size_t i, Tensor2<float> update_NC) {
+  const std::int64_t s = chain_[i - 1];
+  run_sublayer(pass, i, update_NC);
+  pass.sum_over_tensor_ranks(update_NC);
+  norm(i).forward(pass, y_NC_, y_float_NC_,
+                  {.residual_NC = post() ? y_float_NC_ : norm(i - 1).sum(),
+                   .update_NC = update_NC,
+                   .bias_C = sublayer(s).output().bias(),
+                   .dropout = update_dropout(pass, s)});
+}
+
+template <class Real>
 Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
   Arena& arena = *pass.exec.arena;
   chain_ = chain(pass);
   const std::int64_t n = pass.num_rows, c = model_.width;
-  std::array<Tensor2<Real>, 2> y_NC = {arena.take2<Real>(n, c), arena.take2<Real>(n, c)};
-  std::array<Tensor2<float>, 2> y_float_NC;  // the residual of a post-norm model
+  y_NC_ = arena.take2<Real>(n, c);
+  y_float_NC_ = {};
   if (post()) {
     if constexpr (std::is_same_v<Real, float>) {
-      y_float_NC = y_NC;
+      y_float_NC_ = y_NC_;
     } else {
-      y_float_NC = {arena.take2<float>(n, c), arena.take2<float>(n, c)};
+      y_float_NC_ = arena.take2<float>(n, c);
     }
   }
-  const auto update_NC = arena.take2<float>(n, c);
-  Tensor2<float> residual_NC = arena.take2<float>(n, c);
+  update_NC_ = arena.take2<float>(n, c);
+  const auto embedded_NC = arena.take2<float>(n, c);
 
-  embedding_.forward(pass, residual_NC);
-  if (!post()) dropout_apply<float>(pass.exec, residual_NC, embedding_dropout(pass));
-  residual_NC = norm(0).forward(pass, y_NC[0], y_float_NC[0], {.residual_NC = residual_NC});
+  embedding_.forward(pass, embedded_NC);
+  if (!post()) dropout_apply<float>(pass.exec, embedded_NC, embedding_dropout(pass));
+  norm(0).reserve(pass, embedded_NC);
+  norm(0).forward(pass, y_NC_, y_float_NC_, {.residual_NC = embedded_NC});
   if (post()) {
-    dropout_apply<Real>(pass.exec, y_NC[0], embedding_dropout(pass));
+    dropout_apply<Real>(pass.exec, y_NC_, embedding_dropout(pass));
     if constexpr (!std::is_same_v<Real, float>)
-      dropout_apply<float>(pass.exec, y_float_NC[0], embedding_dropout(pass));
-    residual_NC = y_float_NC[0];
+      dropout_apply<float>(pass.exec, y_float_NC_, embedding_dropout(pass));
   }
-  for (std::size_t i = 1; i <= chain_.size(); ++i) {
-    const std::int64_t s = chain_[i - 1];
-    sublayer(s).forward(pass, update_NC, y_NC[(i - 1) % 2],
-                        first_place_ + kInsidePlaces + static_cast<std::uint64_t>(s));
-    pass.sum_over_tensor_ranks(update_NC);
-    residual_NC = norm(i).forward(pass, y_NC[i % 2], y_float_NC[i % 2],
-                                  {.residual_NC = residual_NC,
-                                   .update_NC = update_NC,
-                                   .bias_C = sublayer(s).output().bias(),
-                                   .dropout = update_dropout(pass, s)});
-    if (post()) residual_NC = y_float_NC[i % 2];
+  for (std::size_t i = 1; i <= chain_.size();) {
+    const Part part = part_of(pass, i);
+    reserve_norm(pass, part.last);
+    const std::size_t mark = arena.used_bytes();
+    for (; i <= part.last; ++i) {
+      if (i < part.last) reserve_norm(pass, i);
+      run_link(pass, i, update_NC_);
+    }
+    if (!part.kept) arena.release(mark);
   }
-  return y_NC[chain_.size() % 2];
+  return y_NC_;
 }
 
 template <class Real>
-void Stack<Real>::backward(const Pass& pass, Tensor2<const float> dhidden_NC,
+template <class Out>
+void Stack<Real>::input_again(const Pass& pass, std::size_t i, Tensor2<Out> y_NC) {
+  norm(i - 1).again(pass, y_NC);
+  if (post() && i == 1) dropout_apply<Out>(pass.exec, y_NC, embedding_dropout(pass));
+}
+
+template <class Real>
+void Stack<Real>::run_again(const Pass& pass, const Part& part, Tensor2<float> update_NC) {
+  input_again(pass, part.first, y_NC_);
+  if constexpr (!std::is_same_v<Real, float>) {
+    if (post() && part.first < part.last) input_again(pass, part.first, y_float_NC_);
+  }
+  for (std::size_t i = part.first; i < part.last; ++i) {
+    reserve_norm(pass, i);
+    run_link(pass, i, update_NC);
+  }
+  run_sublayer(pass, part.last, {});
+}
+
+template <class Real>
+void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                            const FinalFrom& final_from) {
   Arena& arena = *pass.exec.arena;
   const ArenaScope scope(arena);
-  const std::int64_t n = pass.num_rows, c = model_.width;
-  const auto dsum_NC = arena.take2<float>(n, c), dy_NC = arena.take2<float>(n, c);
-  const auto dupdate_NC = arena.take2<Real>(n, c), y_NC = arena.take2<Real>(n, c);
+  const std::size_t mark = arena.used_bytes();
+  const Tensor2<float> dy_NC = dhidden_NC;  // of the norm whose turn it is
+  Tensor2<float> dsum_NC;                   // of the norm before: what arrives along the residual
+  // The forward pass has no more use for its updates.
+  const Tensor2<Real> dupdate_NC(reinterpret_cast<Real*>(update_NC_.data()), pass.num_rows,
+                                 model_.width);
   const NormPlace place = post() ? NormPlace::kPost : NormPlace::kPre;
   write_zeros_of_skipped_layers(pass);
 
-  Tensor2<const float> arriving_NC = dhidden_NC, skip_NC;
   for (std::size_t i = chain_.size(); i >= 1; --i) {
     const std::int64_t s = chain_[i - 1];
     const Linear& output = sublayer(s).output();
-    norm(i).backward(pass,
-                     {.dsum_NC = dsum_NC,
-                      .dupdate_NC = dupdate_NC,
-                      .dbias_C = output.bias_gradient(),
-                      .bias_write = output.bias_write(),
-                      .dy_NC = arriving_NC,
-                      .dskip_NC = skip_NC},
-                     place);
+    dsum_NC = norm(i).backward(pass,
+                               {.dupdate_NC = dupdate_NC,
+                                .dbias_C = output.bias_gradient(),
+                                .bias_write = output.bias_write(),
+                                .dy_NC = dy_NC,
+                                .dskip_NC = dsum_NC},
+                               place);
     if (s % sublayers_of_layer_ == 0) {
       const std::size_t behind = first_parameter_[s / sublayers_of_layer_];
       final_from(behind);
       // Whatever feeds this stack was declared before it.
       if (!parameters_.any_trained(0, behind)) return parameters_.skip_gradients(0, behind);
     }
-    norm(i - 1).again(pass, y_NC);
-    if (post() && i == 1) dropout_apply<Real>(pass.exec, y_NC, embedding_dropout(pass));
-    sublayer(s).backward(pass, dy_NC, dupdate_NC, y_NC);
+    const Part part = part_of(pass, i);
+    if (!part.kept && i == part.last) {
+      arena.release(mark);  // the part above; its last dsum_NC has just been read
+      run_again(pass, part, dy_NC);
+    } else {
+      input_again(pass, i, y_NC_);
+    }
+    sublayer(s).backward(pass, dy_NC, dupdate_NC, y_NC_);
     pass.sum_over_tensor_ranks(dy_NC);
-    arriving_NC = dy_NC;
-    skip_NC = dsum_NC;
-  }
-  if (post() && chain_.empty()) {  // no sublayer has made the gradient's own copy
-    convert<float, float>(pass.exec, flat(dy_NC), flat(dhidden_NC));
-    arriving_NC = dy_NC;
   }
   if (post()) {  // both gradients of norm 0's output passed its dropout
     dropout_apply<float>(pass.exec, dy_NC, embedding_dropout(pass));
     if (!chain_.empty()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
   }
-  norm(0).backward(pass, {.dsum_NC = dsum_NC, .dy_NC = arriving_NC, .dskip_NC = skip_NC}, place);
+  dsum_NC = norm(0).backward(pass, {.dy_NC = dy_NC, .dskip_NC = dsum_NC}, place);
   relative_.end_backward();
   final_from(first_parameter_[0]);
   if (!post()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));

@@ -29,6 +29,11 @@ struct StackRole {
 // input (pre) or its output (post). Attention heads and feed-forward columns are split over the
 // tensor-parallel ranks, norms are not. A layer that is passed over in a step is a chain's link
 // left out, with the norms that belong to it.
+//
+// Of links that a pass makes again (recipe::Recompute), the sum of the norm behind the last is kept
+// and all else given back to the arena. The backward pass, arrived at them, runs them once more
+// from the norm in front, under the same keys of dropout and with the same sums over the
+// tensor-parallel ranks. A pass that does not train keeps as little.
 template <class Real>
 class Stack {
  public:
@@ -40,11 +45,11 @@ class Stack {
   // Returns the final hidden states, whole on every tensor-parallel rank, in the arena.
   Tensor2<const Real> forward(const Pass& pass);
 
-  // dhidden_NC is the gradient of the final hidden states. As the pass goes down the layers,
-  // `final_from` hears the number of the first parameter from which on all gradients of the set are
-  // final. It goes no lower than something is trained.
+  // dhidden_NC is the gradient of the final hidden states, and memory for what follows. As the pass
+  // goes down the layers, `final_from` hears the number of the first parameter from which on all
+  // gradients of the set are final. It goes no lower than something is trained.
   using FinalFrom = std::function<void(std::size_t)>;
-  void backward(const Pass& pass, Tensor2<const float> dhidden_NC, const FinalFrom& final_from);
+  void backward(const Pass& pass, Tensor2<float> dhidden_NC, const FinalFrom& final_from);
 
  private:
   bool post() const { return model_.norm == recipe::NormPlacement::kPost; }
@@ -52,6 +57,21 @@ class Stack {
   Sublayer<Real>& sublayer(std::int64_t s) const { return *sublayers_[s - 1]; }  // counted from 1
   // The sublayers that this pass goes through.
   std::vector<std::int64_t> chain(const Pass& pass) const;
+  // Links of the chain that are kept, or made again together; counted from 1.
+  struct Part {
+    std::size_t first = 0, last = 0;
+    bool kept = true;
+  };
+  Part part_of(const Pass& pass, std::size_t link) const;
+  // From y_NC_ and the residual stream in front of a link to those behind it.
+  void run_link(const Pass& pass, std::size_t i, Tensor2<float> update_NC);
+  void run_sublayer(const Pass& pass, std::size_t i, Tensor2<float> update_NC);
+  // What went into a link, again.
+  template <class Out>
+  void input_again(const Pass& pass, std::size_t i, Tensor2<Out> y_NC);
+  // All that the backward pass needs of these links, and the last one's input.
+  void run_again(const Pass& pass, const Part& part, Tensor2<float> update_NC);
+  void reserve_norm(const Pass& pass, std::size_t i);
   // The norm behind link i of the chain, counted from 1; 0: in front of the first.
   NormLayer<Real>& norm(std::size_t i);
   void write_zeros_of_skipped_layers(const Pass& pass);
@@ -65,8 +85,11 @@ class Stack {
   RelativeTable relative_;
   std::vector<std::unique_ptr<Sublayer<Real>>> sublayers_;
   std::int64_t sublayers_of_layer_ = 0;
-  std::vector<NormLayer<Real>> norms_;        // one more than sublayers
-  std::vector<std::int64_t> chain_;           // of the last forward pass
+  std::vector<NormLayer<Real>> norms_;  // one more than sublayers
+  std::vector<std::int64_t> chain_;     // of the last forward pass, as are these:
+  Tensor2<Real> y_NC_;                  // what the last norm has put out
+  Tensor2<float> y_float_NC_;           // the residual stream of a post-norm model
+  Tensor2<float> update_NC_;
   std::vector<std::size_t> first_parameter_;  // of each layer, and of what comes behind the last
 };
 

@@ -33,6 +33,7 @@ auto MaskedLanguageModel<Real>::transform(const Pass& pass, Tensor2<const Real> 
   gather_rows<Real>(exec, t.x_MC, hidden_NC, t.rows_M);
   transform_.template forward<Real, float>(pass, t.hidden_MC, t.x_MC);
   activation_forward<float>(exec, Activation::kGelu, active_MC, t.hidden_MC);
+  norm_.reserve(pass, active_MC);
   norm_.forward(pass, t.y_MC, {}, {.residual_NC = active_MC});
   return t;
 }
@@ -44,10 +45,9 @@ void MaskedLanguageModel<Real>::transform_backward(const Pass& pass, const Trans
   const Exec& exec = pass.exec;
   Arena& arena = *exec.arena;
   const auto m = static_cast<std::int64_t>(t.x_MC.extent(0));
-  const auto dactive_MC = arena.take2<float>(m, width_);
   const auto dtransformed_MC = arena.take2<Real>(m, width_);
   const auto dx_MC = arena.take2<float>(m, width_);
-  norm_.backward(pass, {.dsum_NC = dactive_MC, .dy_NC = dy_MC}, NormPlace::kPre);
+  const Tensor2<float> dactive_MC = norm_.backward(pass, {.dy_NC = dy_MC}, NormPlace::kPre);
   activation_backward<float>(exec, Activation::kGelu, dactive_MC, {}, transform_.bias_gradient(),
                              transform_.bias_write(), dactive_MC, t.hidden_MC);
   convert<Real, float>(exec, flat(dtransformed_MC), flat(Tensor2<const float>(dactive_MC)));

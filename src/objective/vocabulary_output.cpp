@@ -2,12 +2,17 @@
 #include "objective/vocabulary_output.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/elementwise.hpp"
 #include "objective/divergence.hpp"
 
 namespace polyphase {
 namespace {
+
+// Columns of a block in bf16, whose products need a copy of the block's part of the table: the
+// whole table's would take more memory than all logits do.
+constexpr std::int64_t kMostCopied = 4096;
 
 std::int64_t num_labels(const std::vector<std::int32_t>& labels_M) {
   return std::count_if(labels_M.begin(), labels_M.end(),
@@ -41,13 +46,18 @@ VocabularyOutput<Real>::VocabularyOutput(ParameterSet& parameters, const recipe:
 }
 
 template <class Real>
-auto VocabularyOutput<Real>::blocks(const Exec& exec, std::int64_t num_rows) -> std::vector<Block> {
-  if (block_width_ == 0 || exec.counting()) {
-    const std::int64_t most = std::max<std::int64_t>(
-        1, block_bytes_ / std::max<std::int64_t>(1, num_rows * std::int64_t{sizeof(float)}));
-    const std::int64_t count = (vocabulary_.size + most - 1) / most;
-    block_width_ = (vocabulary_.size + count - 1) / count;
-  }
+void VocabularyOutput<Real>::decide_blocks(std::int64_t num_rows, bool soft) {
+  std::int64_t most = std::max<std::int64_t>(
+      1, block_bytes_ / std::max<std::int64_t>(1, num_rows * std::int64_t{sizeof(float)}));
+  keeps_logits_ = vocabulary_.size <= most;
+  // A teacher's logits are not kept, and would be made twice.
+  if (!std::is_same_v<Real, float> && !soft) most = std::min(most, kMostCopied);
+  const std::int64_t count = (vocabulary_.size + most - 1) / most;
+  block_width_ = (vocabulary_.size + count - 1) / count;
+}
+
+template <class Real>
+auto VocabularyOutput<Real>::blocks() const -> std::vector<Block> {
   std::vector<Block> blocks;
   for (std::int64_t first = 0; first < vocabulary_.size; first += block_width_)
     blocks.push_back({first, std::min(block_width_, vocabulary_.size - first)});
@@ -96,15 +106,19 @@ SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real>
   const Exec& exec = pass.exec;
   Arena& arena = *exec.arena;
   const auto m = static_cast<std::int64_t>(y_MC.extent(0));
-  const std::vector<Block> all = blocks(exec, m);
+  if (block_width_ == 0 || exec.counting()) decide_blocks(m, loss.is_soft());
+  const std::vector<Block> all = blocks();
   const std::int64_t widest = block_width_;
-  const auto logits = arena.take1<float>(m * widest);
+  const auto logits = arena.take1<float>(m * (keeps_logits_ ? vocabulary_.size : widest));
+  const auto logits_of = [&](const Block& block) {
+    return Tensor2<float>(logits.data() + (keeps_logits_ ? m * block.first : 0), m, block.size);
+  };
   const Tensor1<const std::int32_t> labels = upload(exec, labels_M);
   const SoftmaxStats stats = begin_softmax(exec, m, loss);
   std::optional<SoftLoss> soft;
   if (pass.training && loss.is_soft()) soft.emplace(exec, loss.soft, m, widest);
   for (const Block& block : all) {
-    const Tensor2<float> logits_MK(logits.data(), m, block.size);
+    const Tensor2<float> logits_MK = logits_of(block);
     block_logits(pass, logits_MK, y_MC, block);
     softmax_stats_add(exec, stats, logits_MK, labels, vocabulary_.begin + block.first);
     if (soft) soft->add(logits_MK, block.first);
@@ -113,9 +127,8 @@ SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real>
   Divergence divergence(pass, &pass.tensor, m, num_labels(labels_M) / 2);
   divergence.begin(outcome.log_sum_M, labels);
   for (const Block& block : divergence.on() ? all : std::vector<Block>()) {
-    const Tensor2<float> logits_MK(logits.data(), m, block.size);
-    if (all.size() > 1)  // a single block's logits are still there
-      block_logits(pass, logits_MK, y_MC, block);
+    const Tensor2<float> logits_MK = logits_of(block);
+    if (!keeps_logits_) block_logits(pass, logits_MK, y_MC, block);
     divergence.add(logits_MK);
   }
   divergence.end(labels_M, outcome);
@@ -124,13 +137,18 @@ SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real>
     outcome.nats = soft->hard_weight() * outcome.nats + soft->finish(labels_M, &pass.tensor);
   }
   const float hard_scale = soft ? soft->hard_weight() * gradient_scale : gradient_scale;
-  const auto dlogits = arena.take1<Real>(m * widest);
+  // Where nothing else reads them, the gradient takes the place of the logits.
+  const bool in_place = std::is_same_v<Real, float> && !soft && !divergence.on();
+  const auto dlogits = in_place ? Tensor1<Real>() : arena.take1<Real>(m * widest);
   const Write table_write = parameters_.gradient_write(table_),
               bias_write = bias_ ? parameters_.gradient_write(*bias_) : Write::kOverwrite;
   for (const Block& block : all) {
-    const Tensor2<float> logits_MK(logits.data(), m, block.size);
-    const Tensor2<Real> dlogits_MK(dlogits.data(), m, block.size);
-    if (all.size() > 1) block_logits(pass, logits_MK, y_MC, block);
+    const Tensor2<float> logits_MK = logits_of(block);
+    Tensor2<Real> dlogits_MK(dlogits.data(), m, block.size);
+    if constexpr (std::is_same_v<Real, float>) {
+      if (in_place) dlogits_MK = logits_MK;
+    }
+    if (!keeps_logits_) block_logits(pass, logits_MK, y_MC, block);
     softmax_gradient<Real>(exec, dlogits_MK, logits_MK, outcome.log_sum_M, labels,
                            divergence.share(hard_scale), vocabulary_.begin + block.first,
                            outcome.target);

@@ -11,8 +11,8 @@
 namespace polyphase {
 
 // The product from hidden states to the vocabulary's logits, with their cross-entropy. The
-// vocabulary is split over the tensor-parallel ranks, and logits exist for one block of it at a
-// time: a block is made once for the statistics and, where there are several, again for the
+// vocabulary is split over the tensor-parallel ranks and worked on in blocks. Where not all logits
+// fit, they exist for one block at a time, which is made once for the statistics and again for the
 // gradient. The width of blocks is decided by the first pass, or by the last that was counted: for
 // the largest number of rows, so that fewer rows never need more memory.
 template <class Real>
@@ -21,7 +21,7 @@ class VocabularyOutput {
   struct Shape {
     bool tied = true;      // multiplies with the token table, else with the parameter NAME.weight
     bool has_bias = true;  // NAME.bias
-    // Logits of a block take at most block_bytes; the default keeps them in a processor's cache.
+    // Logits take at most block_bytes; the default keeps them in a processor's cache.
     std::int64_t block_bytes = std::int64_t{32} << 20;
   };
   VocabularyOutput(ParameterSet& parameters, const recipe::Model& model,
@@ -45,7 +45,8 @@ class VocabularyOutput {
   struct Block {
     std::int64_t first = 0, size = 0;  // columns of this rank's part of the vocabulary
   };
-  std::vector<Block> blocks(const Exec& exec, std::int64_t num_rows);
+  void decide_blocks(std::int64_t num_rows, bool soft);
+  std::vector<Block> blocks() const;
   void block_logits(const Pass& pass, Tensor2<float> logits_MK, Tensor2<const Real> y_MC,
                     const Block& block) const;
   void block_backward(const Pass& pass, Tensor2<float> dy_MC, Tensor2<const Real> dlogits_MK,
@@ -59,6 +60,7 @@ class VocabularyOutput {
   std::int64_t num_classes_;
   std::int64_t block_bytes_;
   std::int64_t block_width_ = 0;  // columns; 0: not decided yet
+  bool keeps_logits_ = true;      // of all blocks
 };
 
 }  // namespace polyphase

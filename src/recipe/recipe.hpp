@@ -108,6 +108,11 @@ struct Parallel {
 
 enum class Precision { kF32, kBf16 };
 
+// What a layer keeps from its forward to its backward pass: all that the latter needs; all but what
+// the feed-forward layer is wide in; nothing but its input. The rest is made again, which changes
+// memory and time and never a bit of the result.
+enum class Recompute { kNone, kSelective, kFull };
+
 enum class TaskKind {
   kClassification,
   kRegression,
@@ -240,6 +245,7 @@ struct Recipe {
   Model model;
   Parallel parallel;
   Precision precision = Precision::kF32;
+  Recompute recompute = Recompute::kNone;
   Limits limits;
   std::vector<Phase> phases;  // in the order of the recipe
   std::optional<Iterate> iterate;

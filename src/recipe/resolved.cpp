@@ -14,9 +14,9 @@ namespace polyphase::recipe {
 namespace {
 
 // What may differ between runs that continue each other: where, for how long, how often saved, on
-// how many ranks.
-const std::vector<std::string> kMayDiffer = {"run_dir", "folder", "checkpoint", "parallel",
-                                             "limits"};
+// how many ranks, in how much memory.
+const std::vector<std::string> kMayDiffer = {"run_dir",  "folder",    "checkpoint",
+                                             "parallel", "recompute", "limits"};
 
 Node what_must_stay(Node root) {
   for (const std::string& key : kMayDiffer) root.erase(key);

@@ -262,6 +262,10 @@ static void describe(Section& section, Recipe& recipe) {
   section.section("parallel", recipe.parallel);
   section.choice("precision", recipe.precision,
                  {{"f32", Precision::kF32}, {"bf16", Precision::kBf16}});
+  section.choice("recompute", recipe.recompute,
+                 {{"none", Recompute::kNone},
+                  {"selective", Recompute::kSelective},
+                  {"full", Recompute::kFull}});
   section.section("limits", recipe.limits);
   section.require("phases", "what to train, one phase after the other");
   section.list_of_sections("phases", recipe.phases);

@@ -43,6 +43,7 @@ class PhaseModelOf final : public PhaseModel {
                const Communicator& tensor)
       : tensor_(tensor),
         width_(recipe.model.width),
+        recompute_(recipe.recompute),
         r_drop_(static_cast<float>(phase.regularisation.r_drop.value_or(0.0))),
         body_(make_phase_body<Real>(parameters_, tensor, recipe, phase, data.vocab_size)) {
     for (auto& [objective, weight] :
@@ -143,7 +144,10 @@ class PhaseModelOf final : public PhaseModel {
   void begin(const Exec& exec, const Batch& batch, const PassDropout& dropout, bool training) {
     exec.arena->release(0);
     pass_.emplace(begin_pass(exec, tensor_, batch, batch, dropout, training));
-    if (training) pass_->r_drop = r_drop_;
+    if (training) {
+      pass_->recompute = recompute_;
+      pass_->r_drop = r_drop_;
+    }
     hidden_NC_ = body_->forward(*pass_);
     dhidden_NC_ = {};
     if (!training) return;
@@ -234,6 +238,7 @@ class PhaseModelOf final : public PhaseModel {
 
   const Communicator& tensor_;
   std::int64_t width_;
+  recipe::Recompute recompute_;
   float r_drop_;
   Batch repeated_;  // with R-Drop, what is trained on
   std::unique_ptr<Body<Real>> body_;

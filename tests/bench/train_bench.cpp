@@ -54,9 +54,15 @@ struct Shape {
 const std::map<std::string, Shape> kShapes = {{"encoder-4-256", {4, 256, 4, 8192, 32, 128}},
                                               {"bert-base", {12, 768, 12, 30522, 8, 128}}};
 
-recipe::Recipe recipe_of(const Shape& shape, const std::string& precision, std::int64_t micro_batch,
-                         double dropout) {
+const std::map<std::string, recipe::Recompute> kRecompute = {
+    {"none", recipe::Recompute::kNone},
+    {"selective", recipe::Recompute::kSelective},
+    {"full", recipe::Recompute::kFull}};
+
+recipe::Recipe recipe_of(const Shape& shape, const std::string& precision,
+                         const std::string& recompute, std::int64_t micro_batch, double dropout) {
   recipe::Recipe recipe;
+  recipe.recompute = kRecompute.at(recompute);
   recipe.precision = precision == "bf16" ? recipe::Precision::kBf16 : recipe::Precision::kF32;
   recipe.model.num_layers = shape.layers;
   recipe.model.width = shape.width;
@@ -146,7 +152,7 @@ double peak_memory_mib() {
 }
 
 struct Options {
-  std::string shape = "encoder-4-256", precision = "f32";
+  std::string shape = "encoder-4-256", precision = "f32", recompute = "none";
   int steps = 12, warmup = 3, tensor = 1, micro_batches = 1;
   double dropout = 0;
   bool kernels = false;
@@ -156,7 +162,8 @@ void run(const Options& options, const Communicator& world) {
   const Shape shape = kShapes.at(options.shape);
   const RankGrid grid = make_grid(world, options.tensor);
   const std::int64_t micro_batch = shape.sequences / grid.data.size() / options.micro_batches;
-  const recipe::Recipe recipe = recipe_of(shape, options.precision, micro_batch, options.dropout);
+  const recipe::Recipe recipe =
+      recipe_of(shape, options.precision, options.recompute, micro_batch, options.dropout);
   const auto model = make_phase_model(
       recipe, recipe.phases[0], {.vocab_size = shape.vocabulary, .label_names = {}}, grid.tensor);
   model->parameters().allocate(GradientReducer::num_gradient_sets(options.micro_batches));
@@ -221,6 +228,8 @@ void run(const Options& options, const Communicator& world) {
       {"layout", fmt::format("{} × {} threads{}", world.size(), Space().concurrency(),
                              options.tensor > 1 ? " tensor" : (world.size() > 1 ? " data" : ""))},
       {"dropout", options.dropout},
+      {"recompute", options.recompute},
+      {"arena_mib", static_cast<double>(model->arena_peak_bytes()) / (1024.0 * 1024.0)},
       {"tokens_per_second", static_cast<double>(shape.sequences * shape.tokens) / step_seconds},
       {"step_milliseconds", 1e3 * step_seconds},
       {"gflops", gflops},
@@ -244,6 +253,7 @@ int main(int argc, char** argv) {
   CLI::App app("Times whole training steps");
   app.add_option("--shape", options.shape)->check(CLI::IsMember(polyphase::kShapes));
   app.add_option("--precision", options.precision)->check(CLI::IsMember({"f32", "bf16"}));
+  app.add_option("--recompute", options.recompute)->check(CLI::IsMember(polyphase::kRecompute));
   app.add_option("--steps", options.steps);
   app.add_option("--warmup", options.warmup);
   app.add_option("--tensor", options.tensor);

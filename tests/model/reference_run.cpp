@@ -41,6 +41,7 @@ recipe::Recipe recipe_of(const nlohmann::json& reference, recipe::Precision prec
       {"corpora", {{"data", {{"kind", kind}, {"train", {"source", "target"}}}}}},
       {"model", reference.at("model")},
       {"precision", precision == recipe::Precision::kBf16 ? "bf16" : "f32"},
+      {"recompute", reference.value("recompute", "none")},
       {"phases", phases}};
   return recipe::parse(recipe.dump(), "reference");
 }

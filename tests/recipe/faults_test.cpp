@@ -69,6 +69,8 @@ TEST(RecipeFaults, UnknownWordIsToldTheWords) {
             "r.yaml:4:19: tokenizer.kind is \"bpee\"; expected unigram, bpe, word or char");
   EXPECT_EQ(faults_of(good_recipe_with("precision: bf16", "precision: fp8")),
             "r.yaml:11:12: precision is \"fp8\"; expected f32 or bf16");
+  EXPECT_EQ(faults_of(good_recipe_with("precision: bf16", "recompute: all")),
+            "r.yaml:11:12: recompute is \"all\"; expected none, selective or full");
 }
 
 TEST(RecipeFaults, BadDurationIsToldTheForms) {

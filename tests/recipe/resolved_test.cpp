@@ -42,7 +42,8 @@ TEST(ResolvedRecipe, WritesEveryDefault) {
 TEST(ResolvedRecipe, HashIgnoresWhatMayDifferBetweenContinuingRuns) {
   const std::string hash = recipe_hash(good());
   for (const char* same : {"run_dir=/elsewhere", "folder=/data", "checkpoint.every_steps=7",
-                           "checkpoint.keep=9", "limits.wall_time=60", "parallel.tensor=1"}) {
+                           "checkpoint.keep=9", "limits.wall_time=60", "parallel.tensor=1",
+                           "recompute=selective", "recompute=full"}) {
     EXPECT_EQ(recipe_hash(good({same})), hash) << same;
   }
   for (const char* other : {"seed=8", "model.width=64", "phases.topic.stop.epochs=4",
@@ -73,11 +74,12 @@ TEST(ResolvedRecipe, PhaseHashCoversThePhaseAndWhatItStartsFrom) {
   EXPECT_EQ(changed("name=other"), "===");
   EXPECT_EQ(changed("phases.topic.from=pretrain"), "==x");
   EXPECT_EQ(changed("parallel.tensor=1"), "===");
+  EXPECT_EQ(changed("recompute=full"), "===");
 }
 
 TEST(ResolvedRecipe, DifferencesNameKeysAndBothValues) {
   const std::string before = resolved(good());
-  EXPECT_TRUE(differences(before, resolved(good({"run_dir=/x", "limits.wall_time=1"}))).empty());
+  EXPECT_TRUE(differences(before, resolved(good({"run_dir=/x", "limits.wall_time=1", "recompute=full"}))).empty());
   EXPECT_EQ(
       differences(before, resolved(good({"phases.pretrain.stop.steps=3000",
                                          "phases.topic.dropout=", "corpora.text.files=[c.txt]",
