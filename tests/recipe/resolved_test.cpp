@@ -41,9 +41,9 @@ TEST(ResolvedRecipe, WritesEveryDefault) {
 
 TEST(ResolvedRecipe, HashIgnoresWhatMayDifferBetweenContinuingRuns) {
   const std::string hash = recipe_hash(good());
-  for (const char* same : {"run_dir=/elsewhere", "folder=/data", "checkpoint.every_steps=7",
-                           "checkpoint.keep=9", "limits.wall_time=60", "parallel.tensor=1",
-                           "recompute=selective", "recompute=full"}) {
+  for (const char* same :
+       {"run_dir=/elsewhere", "folder=/data", "checkpoint.every_steps=7", "checkpoint.keep=9",
+        "limits.wall_time=60", "parallel.tensor=1", "recompute=selective", "recompute=full"}) {
     EXPECT_EQ(recipe_hash(good({same})), hash) << same;
   }
   for (const char* other : {"seed=8", "model.width=64", "phases.topic.stop.epochs=4",
@@ -79,7 +79,9 @@ TEST(ResolvedRecipe, PhaseHashCoversThePhaseAndWhatItStartsFrom) {
 
 TEST(ResolvedRecipe, DifferencesNameKeysAndBothValues) {
   const std::string before = resolved(good());
-  EXPECT_TRUE(differences(before, resolved(good({"run_dir=/x", "limits.wall_time=1", "recompute=full"}))).empty());
+  EXPECT_TRUE(
+      differences(before, resolved(good({"run_dir=/x", "limits.wall_time=1", "recompute=full"})))
+          .empty());
   EXPECT_EQ(
       differences(before, resolved(good({"phases.pretrain.stop.steps=3000",
                                          "phases.topic.dropout=", "corpora.text.files=[c.txt]",
