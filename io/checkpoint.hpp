@@ -116,6 +116,9 @@ class CheckpointReader {
   CheckpointReader(CheckpointReader&&) noexcept;
 
   const nlohmann::json& state() const;
+  // Of all tensors' names, shapes and values: what the checkpoint is, wherever it lies and whatever
+  // its state says. Checkpoints that split tensors in different ways have different ones.
+  std::string digest() const;
   const std::map<std::string, std::vector<std::int64_t>>& tensors() const;  // name → global shape
 
   // Fills `out` (row-major, local_shape) with rows [begin, begin + local_shape[split_dimension]) of

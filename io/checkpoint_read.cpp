@@ -161,7 +161,7 @@ struct CheckpointReader::State {
     const WriterFile& from = file(part.file);
     const hdf5::StoredDataset& stored = from.contents.datasets.at(name);
     from.file.read_at(stored.offset, out, stored.num_bytes);
-    if (digest(out, static_cast<std::size_t>(stored.num_bytes)) != part.digest) {
+    if (polyphase::digest(out, static_cast<std::size_t>(stored.num_bytes)) != part.digest) {
       throw DataError(digest_fault(folder / part.file, name));
     }
   }
@@ -190,6 +190,21 @@ CheckpointReader::~CheckpointReader() = default;
 CheckpointReader::CheckpointReader(CheckpointReader&&) noexcept = default;
 
 const nlohmann::json& CheckpointReader::state() const { return state_->manifest.state; }
+
+// Not of the files' names: the ranks that hold a tensor may be others when a phase is trained
+// again.
+std::string CheckpointReader::digest() const {
+  StreamingDigest all;
+  const auto add = [&all](const std::string& text) { all.update(text.data(), text.size()); };
+  for (const auto& [name, tensor] : state_->manifest.tensors) {
+    add(fmt::format("{} [{}]\n", name, fmt::join(tensor.shape, ", ")));
+    for (const StoredPart& part : tensor.parts) {
+      add(fmt::format("{} {} [{}] {}\n", part.split_dimension, part.begin,
+                      fmt::join(part.shape, ", "), part.digest));
+    }
+  }
+  return all.value();
+}
 
 const std::map<std::string, std::vector<std::int64_t>>& CheckpointReader::tensors() const {
   return state_->shapes;

@@ -14,7 +14,7 @@ namespace {
 
 // Members that are words, in which "nan" is no number.
 bool is_word(const std::string& key) {
-  return key == "kind" || key == "split" || key == "what" || key == "detail";
+  return key == "kind" || key == "split" || key == "what" || key == "detail" || key == "lineage";
 }
 
 nlohmann::json with_strings(const nlohmann::json& value) {

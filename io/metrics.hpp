@@ -9,8 +9,9 @@
 
 namespace polyphase {
 
-// metrics.jsonl: one JSON object a line, of "kind" step, evaluation or event, each with its "step"
-// (io/FORMATS.md). NaN and infinities, which JSON lacks, are stored as the strings "nan", "inf" and
+// metrics.jsonl: one JSON object a line, of a "kind" (step, evaluation, event …), each with its
+// "step" (io/FORMATS.md). NaN and infinities, which JSON lacks, are stored as the strings "nan",
+// "inf" and
 // "-inf" and read back as numbers.
 class MetricsWriter {
  public:

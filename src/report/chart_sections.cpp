@@ -6,6 +6,7 @@
 
 #include "report/chart.hpp"
 #include "report/format.hpp"
+#include "report/lineage_text.hpp"
 #include "report/plateau.hpp"
 #include "report/sections.hpp"
 
@@ -113,6 +114,13 @@ std::string handover_html(const Handover& handover) {
       names_html("new", handover.fresh), names_html("left", handover.left));
 }
 
+std::string lineage_html(const std::optional<Lineage>& lineage) {
+  if (!lineage) return "";
+  return fmt::format(
+      "<details><summary>what it was made of</summary><pre><code>{}</code></pre></details>\n",
+      escape_html(fmt::format("{}", fmt::join(lineage_lines(*lineage), "\n"))));
+}
+
 std::string events_html(const std::vector<Event>& events) {
   if (events.empty()) return "";
   std::string html = fmt::format("<details><summary>{} event{}</summary>", events.size(),
@@ -158,7 +166,8 @@ std::string phase_card(const RunState& run, const PhaseState& phase, const Histo
     html += fmt::format("<h4>{}</h4>\n", escape_html(title)) + chart_legend(metrics) +
             chart_svg(metrics);
   }
-  return html + handover_html(phase.handover) + events_html(history.events) + "</section>\n";
+  return html + lineage_html(history.lineage) + handover_html(phase.handover) +
+         events_html(history.events) + "</section>\n";
 }
 
 // A chart over all steps of the run, once for wide screens and once for narrow ones: text keeps its

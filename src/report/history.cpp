@@ -57,6 +57,14 @@ void add_evaluation(History& history, double step, const json& record) {
   }
 }
 
+std::optional<Lineage> lineage_of(const json& record) {
+  try {
+    return record.at("lineage").get<Lineage>();
+  } catch (const json::exception&) {
+    return std::nullopt;
+  }
+}
+
 void sort_by_step(History& history) {
   const auto by_step = [](const Point& a, const Point& b) { return a.x < b.x; };
   for (auto& [name, points] : history.losses)
@@ -85,6 +93,7 @@ History read_history(const std::filesystem::path& metrics_file) {
     if (kind == "step") add_step(history, *step, record);
     if (kind == "evaluation") add_evaluation(history, *step, record);
     if (kind == "corpus") history.unigram_nats = number_of(record, "unigram_nats");
+    if (kind == "lineage") history.lineage = lineage_of(record);
     if (kind == "event") {
       history.events.push_back(
           {static_cast<std::int64_t>(*step), text_of(record, "what"), text_of(record, "detail")});

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "io/lineage.hpp"
+
 namespace polyphase::report {
 
 struct Point {
@@ -30,6 +32,7 @@ struct History {
   Points tokens_per_second;            // whole job
   std::optional<double> unigram_nats;  // entropy of the training tokens by frequency
   std::vector<Event> events;
+  std::optional<Lineage> lineage;  // what the phase was made of
   std::int64_t last_step = 0;
   std::int64_t num_not_finite = 0;  // steps whose loss was not a finite number
   std::string fault;  // why the file could not be read to its end; empty when it could

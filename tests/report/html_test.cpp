@@ -46,6 +46,20 @@ TEST_F(HtmlTest, PageIsWellFormedAndHasACurveForEachPhase) {
   }
 }
 
+TEST_F(HtmlTest, APhaseTellsWhatItWasMadeOf) {
+  EXPECT_EQ(page().find("what it was made of"), std::string::npos);
+  folder_.write("p2/metrics.jsonl",
+                "{\"kind\":\"lineage\",\"step\":0,\"lineage\":{\"run\":\"demo\",\"phase\":"
+                "\"topic\",\"seed\":7,\"from\":{\"run\":\"<base>\",\"phase\":\"pretrain\","
+                "\"step\":30,\"digest\":\"0123456789abcdef\"}}}\n" +
+                    step_lines(20, "classification", 5));
+  const std::string html = page();
+  EXPECT_EQ(markup_fault(html), "");
+  EXPECT_EQ(count_of(html, "what it was made of"), 1);
+  EXPECT_NE(html.find("from pretrain, step 30, of run &lt;base&gt;, checkpoint 0123456789ab"),
+            std::string::npos);
+}
+
 TEST_F(HtmlTest, PageNeedsNoOtherFile) {
   const std::string html = page();
   for (const char* word :
