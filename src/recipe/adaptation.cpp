@@ -47,7 +47,8 @@ const char* growth_name(Growth growth) {
 std::vector<std::string> needed_phases(const Phase& phase) {
   std::vector<std::string> names;
   if (!phase.from.empty()) names.push_back(phase.from);
-  if (phase.adaptation.distil) names.push_back(phase.adaptation.distil->teacher);
+  const auto& distil = phase.adaptation.distil;
+  if (distil && !distil->teacher.empty()) names.push_back(distil->teacher);
   return names;
 }
 

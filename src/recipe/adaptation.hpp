@@ -13,12 +13,19 @@ namespace polyphase::recipe {
 // load.hpp has the formulas.
 enum class Growth { kNone, kStack, kInterpose, kIdentity, kSkip };
 
+// A finished phase of another run.
+struct OtherRun {
+  std::string run;    // its folder; relative to the recipe's
+  std::string phase;  // empty: the only one that is finished, of a run with rounds the target's
+};
+
 // Learning from a finished phase's model (Hinton et al., 2015).
 struct Distil {
-  std::string teacher;       // name of an earlier phase
-  double temperature = 2.0;  // that both models' logits are divided by
-  double weight = 0.5;       // of the teacher's distribution; the labels weigh 1 - weight
-  double hidden = 0.0;       // of the mean squared difference of final hidden states; 0: none
+  std::string teacher;                  // name of an earlier phase, or
+  std::optional<OtherRun> teacher_run;  // a phase of another run
+  double temperature = 2.0;             // that both models' logits are divided by
+  double weight = 0.5;  // of the teacher's distribution; the labels weigh 1 - weight
+  double hidden = 0.0;  // of the mean squared difference of final hidden states; 0: none
 };
 
 // Low-rank additions to the weights of products (Hu et al., 2022).

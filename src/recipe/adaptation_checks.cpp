@@ -5,6 +5,7 @@
 #include "recipe/checks.hpp"
 #include "recipe/goals.hpp"
 #include "recipe/load.hpp"
+#include "recipe/other_run.hpp"
 
 namespace polyphase::recipe {
 namespace {
@@ -21,10 +22,19 @@ class AdaptationChecks {
         faults_(faults) {}
 
   void check_all() {
-    check_depth();
+    check_own_depth();
     if (phase_.adaptation.distil) check_distil(*phase_.adaptation.distil);
     if (phase_.adaptation.lora && phase_.adaptation.lora->match.empty())
       fault("lora.match", "{}.lora.match is empty; name weights, such as \"*.attention.*\"", path_);
+  }
+
+  // Its part on a phase of another run, whose model is of that run's recipe.
+  void check_other_parent(const OtherRun& other, const Recipe& theirs, const Phase& parent) {
+    check_depth(other_run_name(other), model_of(theirs, parent), has_decoder(theirs.model, parent));
+  }
+
+  void check_other_teacher(const OtherRun& other, const Phase& teacher) {
+    check_goals(other_run_name(other), teacher);
   }
 
  private:
@@ -42,7 +52,7 @@ class AdaptationChecks {
     return nullptr;
   }
 
-  void check_depth() {
+  void check_own_depth() {
     const Adaptation& own = phase_.adaptation;
     if (own.num_decoder_layers && !has_decoder(recipe_.model, phase_)) {
       fault("num_decoder_layers", "{}.num_decoder_layers is given, but this phase has no decoder",
@@ -50,45 +60,49 @@ class AdaptationChecks {
     }
     const Phase* parent = earlier(phase_.from);
     if (parent == nullptr) {
-      if (own.growth != Growth::kNone && phase_.from.empty())
+      if (own.growth != Growth::kNone && phase_.starts_anew())
         fault("growth", "{}.growth is given, but {} starts from no phase", path_,
               quoted(phase_.name));
-      return;  // a wrong `from` is a fault of its own
+      return;  // a wrong `from` is a fault of its own; another run is not opened here
     }
-    const Model before = model_of(recipe_, *parent), now = model_of(recipe_, phase_);
+    check_depth(parent->name, model_of(recipe_, *parent), has_decoder(recipe_.model, *parent));
+  }
+
+  void check_depth(const std::string& parent, const Model& before, bool decoder_before) {
+    const Adaptation& own = phase_.adaptation;
+    const Model now = model_of(recipe_, phase_);
     const std::int64_t layers = now.num_layers - before.num_layers;
     std::int64_t decoder_layers = 0;
-    if (has_decoder(recipe_.model, phase_) && has_decoder(recipe_.model, *parent))
+    if (has_decoder(recipe_.model, phase_) && decoder_before)
       decoder_layers = num_decoder_layers_of(now) - num_decoder_layers_of(before);
     if (layers == 0 && decoder_layers == 0) {
       if (own.growth == Growth::kNone) return;
       fault("growth", "{}.growth is given, but {}, which it starts from, has as many layers", path_,
-            quoted(parent->name));
+            quoted(parent));
     } else if (layers * decoder_layers < 0) {
       fault("num_layers", "{} has more layers than {} in one stack and fewer in the other", path_,
-            quoted(parent->name));
+            quoted(parent));
     } else {
-      check_growth(*parent, layers + decoder_layers > 0);
-      check_gate();
+      check_growth(parent, before, layers + decoder_layers > 0);
+      check_gate(parent);
     }
   }
 
   // What starts from a gated phase starts from that phase's parent where the gate is shut.
-  void check_gate() {
+  void check_gate(const std::string& parent) {
     if (!phase_.gate) return;
     fault("gate",
           "{}.gate: this phase changes the depth, and what starts from it could not start from {} "
           "instead; put the gate on a phase that does not",
-          path_, quoted(phase_.from));
+          path_, quoted(parent));
   }
 
-  void check_growth(const Phase& parent, bool deeper) {
+  void check_growth(const std::string& parent, const Model& before, bool deeper) {
     const Growth growth = phase_.adaptation.growth;
     const std::string key = growth == Growth::kNone ? "from" : "growth";
     if (growth == Growth::kNone || (growth == Growth::kSkip) == deeper) {
       fault(key, "{} has {} layers and {}, which it starts from, {}; say with {}.growth {}", path_,
-            model_of(recipe_, phase_).num_layers, quoted(parent.name),
-            model_of(recipe_, parent).num_layers, path_,
+            model_of(recipe_, phase_).num_layers, quoted(parent), before.num_layers, path_,
             deeper ? "where its layers come from: stack, interpose or identity"
                    : "that it takes evenly spaced ones: skip");
     } else if (growth == Growth::kIdentity && recipe_.model.norm == NormPlacement::kPost) {
@@ -100,7 +114,19 @@ class AdaptationChecks {
   }
 
   void check_distil(const Distil& distil) {
-    if (distil.teacher.empty()) return;
+    if (distil.teacher.empty() && !distil.teacher_run) return;
+    if (phase_.sampling.mixup) {
+      fault("mixup",
+            "{}.mixup mixes states of texts, of which a teacher knows nothing; take either", path_);
+    }
+    if (phase_.regularisation.r_drop.value_or(0.0) > 0) {
+      fault("r_drop", "{}.r_drop has every text twice in a pass, a teacher once; take either",
+            path_);
+    }
+    if (!distil.teacher_run) check_own_teacher(distil);
+  }
+
+  void check_own_teacher(const Distil& distil) {
     const Phase* teacher = earlier(distil.teacher);
     if (teacher == nullptr) {
       std::vector<std::string> names;
@@ -114,18 +140,10 @@ class AdaptationChecks {
             "{}.distil.teacher is {}, whose gate may reject it; a teacher has no gate", path_,
             quoted(teacher->name));
     }
-    if (phase_.sampling.mixup) {
-      fault("mixup",
-            "{}.mixup mixes states of texts, of which a teacher knows nothing; take either", path_);
-    }
-    if (phase_.regularisation.r_drop.value_or(0.0) > 0) {
-      fault("r_drop", "{}.r_drop has every text twice in a pass, a teacher once; take either",
-            path_);
-    }
-    check_goals(*teacher);
+    check_goals(teacher->name, *teacher);
   }
 
-  void check_goals(const Phase& teacher) {
+  void check_goals(const std::string& name, const Phase& teacher) {
     if (phase_.task && (phase_.task->head == TaskHead::kCrf || !learns_softly(*phase_.task))) {
       fault("distil",
             "{}.distil: soft labels are for language models, generation, classification and "
@@ -141,7 +159,7 @@ class AdaptationChecks {
       same = same && teacher.objectives.contains(name);
     if (same) return;
     fault("distil.teacher", "{}.distil.teacher is {}, which was trained for {}, not for {}", path_,
-          quoted(teacher.name), goal_name(teacher), goal_name(phase_));
+          quoted(name), goal_name(teacher), goal_name(phase_));
   }
 
   static bool learns_softly(const Task& task) {
@@ -162,6 +180,17 @@ class AdaptationChecks {
 void check_adaptation(const Recipe& recipe, std::size_t phase_index,
                       const std::map<std::string, Place>& places, Faults& faults) {
   AdaptationChecks(recipe, phase_index, places, faults).check_all();
+}
+
+void check_other_adaptation(const Recipe& recipe, const OtherRunUse& use, const Recipe& theirs,
+                            const Phase& their_phase, const std::map<std::string, Place>& places,
+                            Faults& faults) {
+  AdaptationChecks checks(recipe, use.phase_number, places, faults);
+  if (use.role == OtherRunRole::kParent) {
+    checks.check_other_parent(use.other, theirs, their_phase);
+  } else {
+    checks.check_other_teacher(use.other, their_phase);
+  }
 }
 
 }  // namespace polyphase::recipe

@@ -3,9 +3,15 @@
 
 namespace polyphase::recipe {
 
+void describe(Section& section, OtherRun& other) {
+  section.require("run", "the folder of the other run, from the recipe's folder");
+  section.value("run", other.run);
+  section.value("phase", other.phase);
+}
+
 static void describe(Section& section, Distil& distil) {
   section.require("teacher", "the earlier phase whose model is learnt from");
-  section.value("teacher", distil.teacher);
+  section.text_or_section("teacher", distil.teacher, distil.teacher_run);
   section.value("temperature", distil.temperature, positive());
   section.value("weight", distil.weight, fraction());
   section.value("hidden", distil.hidden, at_least(0));

@@ -9,4 +9,6 @@ namespace polyphase::recipe {
 // The keys of an Adaptation, which stand among those of its phase.
 void describe(Section& section, Adaptation& adaptation);
 
+void describe(Section& section, OtherRun& other);
+
 }  // namespace polyphase::recipe

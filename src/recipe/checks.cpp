@@ -79,7 +79,7 @@ class Checks {
     const std::string path = phase_path(recipe_, index);
     check_name(index, path);
     check_from(index, path);
-    if (phase.optimizer.keeps_state && phase.from.empty()) {
+    if (phase.optimizer.keeps_state && phase.starts_anew()) {
       fault(path + ".optimizer.state", "{}.optimizer.state is keep, but {} starts from no phase",
             path, quoted(phase.name));
     }

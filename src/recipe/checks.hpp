@@ -6,6 +6,7 @@
 #include <string>
 
 #include "recipe/faults.hpp"
+#include "recipe/other_run.hpp"
 #include "recipe/recipe.hpp"
 
 namespace polyphase::recipe {
@@ -29,6 +30,11 @@ void check_regularisation(const Phase& phase, const std::string& path,
 // Its part on the depth of a phase, its teacher and its low-rank additions.
 void check_adaptation(const Recipe& recipe, std::size_t phase_index,
                       const std::map<std::string, Place>& places, Faults& faults);
+
+// The same of a phase of another run, whose model has the same family.
+void check_other_adaptation(const Recipe& recipe, const OtherRunUse& use, const Recipe& theirs,
+                            const Phase& their_phase, const std::map<std::string, Place>& places,
+                            Faults& faults);
 
 // The place of the key, else of the nearest section around it that has one.
 Place nearest_place(const std::map<std::string, Place>& places, std::string path);

@@ -9,6 +9,7 @@
 #include "recipe/checks.hpp"
 #include "recipe/document.hpp"
 #include "recipe/iterate_checks.hpp"
+#include "recipe/other_run.hpp"
 #include "recipe/overrides.hpp"
 #include "recipe/schema.hpp"
 
@@ -17,9 +18,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void fill_defaults(Recipe& recipe, const std::string& folder) {
+// A recipe without the section `tokenizer` takes that of the first other run that it builds on.
+void fill_defaults(Recipe& recipe, const std::string& folder, bool tokenizer_is_given) {
   if (recipe.run_dir.empty()) recipe.run_dir = "runs/" + recipe.name;
   if (recipe.folder.empty()) recipe.folder = folder;
+  const std::vector<OtherRunUse> others = uses_of_other_runs(recipe);
+  if (!tokenizer_is_given && !others.empty())
+    recipe.tokenizer.model = tokenizer_of_run(others.front().other.run);
   for (Corpus& corpus : recipe.corpora) {
     if (corpus.kind != CorpusKind::kText) continue;
     if (corpus.files.empty()) corpus.files = corpus.train;
@@ -39,7 +44,7 @@ Recipe build(const std::string& yaml_text, const std::string& name, const std::s
   std::map<std::string, Place> places;
   places[""] = root.place;
   Recipe recipe = read_recipe(root, places, faults);
-  fill_defaults(recipe, folder);
+  fill_defaults(recipe, folder, places.count("tokenizer") > 0);
   check_recipe(recipe, places, faults);
   if (faults.empty()) check_strategies(recipe, places, faults);
   faults.throw_if_any();

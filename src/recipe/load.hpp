@@ -82,7 +82,7 @@ Model model_of(const Recipe& recipe, const Phase& phase);
 std::int64_t layer_source(Growth growth, std::int64_t i, std::int64_t k, std::int64_t n);
 const char* growth_name(Growth growth);
 
-// Names of the phases whose models a phase takes or learns from.
+// Names of the phases of its own run whose models a phase takes or learns from.
 std::vector<std::string> needed_phases(const Phase& phase);
 
 // Sizes of the model that the recipe may leave at 0.

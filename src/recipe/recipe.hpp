@@ -205,7 +205,8 @@ struct Evaluate {
 
 struct Phase {
   std::string name;
-  std::string from;                          // name of an earlier phase; empty: from scratch
+  std::string from;                          // name of an earlier phase, or
+  std::optional<OtherRun> from_run;          // a phase of another run; neither: from scratch
   std::map<std::string, double> objectives;  // pretraining: names (goals.hpp) and their weights
   std::optional<Task> task;                  // exactly one of objectives and task
   std::map<std::string, double> data;        // corpora with their weights, in the order of names
@@ -228,6 +229,8 @@ struct Phase {
   Sampling sampling;
   std::optional<Guard> guard;
   std::optional<Gate> gate;
+
+  bool starts_anew() const { return from.empty() && !from_run; }
 };
 
 struct Limits {

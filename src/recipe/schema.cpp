@@ -221,7 +221,7 @@ static void describe(Section& section, Guard& guard) {
 static void describe(Section& section, Phase& phase) {
   section.require("name", "a phase goes by its name");
   section.safe_name("name", phase.name);
-  section.value("from", phase.from);
+  section.text_or_section("from", phase.from, phase.from_run);
   section.weights("objectives", phase.objectives);
   section.section("task", phase.task);
   section.require("data", "the corpora to train on, such as {name: 1.0}");

@@ -78,6 +78,9 @@ class Section {
   void section(const std::string& key, Record& record);
   template <class Record>
   void section(const std::string& key, std::optional<Record>& record);
+  // A text, or a section: "from: pretrain", "from: {run: …}".
+  template <class Record>
+  void text_or_section(const std::string& key, std::string& text, std::optional<Record>& record);
   // Records by name, "glosses: {…}"; the name goes to Record::name.
   template <class Record>
   void sections_by_name(const std::string& key, std::vector<Record>& records);
@@ -151,6 +154,19 @@ void Section::section(const std::string& key, std::optional<Record>& record) {
   if (find(key) == nullptr) return;
   record.emplace();
   section(key, *record);
+}
+
+template <class Record>
+void Section::text_or_section(const std::string& key, std::string& text,
+                              std::optional<Record>& record) {
+  const Node* node = writing() ? nullptr : find(key);
+  const bool is_section =
+      writing() ? record.has_value() : node != nullptr && node->kind == Node::Kind::kMap;
+  if (is_section) {
+    section(key, record);
+  } else {
+    value(key, text);
+  }
 }
 
 template <class Record>

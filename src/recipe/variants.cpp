@@ -40,7 +40,8 @@ Recipe variant_of(const Recipe& recipe, const Variant& variant) {
                       !contains(variant.gates, parent->name);
     if (!past) continue;
     phase.from = std::string(parent->from);
-    if (phase.from.empty()) phase.optimizer.keeps_state = false;  // nothing to keep it of
+    phase.from_run = parent->from_run;
+    if (phase.starts_anew()) phase.optimizer.keeps_state = false;  // nothing to keep it of
   }
   return result;
 }
