@@ -6,6 +6,7 @@
 #include "io/checkpoint.hpp"
 #include "io/shard.hpp"
 #include "report/html.hpp"
+#include "report/lineage_text.hpp"
 #include "report/status_text.hpp"
 #include "report/terminal.hpp"
 
@@ -18,7 +19,15 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 
 void inspect_checkpoint(const std::filesystem::path& folder) {
   const CheckpointReader reader(folder);
-  fmt::print("checkpoint {}\nstate: {}\n", folder.string(), reader.state().dump(1));
+  fmt::print("checkpoint {}, digest {}\n", folder.string(), reader.digest());
+  nlohmann::json state = reader.state();
+  if (state.contains("phase_state")) {
+    Lineage lineage = lineage_of_checkpoint(folder);
+    lineage.digest.clear();  // told above
+    fmt::print("{}\n", fmt::join(report::lineage_lines(lineage), "\n"));
+    state.erase("lineage");
+  }
+  fmt::print("state: {}\n", state.dump(1));
   std::int64_t total = 0;
   for (const auto& [name, shape] : reader.tensors()) {
     std::int64_t count = 1;

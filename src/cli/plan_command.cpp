@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/other_runs.hpp"
 #include "cli/shared_recipe.hpp"
 #include "recipe/load.hpp"
 #include "report/table.hpp"
@@ -13,6 +14,15 @@ namespace polyphase {
 namespace {
 
 std::string mebibytes(double bytes) { return fmt::format("{:.0f} MiB", bytes / (1024.0 * 1024.0)); }
+
+// With the recipe of the other run that a teacher is of, if it is.
+PlannedMemory planned(const recipe::Recipe& recipe, const recipe::Phase& phase, int data_ranks) {
+  const auto& distil = phase.adaptation.distil;
+  if (!distil || !distil->teacher_run) return plan_memory(recipe, phase, data_ranks);
+  const OtherRunPhase found = find_other_run_phase(recipe, *distil->teacher_run);
+  const recipe::Recipe theirs = recipe::parse(found.recipe, found.folder);
+  return plan_memory(recipe, phase, data_ranks, &theirs, recipe::find_phase(theirs, found.phase));
+}
 
 }  // namespace
 
@@ -35,7 +45,7 @@ ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std:
   if (distils) columns.push_back({"teacher", report::Align::kRight});
   report::Table table(columns);
   for (const recipe::Phase& phase : recipe.phases) {
-    const PlannedMemory memory = plan_memory(recipe, phase, static_cast<int>(data_ranks));
+    const PlannedMemory memory = planned(recipe, phase, static_cast<int>(data_ranks));
     std::vector<std::string> row = {phase.name,
                                     fmt::format("{}", memory.num_parameters),
                                     fmt::format("{}", memory.num_micro_batches),

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.hpp"
+#include "cli/other_runs.hpp"
 #include "cli/shared_recipe.hpp"
 #include "comm/agreement.hpp"
 #include "control/run_folder.hpp"
 #include "corpus/prepare.hpp"
+#include "corpus/prepare_tokenizer.hpp"
 #include "recipe/load.hpp"
 #include "recipe/search.hpp"
 #include "recipe/variants.hpp"
@@ -11,15 +13,33 @@
 
 namespace polyphase {
 
+namespace {
+
+std::filesystem::path data_dir_of(const recipe::Recipe& recipe) {
+  return run_folder_of(recipe) / "data";
+}
+
+void check_given_files(recipe::Recipe recipe) {
+  if (has_taken_tokenizer(recipe, data_dir_of(recipe))) recipe.tokenizer.model.clear();
+  recipe::check_files(recipe);
+}
+
+}  // namespace
+
 recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& world) {
   const std::string text = from_rank_0(world, [&] {
     recipe::Recipe recipe = recipe::load(options.file, options.overrides);
     recipe::check_layout(recipe, world.size());
     recipe::check_strategy_layouts(recipe, world.size());
-    recipe::check_files(recipe);
-    return recipe::resolved(recipe);
+    check_other_runs(recipe, world.size());
+    check_given_files(recipe);
+    const nlohmann::json all = {{"recipe", recipe::resolved(recipe)}, {"places", recipe.places}};
+    return all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   });
-  return recipe::parse(text, options.file);
+  const nlohmann::json shared = nlohmann::json::parse(text);
+  recipe::Recipe recipe = recipe::parse(shared.at("recipe"), options.file);
+  shared.at("places").get_to(recipe.places);  // of the file rather than of its resolved text
+  return recipe;
 }
 
 void check_all_patterns(const recipe::Recipe& recipe) {
@@ -39,11 +59,19 @@ bool prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
   recipe::Recipe absolute =
       recipe;  // hashes are of the recipe as written, wherever its folder lies
   recipe::resolve(absolute);
+  const std::string taken = from_rank_0(world, [&] {
+    return has_taken_tokenizer(recipe, data_dir) ? prepare::tokenizer_path(data_dir).string() : "";
+  });
+  if (!taken.empty()) absolute.tokenizer.model = taken;
   Preparation preparation(absolute,
                           {.data_dir = data_dir, .rank = world.rank(), .num_ranks = world.size()});
   for (const PrepareStage stage : kPrepareStages) {
     if (stop_is_wanted()) return false;
     agree_on(world, [&] { preparation.run_stage(stage); });
+    if (stage != PrepareStage::kTokenizer) continue;
+    agree_on(world, [&] {
+      if (world.rank() == 0) require_their_tokenizer(recipe, data_dir);
+    });
   }
   const PrepareSummary& summary = preparation.summary();
   if (world.rank() != 0) return true;
@@ -69,7 +97,7 @@ ExitCode prepare_command(const RecipeOptions& options, const Communicator& world
   agree_on(world, [&] {
     if (world.rank() == 0) lock = lock_run_folder(run_folder_of(recipe));
   });
-  prepare_corpora(recipe, (run_folder_of(recipe) / "data").string(), world, [] { return false; });
+  prepare_corpora(recipe, data_dir_of(recipe).string(), world, [] { return false; });
   return ExitCode::kDone;
 }
 

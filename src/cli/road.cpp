@@ -5,14 +5,17 @@
 #include <cstdio>
 
 #include "base/log.hpp"
+#include "cli/other_runs.hpp"
 #include "cli/score_rounds.hpp"
 #include "cli/shared_recipe.hpp"
 #include "comm/agreement.hpp"
+#include "io/checkpoint.hpp"
 #include "recipe/load.hpp"
 #include "recipe/variants.hpp"
 #include "report/html.hpp"
 #include "report/status_text.hpp"
 #include "report/terminal.hpp"
+#include "train/phase_result.hpp"
 #include "train/step.hpp"
 
 namespace polyphase {
@@ -120,11 +123,14 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
       fail<RecipeError>("phase {} {} {}, which is {}; run phase {} first", phase.name,
                         name == phase.from ? "starts from" : "learns from", name, state, name);
     }
+  });
+  const PhaseJob job = job_of(journal, use);
+  agree_on(world_, [&] {
     if (folder_) folder_->set_state(folder_->find(use.folder), "running");
   });
   PhaseOutcome outcome;
   try {
-    outcome = run_phase(job_of(journal, use));
+    outcome = run_phase(job);
   } catch (const Error& error) {
     note_failure(use.folder, error.what());
     throw;
@@ -138,24 +144,81 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
 
 PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use) {
   const std::filesystem::path run = run_dir_;
-  const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
   const recipe::Recipe& recipe = recipe_of(journal, use.round);
   const recipe::Phase& phase = recipe.phases[use.number];
-  const auto folder_of = [&](const std::string& name) -> std::filesystem::path {
-    const PhaseUse* needed = round.find(name);
-    return needed == nullptr ? std::filesystem::path() : run / needed->folder;
-  };
   const auto& distil = phase.adaptation.distil;
+  // With a checkpoint of its own, a phase has taken over what there was to take.
+  const bool begun =
+      !from_rank_0(world_, [&] {
+         return find_checkpoints(checkpoints_of(run / use.folder)).empty() ? "" : "begun";
+       }).empty();
   return {.recipe = recipe,
           .phase_number = use.number,
           .data_dir = data_dir_,
           .folder = run / use.folder,
-          .from_folder = folder_of(phase.from),
-          .teacher_folder = distil ? folder_of(distil->teacher) : std::filesystem::path(),
+          .from = begun ? std::optional<SourcePhase>()
+                        : source_of(journal, use, phase.from, phase.from_run),
+          .teacher = distil ? source_of(journal, use, distil->teacher, distil->teacher_run)
+                            : std::optional<SourcePhase>(),
+          .run = identity_of(journal, use),
           .world = world_,
           .grid = grid_,
           .stop = stop_,
           .progress = [this, name = use.name](const PhaseProgress& now) { show(name, now); }};
+}
+
+// Collective. None where neither is given. What is taken of another run is noted, and must be what
+// was taken before.
+std::optional<SourcePhase> Road::source_of(const Journal& journal, const PhaseUse& use,
+                                           const std::string& own,
+                                           const std::optional<recipe::OtherRun>& other) {
+  if (!other && own.empty()) return std::nullopt;
+  if (!other) {
+    const recipe::Recipe& recipe = recipe_of(journal, use.round);
+    const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
+    const PhaseUse* needed = round.find(own);
+    POLYPHASE_PROMISE(needed != nullptr, "round {} lacks {}", round.number, own);
+    return SourcePhase{.recipe = recipe,
+                       .phase = *recipe::find_phase(recipe, own),
+                       .folder = std::filesystem::path(run_dir_) / needed->folder,
+                       .name = own,
+                       .is_of_other_run = false,
+                       .digest = ""};
+  }
+  const std::string text = from_rank_0(world_, [&] {
+    OtherRunPhase found;
+    try {
+      found = find_other_run_phase(recipe_, *other);
+    } catch (const RecipeError& error) {
+      fail<RecipeError>("phase {}: {}", use.name, error.what());
+    }
+    const Lineage* taken = folder_->taken(*other);
+    if (taken != nullptr) found.lineage = *taken;  // which the phase's start compares it with
+    folder_->take(folder_->find(use.folder), *other, found.lineage);
+    return nlohmann::json(found).dump();
+  });
+  const auto found = nlohmann::json::parse(text).get<OtherRunPhase>();
+  const recipe::Recipe& recipe = other_recipe(found.recipe);
+  return SourcePhase{.recipe = recipe,
+                     .phase = *recipe::find_phase(recipe, found.phase),
+                     .folder = found.folder,
+                     .name = recipe::other_run_name(*other),
+                     .is_of_other_run = true,
+                     .digest = found.lineage.digest};
+}
+
+const recipe::Recipe& Road::other_recipe(const std::string& text) {
+  const auto known = other_recipes_.find(text);
+  if (known != other_recipes_.end()) return known->second;
+  return other_recipes_.emplace(text, recipe::parse(text, "the other run's recipe")).first->second;
+}
+
+RunIdentity Road::identity_of(const Journal& journal, const PhaseUse& use) {
+  const std::string first = recipe::resolved(recipe::variant_of(recipe_, {}));
+  return {.name = recipe_.name,
+          .round = use.round,
+          .changes = recipe::differences(first, recipe::resolved(recipe_of(journal, use.round))),
+          .version = program_version()};
 }
 
 void Road::show(const std::string& name, const PhaseProgress& now) {

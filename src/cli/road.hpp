@@ -37,6 +37,11 @@ class Road {
   bool run_phase_of(const Journal& journal, const PhaseUse& use);
   std::string state_of(const std::string& folder);
   PhaseJob job_of(const Journal& journal, const PhaseUse& use);
+  std::optional<SourcePhase> source_of(const Journal& journal, const PhaseUse& use,
+                                       const std::string& own,
+                                       const std::optional<recipe::OtherRun>& other);
+  const recipe::Recipe& other_recipe(const std::string& text);
+  RunIdentity identity_of(const Journal& journal, const PhaseUse& use);
   void show(const std::string& name, const PhaseProgress& now);
   void note_failure(const std::string& folder, const std::string& reason);
   void note(const std::string& folder, const PhaseOutcome& outcome);
@@ -53,7 +58,8 @@ class Road {
   bool prepared_ = false;
   std::optional<RunFolder> folder_;
   std::optional<Controller> controller_;
-  std::map<std::int64_t, recipe::Recipe> recipes_;  // of the rounds
+  std::map<std::int64_t, recipe::Recipe> recipes_;       // of the rounds
+  std::map<std::string, recipe::Recipe> other_recipes_;  // of other runs, by their text
   std::optional<report::Progress> progress_;
 };
 

@@ -11,11 +11,17 @@
 #include "io/file.hpp"
 #include "recipe/goals.hpp"
 #include "recipe/load.hpp"
+#include "recipe/other_run.hpp"
 
 namespace polyphase {
 namespace {
 
-constexpr const char* kVersion = POLYPHASE_VERSION;  // of CMake's project()
+nlohmann::json others_json(const std::vector<report::OtherPhase>& others) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const report::OtherPhase& other : others)
+    list.push_back({{"run", other.run}, {"phase", other.phase}, {"lineage", other.lineage}});
+  return list;
+}
 
 nlohmann::json phase_json(const report::PhaseState& phase) {
   // JSON has no not-a-number: such a metric is written as text, as in metrics.jsonl.
@@ -34,6 +40,7 @@ nlohmann::json phase_json(const report::PhaseState& phase) {
           {"from", phase.from},
           {"from_folder", phase.from_folder},
           {"teacher_folder", phase.teacher_folder},
+          {"others", others_json(phase.others)},
           {"task", phase.task},
           {"step", phase.step},
           {"total_steps", phase.total_steps},
@@ -82,6 +89,8 @@ report::RunState state_before(const std::filesystem::path& run_folder) {
 
 }  // namespace
 
+std::string program_version() { return POLYPHASE_VERSION; }  // of CMake's project()
+
 std::filesystem::path run_folder_of(const recipe::Recipe& recipe) {
   return recipe.run_dir.empty() ? "runs/" + recipe.name : recipe.run_dir;
 }
@@ -105,7 +114,7 @@ RunFolder::RunFolder(const recipe::Recipe& recipe)
   before_ = state_before(path_).phases;
   state_.name = recipe.name;
   state_.recipe_hash = recipe::recipe_hash(recipe);
-  state_.version = kVersion;
+  state_.version = program_version();
 }
 
 void RunFolder::add_phases(const Round& round, const recipe::Recipe& recipe) {
@@ -119,7 +128,9 @@ void RunFolder::add_phases(const Round& round, const recipe::Recipe& recipe) {
     phase.round = use.round;
     phase.folder = use.folder;
     phase.from = recipe.phases[use.number].from;
-    const PhaseUse* from = round.find(phase.from);
+    if (const auto& other = recipe.phases[use.number].from_run)
+      phase.from = recipe::other_run_name(*other);
+    const PhaseUse* from = round.find(recipe.phases[use.number].from);
     phase.from_folder = from == nullptr ? "" : from->folder;
     const auto& distil = recipe.phases[use.number].adaptation.distil;
     const PhaseUse* teacher = distil ? round.find(distil->teacher) : nullptr;
@@ -157,6 +168,23 @@ bool RunFolder::has_last_checkpoint(const report::PhaseState& phase) const {
   const std::vector<CheckpointEntry> complete =
       find_checkpoints(path_ / phase.folder / "checkpoints");
   return !complete.empty() && complete.back().step == phase.step;
+}
+
+const Lineage* RunFolder::taken(const recipe::OtherRun& other) const {
+  for (const report::PhaseState& phase : state_.phases) {
+    for (const report::OtherPhase& known : phase.others) {
+      if (known.run == other.run && known.phase == other.phase) return &known.lineage;
+    }
+  }
+  return nullptr;
+}
+
+void RunFolder::take(report::PhaseState& phase, const recipe::OtherRun& other,
+                     const Lineage& lineage) {
+  for (const report::OtherPhase& known : phase.others) {
+    if (known.run == other.run && known.phase == other.phase) return;
+  }
+  phase.others.push_back({other.run, other.phase, lineage});
 }
 
 void RunFolder::set_state(report::PhaseState& phase, const std::string& state,

@@ -37,6 +37,11 @@ class RunFolder {
   bool is_needed(const report::PhaseState& phase) const;
   // Whether the checkpoint of a finished phase's last step is there.
   bool has_last_checkpoint(const report::PhaseState& phase) const;
+  // What this run has taken from that phase of another run; nullptr: nothing yet. What was taken
+  // once counts for all of the run's rounds.
+  const Lineage* taken(const recipe::OtherRun& other) const;
+  // Notes that the phase takes it; the next set_state() writes it down.
+  void take(report::PhaseState& phase, const recipe::OtherRun& other, const Lineage& lineage);
   // Sets a phase's state ("running", "done" …) with its reason, and writes status.json.
   void set_state(report::PhaseState& phase, const std::string& state,
                  const std::string& reason = "");
@@ -53,6 +58,9 @@ class RunFolder {
 // Makes the folder if need be and locks it for this job. Throws SystemError, which names the holder
 // when another job has it.
 std::unique_ptr<RunLock> lock_run_folder(const std::filesystem::path& folder);
+
+// Version of this program, which checkpoints and reports name.
+std::string program_version();
 
 // The folder that the recipe's run lives in.
 std::filesystem::path run_folder_of(const recipe::Recipe& recipe);

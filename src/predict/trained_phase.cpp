@@ -15,6 +15,9 @@
 #include "train/phase_result.hpp"
 
 namespace polyphase {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FoundPhase, recipe, phase, checkpoint)
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -61,38 +64,10 @@ const report::PhaseState& chosen_phase(const report::RunState& run,
                     choice.run.string(), names_of(run.phases));
 }
 
-// What rank 0 finds in the run folder and tells the others.
-struct Found {
-  std::string recipe, phase, checkpoint;
-};
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Found, recipe, phase, checkpoint)
-
-Found find(const TrainedPhaseChoice& choice) {
-  const fs::path recipe_file = choice.run / "recipe.yaml";
-  std::error_code error;
-  if (!fs::exists(recipe_file, error)) {
-    fail<RecipeError>(
-        "{}: not the folder of a run (it has no recipe.yaml); give the run_dir of a "
-        "recipe that was trained",
-        choice.run.string());
-  }
-  const report::RunState run = report::read_run_state(choice.run);
-  const report::PhaseState& phase = chosen_phase(run, choice);
-  const fs::path of_round = choice.run / fmt::format("round-{}", phase.round) / "recipe.yaml";
-  const recipe::Recipe recipe =
-      recipe::load((fs::exists(of_round, error) ? of_round : recipe_file).string());
-  const fs::path result = result_checkpoint(choice.run / phase.folder);
-  if (result.empty()) {
-    fail<RecipeError>("{}: phase {} is {} and has no complete checkpoint in {}; train it first",
-                      choice.run.string(), phase.name, phase.state,
-                      checkpoints_of(choice.run / phase.folder).string());
-  }
-  return {.recipe = recipe::resolved(recipe), .phase = phase.name, .checkpoint = result.string()};
-}
-
-Found shared_find(const TrainedPhaseChoice& choice, const Communicator& world) {
-  const std::string text = from_rank_0(world, [&] { return nlohmann::json(find(choice)).dump(); });
-  return nlohmann::json::parse(text).get<Found>();
+FoundPhase shared_find(const TrainedPhaseChoice& choice, const Communicator& world) {
+  const std::string text =
+      from_rank_0(world, [&] { return nlohmann::json(find_trained_phase(choice)).dump(); });
+  return nlohmann::json::parse(text).get<FoundPhase>();
 }
 
 // Batches of a training step do not matter here: only what the model itself must be divided by.
@@ -125,8 +100,31 @@ void require_same(const nlohmann::json& before, const T& now, const char* key, c
 
 }  // namespace
 
+FoundPhase find_trained_phase(const TrainedPhaseChoice& choice) {
+  const fs::path recipe_file = choice.run / "recipe.yaml";
+  std::error_code error;
+  if (!fs::exists(recipe_file, error)) {
+    fail<RecipeError>(
+        "{}: not the folder of a run (it has no recipe.yaml); give the run_dir of a "
+        "recipe that was trained",
+        choice.run.string());
+  }
+  const report::RunState run = report::read_run_state(choice.run);
+  const report::PhaseState& phase = chosen_phase(run, choice);
+  const fs::path of_round = choice.run / fmt::format("round-{}", phase.round) / "recipe.yaml";
+  const recipe::Recipe recipe =
+      recipe::load((fs::exists(of_round, error) ? of_round : recipe_file).string());
+  const fs::path result = result_checkpoint(choice.run / phase.folder);
+  if (result.empty()) {
+    fail<RecipeError>("{}: phase {} is {} and has no complete checkpoint in {}; train it first",
+                      choice.run.string(), phase.name, phase.state,
+                      checkpoints_of(choice.run / phase.folder).string());
+  }
+  return {.recipe = recipe::resolved(recipe), .phase = phase.name, .checkpoint = result.string()};
+}
+
 TrainedPhase::TrainedPhase(const TrainedPhaseChoice& choice, const Communicator& world) {
-  const Found found = shared_find(choice, world);
+  const FoundPhase found = shared_find(choice, world);
   checkpoint_ = found.checkpoint;
   recipe_ = recipe::parse(found.recipe, (choice.run / "recipe.yaml").string());
   if (choice.tensor > 0) recipe_.parallel.tensor = choice.tensor;

@@ -24,6 +24,17 @@ struct TrainedPhaseChoice {
   std::string folder;         // instead of all these: the phase's own, below the run's
 };
 
+// What the run's files say of that phase.
+struct FoundPhase {
+  std::string recipe;  // of its round, resolved
+  std::string phase;
+  std::string checkpoint;  // that is its result
+};
+
+// Looks it up; reads no tensor. RecipeError for a folder that is no run, and a phase that it does
+// not have or that has no checkpoint.
+FoundPhase find_trained_phase(const TrainedPhaseChoice& choice);
+
 // A phase of a run folder with its model as its result has it (train/phase_result.hpp), for
 // evaluation and prediction on any layout of ranks. Reads the folder only: no lock is taken and
 // nothing is written.

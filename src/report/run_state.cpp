@@ -49,6 +49,8 @@ PhaseState phase_of(const json& object) {
   phase.from = text_of(object, "from");
   phase.from_folder = text_of(object, "from_folder");
   phase.teacher_folder = text_of(object, "teacher_folder");
+  for (const json& other : object.value("others", json::array()))
+    phase.others.push_back({text_of(other, "run"), text_of(other, "phase"), other.at("lineage")});
   phase.task = text_of(object, "task");
   phase.step = number_of(object, "step", phase.step);
   phase.total_steps = number_of(object, "total_steps", phase.total_steps);

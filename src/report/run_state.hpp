@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "io/lineage.hpp"
+
 namespace polyphase::report {
 
 // What happened to the parameters when a phase took over a model.
@@ -17,16 +19,23 @@ struct Handover {
   std::vector<std::string> fresh, left;
 };
 
+// A phase of another run that a phase starts from or learns from.
+struct OtherPhase {
+  std::string run, phase;  // as the recipe names it
+  Lineage lineage;         // of the checkpoint that was taken
+};
+
 // One phase of one round, as status.json tells it. Fields that the file lacks keep these defaults.
 struct PhaseState {
   std::string name;
   std::string state = "pending";  // pending, running, interrupted, done, rejected, failed
   std::int64_t round = 1;
-  std::string folder;          // relative to the run folder
-  std::string from;            // name of the phase whose model it took; empty: from scratch
-  std::string from_folder;     // where that lies, maybe in another round's folder
-  std::string teacher_folder;  // of the phase it learns from; empty: none
-  std::string task;            // for instance "mlm + nsp", "classification"
+  std::string folder;              // relative to the run folder
+  std::string from;                // name of the phase whose model it took; empty: from scratch
+  std::string from_folder;         // where that lies, maybe in another round's folder
+  std::string teacher_folder;      // of the phase it learns from; empty: none
+  std::vector<OtherPhase> others;  // as it found them when it began
+  std::string task;                // for instance "mlm + nsp", "classification"
   std::int64_t step = 0, total_steps = 0;
   std::int64_t samples = 0, tokens = 0;  // whole job
   double seconds = 0;

@@ -75,10 +75,11 @@ class PhaseRun {
     const PhaseStart start =
         start_phase(job, corpus_, model_->parameters(), *optimizer_, average());
     state_ = start.state;
-    if (teacher_) require_same_teacher(job, start, teacher_->origin());
-    if (teacher_) state_.teacher = teacher_->origin();
+    if (teacher_) require_same_teacher(job, start, teacher_->lineage());
+    if (teacher_) state_.lineage.teacher = std::make_shared<const Lineage>(teacher_->lineage());
     if (start.resumed) saved_step_ = state_.step;
     log_.emplace(job, start, model_->objective_names());
+    if (!start.resumed) log_->lineage(state_.lineage);
     if (!start.resumed && phase_.objectives.contains("mlm") && corpus_.num_corpora() == 1)
       log_->corpus(unigram_entropy(*corpus_.train(), job_.grid.data));
     if (rollback) go_on_after(*rollback, job, state_, *log_);

@@ -4,11 +4,14 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "comm/session.hpp"
 #include "recipe/recipe.hpp"
 #include "train/checkpointing.hpp"
+#include "train/source_phase.hpp"
 #include "train/stop_request.hpp"
 
 namespace polyphase {
@@ -20,14 +23,23 @@ struct PhaseProgress {
   double tokens_per_second = 0;
 };
 
+// What is recorded of the run and round that a phase belongs to.
+struct RunIdentity {
+  std::string name;
+  std::int64_t round = 1;
+  std::vector<std::string> changes;  // that the round's recipe has against the run's
+  std::string version;               // of the program
+};
+
 // One phase to run, or to go on with.
 struct PhaseJob {
   const recipe::Recipe& recipe;
   std::size_t phase_number = 0;
   std::string data_dir;
-  std::filesystem::path folder;          // of this phase; checkpoints and metrics go below
-  std::filesystem::path from_folder;     // of the phase it starts from; empty: from scratch
-  std::filesystem::path teacher_folder;  // of the phase it learns from; empty: none
+  std::filesystem::path folder;        // of this phase; checkpoints and metrics go below
+  std::optional<SourcePhase> from;     // what it starts from; none: from scratch
+  std::optional<SourcePhase> teacher;  // what it learns from
+  RunIdentity run;
   const Communicator& world;
   const RankGrid& grid;
   StopRequest& stop;

@@ -66,6 +66,9 @@ PhaseState load(const fs::path& folder, const PhaseCorpus& corpus, ParameterSet&
         folder.string(), error.what());
   }
   require_same(data, state_of_data(corpus), folder, "the corpus " + corpus.name());
+  state.lineage = lineage_of_checkpoint(folder);
+  state.lineage.step = 0;  // each checkpoint to come has its own
+  state.lineage.digest.clear();
   load_checkpoint(folder, parameters, optimizer, average);
   return state;
 }
@@ -87,19 +90,19 @@ void set_aside(const fs::path& folder) {
 
 // What the model of the phase before goes through. Gates and strategies may bring together phases
 // of which the recipe's own order says nothing.
-HandOverRules rules_of(const recipe::Recipe& recipe, const recipe::Phase& phase) {
-  const recipe::Phase& before = *recipe::find_phase(recipe, phase.from);
-  const recipe::Model there = recipe::model_of(recipe, before),
+HandOverRules rules_of(const recipe::Recipe& recipe, const recipe::Phase& phase,
+                       const SourcePhase& from) {
+  const recipe::Model there = recipe::model_of(from.recipe, from.phase),
                       here = recipe::model_of(recipe, phase);
   const recipe::Growth growth = phase.adaptation.growth;
   if (there.num_layers != here.num_layers && growth == recipe::Growth::kNone) {
     fail<RecipeError>(
         "phase {} has {} layers and starts from {}, which has {}; give phases.{}.growth or "
         "phases.{}.num_layers",
-        phase.name, here.num_layers, before.name, there.num_layers, phase.name, phase.name);
+        phase.name, here.num_layers, from.name, there.num_layers, phase.name, phase.name);
   }
   HandOverRules rules = {.growth = growth};
-  if (const auto& lora = before.adaptation.lora)
+  if (const auto& lora = from.phase.adaptation.lora)
     rules.adapter_scale = lora->alpha / static_cast<double>(lora->rank);
   return rules;
 }
@@ -108,8 +111,7 @@ HandOverRules rules_of(const recipe::Recipe& recipe, const recipe::Phase& phase)
 // that each parameter has had: the phase's own, and those that it went on from.
 void keep_state(const PhaseJob& job, const fs::path& folder, const HandOverRules& rules,
                 const ParameterSet& parameters, Optimizer& optimizer, HandOver& hand_over) {
-  const recipe::Phase& phase = phase_of(job);
-  const recipe::Phase& before = *recipe::find_phase(job.recipe, phase.from);
+  const recipe::Phase &phase = phase_of(job), &before = job.from->phase;
   if (before.optimizer.kind != phase.optimizer.kind) return;
   const PhaseState state =
       CheckpointReader(folder).state().at("phase_state").template get<PhaseState>();
@@ -124,9 +126,9 @@ void keep_state(const PhaseJob& job, const fs::path& folder, const HandOverRules
 }
 
 // "12 parameters carried from pretrain, 24 copied from other layers (stack), 4 new, 3 left behind"
-std::string hand_over_text(const recipe::Phase& phase, const HandOver& hand_over) {
-  std::string text =
-      fmt::format("{} parameters carried from {}", hand_over.carried.size(), phase.from);
+std::string hand_over_text(const recipe::Phase& phase, const std::string& from,
+                           const HandOver& hand_over) {
+  std::string text = fmt::format("{} parameters carried from {}", hand_over.carried.size(), from);
   if (!hand_over.copied.empty()) {
     text += fmt::format(", {} copied from other layers ({})", hand_over.copied.size(),
                         recipe::growth_name(phase.adaptation.growth));
@@ -138,46 +140,59 @@ std::string hand_over_text(const recipe::Phase& phase, const HandOver& hand_over
          fmt::format(", {} new, {} left behind", hand_over.fresh.size(), hand_over.left.size());
 }
 
-std::string state_text(const recipe::Recipe& recipe, const recipe::Phase& phase,
+std::string state_text(const recipe::Phase& phase, const recipe::Phase& from,
                        const HandOver& hand_over) {
-  const std::string& before = recipe::find_phase(recipe, phase.from)->optimizer.kind;
+  const std::string& before = from.optimizer.kind;
   if (before != phase.optimizer.kind) {
     return fmt::format("optimizer state reset: {} before, {} now", before, phase.optimizer.kind);
   }
   return fmt::format("optimizer state of {} parameters kept", hand_over.kept_updates.size());
 }
 
+// The phase is trained by this program from now on.
+void add_version(Lineage& lineage, const std::string& version) {
+  if (lineage.versions.empty() || lineage.versions.back() != version)
+    lineage.versions.push_back(version);
+}
+
+Lineage new_lineage(const PhaseJob& job, const PhaseCorpus& corpus) {
+  return {.run = job.run.name,
+          .round = job.run.round,
+          .phase = phase_of(job).name,
+          .step = 0,
+          .digest = "",
+          .seed = job.recipe.seed,
+          .versions = {job.run.version},
+          .changes = job.run.changes,
+          .tokenizer = corpus.tokenizer_digest(),
+          .corpora = corpus.corpus_digests(),
+          .from = nullptr,
+          .teacher = nullptr};
+}
+
 void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
-                     Optimizer& optimizer, HandOver& hand_over) {
+                     Optimizer& optimizer, PhaseState& state) {
   const recipe::Phase& phase = phase_of(job);
-  const fs::path result = shared_result(job.world, job.from_folder);
+  const SourcePhase& from = *job.from;
+  const fs::path result =
+      find_source(job.world, from, fmt::format("phase {} has nothing to start from", phase.name));
+  HandOver& hand_over = state.hand_over;
   agree_on(job.world, [&] {
-    if (result.empty()) {
-      fail<DataError>(
-          "{} holds no complete checkpoint, so phase {} has nothing to start from; run phase {} "
-          "first",
-          checkpoints_of(job.from_folder).string(), phase.name, phase.from);
-    }
-    const nlohmann::json json = CheckpointReader(result).state();
-    require_same(json.value(nlohmann::json::json_pointer("/data/tokenizer"), std::string()),
-                 corpus.tokenizer_digest(), result, "the tokenizer");
+    require_same_tokenizer(result, from, corpus);
+    state.lineage.from = std::make_shared<const Lineage>(lineage_of_checkpoint(result));
     try {
-      const HandOverRules rules = rules_of(job.recipe, phase);
+      const HandOverRules rules = rules_of(job.recipe, phase, from);
       hand_over = take_over(result, parameters, rules);
       if (phase.optimizer.keeps_state)
         keep_state(job, result, rules, parameters, optimizer, hand_over);
     } catch (const DataError& error) {
-      fail<DataError>(
-          "{}\nthis is where phase {} starts from: remove the folder {}, and the same command "
-          "makes "
-          "the end of phase {} again",
-          error.what(), phase.name, result.string(), phase.from);
+      fail<DataError>("{}\nthis is where phase {} starts from: {}", error.what(), phase.name,
+                      remedy_for(from, result));
     }
   });
-  log_info("{}: {}", phase.name, hand_over_text(phase, hand_over));
-  if (phase.optimizer.keeps_state) {
-    log_info("{}: {}", phase.name, state_text(job.recipe, phase, hand_over));
-  }
+  log_info("{}: {}", phase.name, hand_over_text(phase, from.name, hand_over));
+  if (phase.optimizer.keeps_state)
+    log_info("{}: {}", phase.name, state_text(phase, from.phase, hand_over));
 }
 
 }  // namespace
@@ -198,6 +213,7 @@ PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, Parameter
         }
       });
       optimizer.go_on_from(parameters, start.state.hand_over.kept_updates);
+      add_version(start.state.lineage, job.run.version);
       log_info("{}: going on from step {}", name, start.state.step);
       return start;
     } catch (const AgreedError& error) {
@@ -216,9 +232,9 @@ PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, Parameter
         ExitCode::kData);
   }
   PhaseStart start;
+  start.state.lineage = new_lineage(job, corpus);
   parameters.initialise(job.recipe.seed, job.recipe.model.init_std);
-  if (!job.from_folder.empty())
-    take_over_model(job, corpus, parameters, optimizer, start.state.hand_over);
+  if (job.from) take_over_model(job, corpus, parameters, optimizer, start.state);
   if (average != nullptr) average->start(parameters);
   return start;
 }
@@ -245,6 +261,7 @@ void begin_to_save_phase(CheckpointWriter& writer, const PhaseJob& job, const Ph
       {"phase_hash", recipe::phase_hash(job.recipe, job.phase_number)},
       {"data", state_of_data(corpus)},
       {"layout", {{"tensor", job.grid.tensor.size()}, {"data", job.grid.data.size()}}},
+      {"lineage", state.lineage},
       {"phase_state", state}};
   writer.begin(state.step, json, parameters, optimizer, average, state.result_step);
 }

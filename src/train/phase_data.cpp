@@ -131,16 +131,19 @@ void PhaseCorpus::read_index(const std::string& name, std::string& contents) {
     fail<DataError>("the corpora {} and {} were prepared with different tokenizers; prepare again",
                     names_.front(), name);
   }
-  if (phase_.data.size() > 1) contents += name;
+  std::string own;
   for (const auto& [part, shards] : index.splits) {
     for (const ShardSummary& shard : shards) {
-      for (const auto& [dataset, digest] : shard.digests) contents += digest;
+      for (const auto& [dataset, digest] : shard.digests) own += digest;
     }
     const bool holds_samples =
         std::any_of(shards.begin(), shards.end(),
                     [](const ShardSummary& shard) { return shard.num_documents > 0; });
     if (holds_samples) parts_[part].insert(name);
   }
+  if (phase_.data.size() > 1) contents += name;
+  contents += own;
+  corpus_digests_[name] = digest(own);
   names_.push_back(name);
 }
 

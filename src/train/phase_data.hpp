@@ -46,6 +46,8 @@ class PhaseCorpus {
   // where training uses one: what a checkpoint was trained on.
   const std::string& tokenizer_digest() const { return tokenizer_digest_; }
   const std::string& content_digest() const { return content_digest_; }
+  // By corpus.
+  const std::map<std::string, std::string>& corpus_digests() const { return corpus_digests_; }
   PhaseData phase_data() const;
   // Whether any of the corpora has it.
   bool has(const std::string& part) const { return parts_.contains(part); }
@@ -66,6 +68,7 @@ class PhaseCorpus {
   const recipe::Recipe& recipe_;
   const recipe::Phase& phase_;
   std::string data_dir_, tokenizer_digest_, content_digest_;
+  std::map<std::string, std::string> corpus_digests_;
   std::vector<std::string> names_;
   std::map<std::string, std::set<std::string>> parts_;  // part → corpora that have it
   std::vector<CorpusPart> train_;

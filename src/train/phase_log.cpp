@@ -37,6 +37,11 @@ PhaseLog::PhaseLog(const PhaseJob& job, const PhaseStart& start,
   });
 }
 
+void PhaseLog::lineage(const Lineage& lineage) {
+  if (!writer_) return;
+  writer_->append({{"kind", "lineage"}, {"step", 0}, {"lineage", lineage}});
+}
+
 void PhaseLog::step(const PhaseState& state, const StepPlan& plan, const StepBatches& batches,
                     const StepRecord& record, double seconds) {
   if (!writer_) return;

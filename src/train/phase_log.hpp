@@ -24,6 +24,8 @@ class PhaseLog {
   PhaseLog(const PhaseJob& job, const PhaseStart& start,
            const std::vector<std::string>& objective_names);
 
+  // What the phase is made of: the first record of a phase that begins.
+  void lineage(const Lineage& lineage);
   void step(const PhaseState& state, const StepPlan& plan, const StepBatches& batches,
             const StepRecord& record, double seconds);
   // Once for each step and part: a job that was killed after the last evaluation makes it again.

@@ -38,9 +38,10 @@ class PhaseModel {
   virtual void backward(const std::function<void(std::size_t)>& final_from) = 0;
 
   // Distillation: from now on, training passes learn from the teacher's model too, which sees the
-  // same micro-batches without dropout in an arena of its own. It is of the same recipe on the same
-  // ranks, has the same heads, and must live as long. With a weight for hidden states there is one
-  // more objective, "hidden", which is of training alone.
+  // same micro-batches without dropout in an arena of its own. It is of the same family, precision
+  // and vocabulary on the same ranks, has the same heads, and must live as long; its depth and
+  // width may be others. With a weight for hidden states, which must be of the same width, there is
+  // one more objective, "hidden", which is of training alone.
   virtual void learn_from(PhaseModel& teacher, const recipe::Distil& distil) = 0;
   // Bytes of the teacher's arena, known when a training pass was planned.
   std::size_t teaching_bytes() const { return teaching_bytes_; }

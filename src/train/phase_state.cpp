@@ -35,8 +35,7 @@ void to_json(nlohmann::json& json, const PhaseState& state) {
           {"num_worse", state.num_worse},
           {"result_step", state.result_step},
           {"guard", state.guard},
-          {"hand_over", state.hand_over},
-          {"teacher", state.teacher}};
+          {"hand_over", state.hand_over}};
 }
 
 void from_json(const nlohmann::json& json, PhaseState& state) {
@@ -51,7 +50,6 @@ void from_json(const nlohmann::json& json, PhaseState& state) {
   state.result_step = json.value("result_step", state.step);
   json.at("guard").get_to(state.guard);
   json.at("hand_over").get_to(state.hand_over);
-  state.teacher = json.value("teacher", "");
 }
 
 }  // namespace polyphase

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "io/lineage.hpp"
 #include "recipe/recipe.hpp"
 #include "train/checkpointing.hpp"
 #include "train/guard.hpp"
@@ -27,7 +28,7 @@ struct PhaseState {
   std::int64_t result_step = 0;
   GuardState guard;
   HandOver hand_over;
-  std::string teacher;  // Teacher::origin(); empty: none
+  Lineage lineage;  // stands beside the rest in a checkpoint's state
 };
 
 // Counts an evaluation towards early stopping and returns whether patience has run out with it.

@@ -13,7 +13,8 @@
 
 namespace polyphase {
 PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& phase,
-                          int num_data_ranks) {
+                          int num_data_ranks, const recipe::Recipe* teacher_recipe,
+                          const recipe::Phase* teacher_phase) {
   const Communicator tensor = planning_communicator(static_cast<int>(recipe.parallel.tensor));
   const auto model = planned_model(recipe, phase, tensor);
   const std::int64_t micro_batch = recipe::micro_batch_of(phase);
@@ -24,7 +25,14 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
       model->parameters().total_count() * std::int64_t{sizeof(float)};
   std::unique_ptr<PhaseModel> teacher;
   if (const auto& distil = phase.adaptation.distil) {
-    teacher = planned_model(recipe, *recipe::find_phase(recipe, distil->teacher), tensor);
+    recipe::Recipe other = teacher_recipe == nullptr ? recipe : *teacher_recipe;
+    other.precision = recipe.precision;
+    other.parallel = recipe.parallel;
+    other.tokenizer.vocab_size = recipe.tokenizer.vocab_size;  // it has the same tokenizer
+    teacher = planned_model(
+        other,
+        teacher_phase == nullptr ? *recipe::find_phase(recipe, distil->teacher) : *teacher_phase,
+        tensor);
     model->learn_from(*teacher, *distil);
     plan.teacher_bytes = teacher->parameters().total_count() * std::int64_t{sizeof(float)};
   }

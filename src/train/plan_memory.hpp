@@ -19,8 +19,10 @@ struct PlannedMemory {
 };
 
 // Plans a phase on recipe.parallel.tensor × num_data_ranks ranks. The vocabulary counts as the
-// recipe asks for it, and a labelled corpus, which is not opened, as one of 64 labels.
+// recipe asks for it, and a labelled corpus, which is not opened, as one of 64 labels. A teacher
+// that belongs to another run is described by that run's recipe and phase.
 PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& phase,
-                          int num_data_ranks);
+                          int num_data_ranks, const recipe::Recipe* teacher_recipe = nullptr,
+                          const recipe::Phase* teacher_phase = nullptr);
 
 }  // namespace polyphase
