@@ -107,8 +107,9 @@ class GrowthTest(RoadTest):
                          [p["metrics"] for p in self.straight.status()["phases"]])
 
     def test_student_knows_its_teacher(self):
-        state = self.manifest(self.straight, "student")["state"]["phase_state"]
-        self.assertRegex(state["teacher"], r"^topic step-000012 [0-9a-f]{32}$")
+        teacher = self.manifest(self.straight, "student")["state"]["lineage"]["teacher"]
+        self.assertEqual((teacher["run"], teacher["phase"], teacher["step"]), ("grown", "topic", 12))
+        self.assertRegex(teacher["digest"], r"^[0-9a-f]{32}$")
         steps = [r for r in self.straight.metrics("student") if r["kind"] == "step"]
         self.assertEqual(set(steps[0]["losses"]), {"classification", "hidden"})
         self.assertEqual({m for r in self.straight.metrics("student") if r["kind"] == "evaluation"

@@ -99,6 +99,31 @@ class IterateTest(RoadTest):
             metrics = phases[round["folders"]["topic"]]["metrics"]
             self.assertAlmostEqual(round["score"], metrics["valid.accuracy"], places=9)
 
+    def lineage_in(self, run, folder):
+        checkpoint = sorted((run.path / folder / "checkpoints").glob("step-??????"))[-1]
+        return json.loads((checkpoint / "manifest.json").read_text())["state"]["lineage"]
+
+    def test_checkpoints_tell_what_rounds_changed(self):
+        lineage = self.lineage_in(self.straight, "round-3/03-topic")
+        self.assertEqual(lineage["round"], 3)
+        self.assertEqual(lineage["changes"], self.straight.decisions()["rounds"][2]["changes"])
+        self.assertTrue(lineage["changes"])
+        tags = lineage["from"]
+        self.assertEqual((tags["phase"], tags["round"], tags["changes"]), ("tags", 1, []))
+        self.assertEqual((tags["from"]["phase"], tags["from"]["step"]), ("pretrain", 6))
+
+    def test_another_run_takes_the_best_round(self):
+        recipe = self.texts / "again.yaml"
+        text = RECIPE.read_text()
+        text = re.sub("tokenizer: .*", "", text[:text.index("  - name: pretrain")].replace("name: tiny", "name: again"))
+        recipe.write_text(text + "  - {name: again, from: {run: ../straight}, task: {kind: classification}, "
+                          "data: {topics: 1.0}, stop: {steps: 2}}\n")
+        run = Run(self.scratch / "again", self.texts)
+        run.arguments = lambda *more, **values: ["run", recipe, *settings({**run.values, **values}), *more]
+        self.assert_exit(run.go(ranks=None), DONE)
+        parent = self.lineage_in(run, "round-1/01-again")["from"]
+        self.assertEqual((parent["phase"], parent["round"]), ("topic", 3))
+
     def test_only_what_a_change_touches_is_trained(self):
         for round in self.straight.rounds()[1:]:
             number = round["round"]
