@@ -22,6 +22,7 @@ class Checks {
     if (has("phases") && recipe_.phases.empty()) fault("phases", "expected at least one phase");
     for (std::size_t i = 0; i < recipe_.phases.size(); ++i) check_phase(i);
     check_iterate(recipe_, places_, faults_);
+    check_slurm(recipe_, places_, faults_);
   }
 
  private:

@@ -36,6 +36,9 @@ void check_other_adaptation(const Recipe& recipe, const OtherRunUse& use, const 
                             const Phase& their_phase, const std::map<std::string, Place>& places,
                             Faults& faults);
 
+// Its part on Slurm jobs.
+void check_slurm(const Recipe& recipe, const std::map<std::string, Place>& places, Faults& faults);
+
 // The place of the key, else of the nearest section around it that has one.
 Place nearest_place(const std::map<std::string, Place>& places, std::string path);
 

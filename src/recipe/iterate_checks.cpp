@@ -162,7 +162,8 @@ class IterateChecks {
     const std::string section = change.path.substr(0, change.path.find('.'));
     static const std::vector<std::string> closed = {"name",       "run_dir",   "folder",
                                                     "checkpoint", "parallel",  "limits",
-                                                    "iterate",    "tokenizer", "corpora"};
+                                                    "slurm",      "iterate",   "tokenizer",
+                                                    "corpora"};
     if (contains(closed, section)) {
       fault(path, "a strategy cannot change {}; it may change {}", section, alternatives(open));
     }
@@ -170,6 +171,8 @@ class IterateChecks {
     if (section == "phases" && names) {
       fault(path, "a strategy cannot change a phase's name or gate");
     }
+    if (section == "phases" && change.path.find(".slurm") != std::string::npos)
+      fault(path, "a strategy cannot change slurm; all rounds run in one job");
   }
 
   void check_condition(const std::string& when, const std::string& path) {

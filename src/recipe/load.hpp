@@ -45,7 +45,7 @@ void resolve(Recipe& recipe);
 std::string resolved(const Recipe& recipe);
 
 // Digest of all that must stay the same for a run to continue. Not covered: run_dir, folder,
-// limits, checkpoint and parallel, which may differ between continuing runs.
+// limits, checkpoint, parallel and slurm, which may differ between continuing runs.
 std::string recipe_hash(const Recipe& recipe);
 
 // Digest of all that the result of one phase depends on: seed, tokenizer, model, precision, the

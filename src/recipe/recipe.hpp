@@ -13,6 +13,7 @@
 #include "recipe/iterate.hpp"
 #include "recipe/regularisation.hpp"
 #include "recipe/sampling.hpp"
+#include "recipe/slurm.hpp"
 
 // A recipe as plain data: one struct a section, defaults beside the fields. Paths are as the person
 // wrote them, relative to the recipe's folder; resolve() in load.hpp makes them absolute.
@@ -229,6 +230,7 @@ struct Phase {
   Sampling sampling;
   std::optional<Guard> guard;
   std::optional<Gate> gate;
+  std::optional<SlurmJob> slurm;
 
   bool starts_anew() const { return from.empty() && !from_run; }
 };
@@ -250,6 +252,7 @@ struct Recipe {
   Precision precision = Precision::kF32;
   Recompute recompute = Recompute::kNone;
   Limits limits;
+  std::optional<Slurm> slurm;
   std::vector<Phase> phases;  // in the order of the recipe
   std::optional<Iterate> iterate;
   // Key path → file:line:column, for messages only; never compared or written.

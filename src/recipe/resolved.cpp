@@ -14,12 +14,15 @@ namespace polyphase::recipe {
 namespace {
 
 // What may differ between runs that continue each other: where, for how long, how often saved, on
-// how many ranks, in how much memory.
-const std::vector<std::string> kMayDiffer = {"run_dir",  "folder",    "checkpoint",
-                                             "parallel", "recompute", "limits"};
+// how many ranks, in how much memory, in what jobs.
+const std::vector<std::string> kMayDiffer = {"run_dir",   "folder", "checkpoint", "parallel",
+                                             "recompute", "limits", "slurm"};
 
 Node what_must_stay(Node root) {
   for (const std::string& key : kMayDiffer) root.erase(key);
+  if (Node* phases = root.find("phases"); phases != nullptr) {
+    for (Node& phase : phases->items) phase.erase("slurm");
+  }
   // A budget may grow: what was decided before stays.
   Node* iterate = root.find("iterate");
   for (const char* key : {"max_rounds", "max_steps", "max_hours"}) {

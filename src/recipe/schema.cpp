@@ -8,6 +8,7 @@
 #include "recipe/optimizers.hpp"
 #include "recipe/regularisation_schema.hpp"
 #include "recipe/sampling_schema.hpp"
+#include "recipe/slurm_schema.hpp"
 
 // The schema: one description a section, one line a key. Reading, writing, the list of known keys
 // and the messages all follow from it.
@@ -246,6 +247,7 @@ static void describe(Section& section, Phase& phase) {
   describe_sampling(section, phase.sampling);
   section.section("guard", phase.guard);
   section.section("gate", phase.gate);
+  section.section("slurm", phase.slurm);
 }
 
 static void describe(Section& section, Recipe& recipe) {
@@ -267,6 +269,7 @@ static void describe(Section& section, Recipe& recipe) {
                   {"selective", Recompute::kSelective},
                   {"full", Recompute::kFull}});
   section.section("limits", recipe.limits);
+  section.section("slurm", recipe.slurm);
   section.require("phases", "what to train, one phase after the other");
   section.list_of_sections("phases", recipe.phases);
   section.section("iterate", recipe.iterate);
