@@ -5,13 +5,17 @@
 #include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
+#include <initializer_list>
+#include <optional>
 #include <thread>
 
 #include "base/log.hpp"
 #include "cli/commands.hpp"
 #include "comm/agreement.hpp"
 #include "comm/session.hpp"
+#include "train/stop_request.hpp"
 
 namespace polyphase {
 namespace {
@@ -33,8 +37,31 @@ void choose_threads(const MpiSession& session) {
   setenv("KOKKOS_NUM_THREADS", fmt::format("{}", threads).c_str(), 1);
 }
 
+bool names(int argc, char** argv, std::initializer_list<const char*> commands) {
+  return argc > 1 && std::any_of(commands.begin(), commands.end(), [&](const char* command) {
+           return std::string(argv[1]) == command;
+         });
+}
+
+// Commands that ask files and Slurm only go without MPI: it need not work where people log in, and
+// it would leave variables in the environment that submitted jobs inherit.
+bool goes_without_mpi(int argc, char** argv) {
+  for (const char* launcher : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"}) {
+    if (std::getenv(launcher) != nullptr) return false;
+  }
+  return names(argc, argv, {"status", "submit"});
+}
+
+// A batch script that names a file learns there that the program runs, and how it ended. What srun
+// returns may be the status of a rank that it killed, or 0 where it could not start any.
+void tell_outcome(const Communicator& world, const std::string& outcome) {
+  const char* file = std::getenv("POLYPHASE_OUTCOME");
+  if (file != nullptr && world.rank() == 0) std::ofstream(file) << outcome << "\n";
+}
+
 // A command for one rank, should it be started on many: they would all say the same.
 ExitCode on_rank_0(const Communicator& world, const std::function<ExitCode()>& command) {
+  if (world.size() == 1) return command();
   ExitCode code = ExitCode::kDone;
   agree_on(world, [&] {
     if (world.rank() == 0) code = command();
@@ -136,7 +163,8 @@ void describe_generate(CLI::App& app, GenerateOptions& options, std::function<Ex
 // Every command fills `command`, which then runs on all ranks.
 void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argument,
                        std::string& phase, std::int64_t& ranks, std::int64_t& tensor,
-                       const Communicator& world, std::function<ExitCode()>& command) {
+                       SubmitOptions& submit, const Communicator& world,
+                       std::function<ExitCode()>& command) {
   app.require_subcommand(1);
   const auto with_recipe = [&](const char* name, const char* what) {
     CLI::App* sub = app.add_subcommand(name, what);
@@ -161,6 +189,19 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
   CLI::App* run = with_recipe("run", "Train, or go on with a stopped run");
   run->add_option("--phase", phase, "Only this phase");
   run->callback([&] { command = [&] { return run_command(recipe, phase, world); }; });
+  CLI::App* jobs =
+      with_recipe("submit", "Submit a run to Slurm, as a chain of jobs; again: what is missing");
+  jobs->add_flag("--dry-run", submit.dry_run, "Print scripts and commands, submit nothing");
+  jobs->add_option("--seeds", submit.seeds, "Several runs, such as 1,2,3: an array of jobs")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber);
+  jobs->callback([&] {
+    command = [&] {
+      if (world.size() == 1) return submit_command(recipe, submit);
+      throw AgreedError("submit is no command for many ranks; the jobs start their own",
+                        ExitCode::kUsage);
+    };
+  });
   const CLI::Range at_least_one(1, 1 << 20);
   CLI::App* plan = with_recipe("plan", "Memory of a rank, before anything runs");
   plan->add_option("--ranks", ranks, "Ranks of the whole job")
@@ -192,30 +233,32 @@ std::string fault_of_command(CLI::App& app, int argc, char** argv) {
                      meant.empty() ? "" : fmt::format("did you mean \"{}\"? ", meant), known);
 }
 
-int parse_and_run(int argc, char** argv, const MpiSession& session) {
+int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSession* session) {
   CLI::App app("Polyphase trains transformer language models in phases.");
   app.set_version_flag("--version", POLYPHASE_VERSION);
   RecipeOptions recipe;
   std::string argument, phase;
-  std::int64_t ranks = session.world().size(), tensor = 0;
+  std::int64_t ranks = world.size(), tensor = 0;
+  SubmitOptions submit;
   EvaluateOptions evaluate;
   PredictOptions predict;
   GenerateOptions generate;
   std::function<ExitCode()> command;
-  describe_commands(app, recipe, argument, phase, ranks, tensor, session.world(), command);
-  describe_evaluate(app, evaluate, command, session.world());
-  describe_predict(app, predict, command, session.world());
-  describe_generate(app, generate, command, session.world());
+  describe_commands(app, recipe, argument, phase, ranks, tensor, submit, world, command);
+  describe_evaluate(app, evaluate, command, world);
+  describe_predict(app, predict, command, world);
+  describe_generate(app, generate, command, world);
   if (const std::string fault = fault_of_command(app, argc, argv); !fault.empty()) {
     throw AgreedError(fault + "; --help tells more", ExitCode::kUsage);
   }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int code = session.world().rank() == 0 ? app.exit(error) : error.get_exit_code();
+    const int code = world.rank() == 0 ? app.exit(error) : error.get_exit_code();
     return code == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
   }
-  choose_threads(session);
+  if (session == nullptr) return static_cast<int>(command());
+  choose_threads(*session);
   int kokkos_argc = 1;  // the command line is ours alone
   const Kokkos::ScopeGuard kokkos(kokkos_argc, argv);
   return static_cast<int>(command());
@@ -226,20 +269,26 @@ int parse_and_run(int argc, char** argv, const MpiSession& session) {
 
 int main(int argc, char** argv) {
   using namespace polyphase;
-  const MpiSession session(&argc, &argv);
-  set_log_rank(session.world().rank());
+  if (names(argc, argv, {"run", "prepare"})) remember_stop_signals();
+  std::optional<MpiSession> session;
+  if (!goes_without_mpi(argc, argv)) session.emplace(&argc, &argv);
+  const Communicator alone = planning_communicator(1);
+  const Communicator& world = session ? session->world() : alone;
+  set_log_rank(world.rank());
+  tell_outcome(world, "running");
+  int code = 0;
   try {
-    return parse_and_run(argc, argv, session);
+    code = parse_and_run(argc, argv, world, session ? &*session : nullptr);
   } catch (const AgreedError& error) {  // every rank threw it
-    if (session.world().rank() == 0) fmt::print(stderr, "{}\n", error.what());
-    return static_cast<int>(error.code);
+    if (world.rank() == 0) fmt::print(stderr, "{}\n", error.what());
+    code = static_cast<int>(error.code);
   } catch (
       const std::exception& error) {  // perhaps this rank alone: the others must not wait for it
-    fmt::print(stderr, "{}{}\n",
-               session.world().size() > 1 ? fmt::format("[rank {}] ", session.world().rank()) : "",
+    fmt::print(stderr, "{}{}\n", world.size() > 1 ? fmt::format("[rank {}] ", world.rank()) : "",
                error.what());
-    const ExitCode code = exit_code_of(error);
-    if (session.world().size() == 1) return static_cast<int>(code);
-    session.abort(code);
+    code = static_cast<int>(exit_code_of(error));
+    if (world.size() > 1) session->abort(exit_code_of(error));
   }
+  tell_outcome(world, fmt::format("{}", code));
+  return code;
 }

@@ -42,6 +42,10 @@ struct GenerateOptions : ModelOptions {
   std::string references;             // a file that the texts are scored against; empty: none
   GenerationSettings settings;
 };
+struct SubmitOptions {
+  std::vector<std::int64_t> seeds;  // empty: one run, with the recipe's
+  bool dry_run = false;
+};
 
 // The program's commands; each returns the exit code. Those that take the world are collective over
 // all ranks.
@@ -51,6 +55,9 @@ ExitCode prepare_command(const RecipeOptions& options, const Communicator& world
 // Trains every phase that is not done, or the one that is named.
 ExitCode run_command(const RecipeOptions& options, const std::string& phase,
                      const Communicator& world);
+// Writes the recipe's jobs into the run folder and submits them to Slurm, once for each seed, or
+// once with the recipe's; a dry run prints them.
+ExitCode submit_command(const RecipeOptions& options, const SubmitOptions& how);
 // Prints parameters and memory a rank of every phase for a number of ranks, without running
 // anything.
 ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std::int64_t tensor);

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "cli/commands.hpp"
+#include "control/slurm_jobs.hpp"
 #include "io/checkpoint.hpp"
 #include "io/shard.hpp"
 #include "report/html.hpp"
@@ -58,9 +59,25 @@ void inspect_corpus(const std::filesystem::path& file) {
 
 }  // namespace
 
+namespace {
+
+// Of a run whose jobs have not begun, the jobs are all there is to tell.
+std::string status_of(const std::filesystem::path& run_folder, int columns) {
+  const std::string jobs = slurm_text(run_folder, columns);
+  if (!jobs.empty() && !std::filesystem::exists(run_folder / "status.json"))
+    return fmt::format("{}: nothing has begun\n{}", run_folder.string(), jobs);
+  return report::status_text(run_folder, columns) + jobs;
+}
+
+}  // namespace
+
 ExitCode status_command(const std::string& run_folder) {
   const int columns = report::terminal_columns(fileno(stdout)).value_or(report::kDefaultColumns);
-  fmt::print("{}", report::status_text(run_folder, columns));
+  const std::vector<std::string> runs = read_slurm_jobs(run_folder).runs;
+  for (const std::string& run : runs) {
+    fmt::print("==== {}\n{}\n", run, status_of(std::filesystem::path(run_folder) / run, columns));
+  }
+  if (runs.empty()) fmt::print("{}", status_of(run_folder, columns));
   return ExitCode::kDone;
 }
 

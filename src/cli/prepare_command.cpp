@@ -4,12 +4,14 @@
 #include "cli/shared_recipe.hpp"
 #include "comm/agreement.hpp"
 #include "control/run_folder.hpp"
+#include "control/starts.hpp"
 #include "corpus/prepare.hpp"
 #include "corpus/prepare_tokenizer.hpp"
 #include "recipe/load.hpp"
 #include "recipe/search.hpp"
 #include "recipe/variants.hpp"
 #include "train/pattern_check.hpp"
+#include "train/stop_request.hpp"
 
 namespace polyphase {
 
@@ -19,19 +21,33 @@ std::filesystem::path data_dir_of(const recipe::Recipe& recipe) {
   return run_folder_of(recipe) / "data";
 }
 
+void check_extent(const recipe::Recipe& recipe, std::int64_t num_ranks, const Extent& extent) {
+  if (!extent.trains) return check_other_runs(recipe, recipe.parallel.tensor);
+  const recipe::Phase* only = recipe::find_phase(recipe, extent.phase);
+  if (only != nullptr) {
+    recipe::Recipe alone = recipe;
+    alone.iterate.reset();
+    alone.phases = {*only};
+    recipe::check_layout(alone, num_ranks);
+    return check_other_runs(alone, num_ranks);
+  }
+  recipe::check_layout(recipe, num_ranks);
+  recipe::check_strategy_layouts(recipe, num_ranks);
+  check_other_runs(recipe, num_ranks);
+}
+
+}  // namespace
+
 void check_given_files(recipe::Recipe recipe) {
   if (has_taken_tokenizer(recipe, data_dir_of(recipe))) recipe.tokenizer.model.clear();
   recipe::check_files(recipe);
 }
 
-}  // namespace
-
-recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& world) {
+recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& world,
+                             const Extent& extent) {
   const std::string text = from_rank_0(world, [&] {
     recipe::Recipe recipe = recipe::load(options.file, options.overrides);
-    recipe::check_layout(recipe, world.size());
-    recipe::check_strategy_layouts(recipe, world.size());
-    check_other_runs(recipe, world.size());
+    check_extent(recipe, world.size(), extent);
     check_given_files(recipe);
     const nlohmann::json all = {{"recipe", recipe::resolved(recipe)}, {"places", recipe.places}};
     return all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -92,13 +108,22 @@ bool prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
 }
 
 ExitCode prepare_command(const RecipeOptions& options, const Communicator& world) {
-  const recipe::Recipe recipe = shared_recipe(options, world);
+  const recipe::Recipe recipe = shared_recipe(options, world, {.trains = false, .phase = ""});
+  StopRequest stop(recipe.limits.wall_time_seconds);
   std::unique_ptr<RunLock> lock;  // not beside a run that reads what this writes
-  agree_on(world, [&] {
-    if (world.rank() == 0) lock = lock_run_folder(run_folder_of(recipe));
+  std::optional<StartRecord> start;
+  const std::string refusal = from_rank_0(world, [&] {
+    lock = lock_run_folder(run_folder_of(recipe));
+    start.emplace(run_folder_of(recipe));
+    return start->refusal();
   });
-  prepare_corpora(recipe, data_dir_of(recipe).string(), world, [] { return false; });
-  return ExitCode::kDone;
+  if (!refusal.empty()) throw AgreedError(refusal, kNoProgress);
+  const bool finished = prepare_corpora(recipe, data_dir_of(recipe).string(), world,
+                                        [&] { return stop.agreed(world); });
+  const ExitCode code = finished ? ExitCode::kDone : ExitCode::kInterrupted;
+  const std::string told = from_rank_0(
+      world, [&] { return fmt::format("{}", static_cast<int>(start->end(code, stop.reason()))); });
+  return ExitCode{std::stoi(told)};
 }
 
 }  // namespace polyphase

@@ -38,9 +38,12 @@ Road::Road(const recipe::Recipe& recipe, const Communicator& world)
       grid_(make_grid(world, static_cast<int>(recipe.parallel.tensor))) {
   run_dir_ = from_rank_0(world, [&] {
     folder_.emplace(recipe);
+    start_.emplace(folder_->path());
     controller_.emplace(recipe, *folder_);
     return folder_->path().string();
   });
+  const std::string refusal = from_rank_0(world, [&] { return start_->refusal(); });
+  if (!refusal.empty()) throw AgreedError(refusal, kNoProgress);
   data_dir_ = (std::filesystem::path(run_dir_) / "data").string();
   prepared_ = prepare_corpora(recipe, data_dir_, world, [&] { return stop_.agreed(world); });
 }
@@ -164,7 +167,7 @@ PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use) {
           .world = world_,
           .grid = grid_,
           .stop = stop_,
-          .progress = [this, name = use.name](const PhaseProgress& now) { show(name, now); }};
+          .progress = [this, use](const PhaseProgress& now) { show(use, now); }};
 }
 
 // Collective. None where neither is given. What is taken of another run is noted, and must be what
@@ -221,9 +224,14 @@ RunIdentity Road::identity_of(const Journal& journal, const PhaseUse& use) {
           .version = program_version()};
 }
 
-void Road::show(const std::string& name, const PhaseProgress& now) {
+void Road::show(const PhaseUse& use, const PhaseProgress& now) {
   if (world_.rank() != 0) return;
-  if (!progress_) progress_.emplace(name, now.step - 1, now.total_steps);
+  if (!progress_) {
+    progress_.emplace(use.name, now.step - 1, now.total_steps);
+    report::PhaseState& phase = folder_->find(use.folder);
+    phase.total_steps = now.total_steps;  // for those who ask how long it takes
+    folder_->set_state(phase, phase.state);
+  }
   progress_->update(
       {.step = now.step, .loss = now.loss, .tokens_per_second = now.tokens_per_second});
 }
@@ -306,6 +314,14 @@ void Road::record(const Verdict& verdict) {
   agree_on(world_, [&] {
     if (controller_) controller_->record(verdict);
   });
+}
+
+ExitCode Road::end(bool finished) {
+  const ExitCode code = finished ? ExitCode::kDone : ExitCode::kInterrupted;
+  const std::string told = from_rank_0(world_, [&] {
+    return fmt::format("{}", static_cast<int>(start_->end(code, finished ? "" : stop_reason())));
+  });
+  return ExitCode{std::stoi(told)};
 }
 
 void Road::report() {

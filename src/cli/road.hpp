@@ -8,6 +8,7 @@
 #include "comm/session.hpp"
 #include "control/controller.hpp"
 #include "control/run_folder.hpp"
+#include "control/starts.hpp"
 #include "recipe/recipe.hpp"
 #include "report/progress.hpp"
 #include "train/phase.hpp"
@@ -18,12 +19,16 @@ namespace polyphase {
 // folder and the controller are there on rank 0 alone; what they decide is sent to all.
 class Road {
  public:
-  // Locks the run folder and prepares the corpora. Collective.
+  // Locks the run folder and prepares the corpora. Collective. Refused with kNoProgress when this
+  // Slurm job was started again and again and got no further.
   Road(const recipe::Recipe& recipe, const Communicator& world);
 
   // Runs every phase that is not done, or only the one named, and of a recipe that iterates as many
   // rounds as it takes. False: stopped on request.
   bool run(const std::string& only);
+
+  // Enters the end of this job; the exit code that tells of it. Collective.
+  ExitCode end(bool finished);
 
   const std::string& stop_reason() const { return stop_.reason(); }
 
@@ -42,7 +47,7 @@ class Road {
                                        const std::optional<recipe::OtherRun>& other);
   const recipe::Recipe& other_recipe(const std::string& text);
   RunIdentity identity_of(const Journal& journal, const PhaseUse& use);
-  void show(const std::string& name, const PhaseProgress& now);
+  void show(const PhaseUse& use, const PhaseProgress& now);
   void note_failure(const std::string& folder, const std::string& reason);
   void note(const std::string& folder, const PhaseOutcome& outcome);
   std::optional<recipe::Strategy> preliminary_trial(const Journal& journal) const;
@@ -57,6 +62,7 @@ class Road {
   std::string data_dir_, run_dir_;
   bool prepared_ = false;
   std::optional<RunFolder> folder_;
+  std::optional<StartRecord> start_;
   std::optional<Controller> controller_;
   std::map<std::int64_t, recipe::Recipe> recipes_;       // of the rounds
   std::map<std::string, recipe::Recipe> other_recipes_;  // of other runs, by their text

@@ -9,7 +9,7 @@ namespace polyphase {
 
 ExitCode run_command(const RecipeOptions& options, const std::string& phase,
                      const Communicator& world) {
-  const recipe::Recipe recipe = shared_recipe(options, world);
+  const recipe::Recipe recipe = shared_recipe(options, world, {.trains = true, .phase = phase});
   if (!phase.empty() && recipe::find_phase(recipe, phase) == nullptr) {
     std::vector<std::string> names;
     for (const recipe::Phase& known : recipe.phases) names.push_back(known.name);
@@ -21,10 +21,14 @@ ExitCode run_command(const RecipeOptions& options, const std::string& phase,
   Road road(recipe, world);
   const bool finished = road.run(phase);
   agree_on(world, [&] { road.report(); });
-  if (!finished) {
+  const ExitCode code = road.end(finished);
+  if (code == ExitCode::kInterrupted) {
     log_info("stopped and saved ({}); the same command goes on", road.stop_reason());
+  } else if (code == kNoProgress) {
+    log_info("stopped and saved, but it got no further in the last starts; the same job is not to "
+             "go on by itself");
   }
-  return finished ? ExitCode::kDone : ExitCode::kInterrupted;
+  return code;
 }
 
 }  // namespace polyphase

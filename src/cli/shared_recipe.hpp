@@ -8,9 +8,20 @@
 
 namespace polyphase {
 
+// What a job does of a recipe: all of it, or a phase alone, which then is what must fit the ranks.
+// Preparing fits any.
+struct Extent {
+  bool trains = true;
+  std::string phase;  // "": all
+};
+
 // Rank 0 loads the recipe and gives it to all ranks, or its faults; checked for this number of
 // ranks and for its files.
-recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& world);
+recipe::Recipe shared_recipe(const RecipeOptions& options, const Communicator& world,
+                             const Extent& extent);
+
+// Checks that every file that the recipe names and the run still needs is there.
+void check_given_files(recipe::Recipe recipe);
 
 // check_patterns() of the recipe, and of it with each strategy's changes.
 void check_all_patterns(const recipe::Recipe& recipe);

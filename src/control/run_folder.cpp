@@ -56,7 +56,22 @@ nlohmann::json phase_json(const report::PhaseState& phase) {
           {"reason", phase.reason}};
 }
 
-void refuse_changed_recipe(const std::filesystem::path& stored, const recipe::Recipe& recipe) {
+// A status that cannot be read is no loss: the phases' checkpoints tell where they stand.
+report::RunState state_before(const std::filesystem::path& run_folder) {
+  if (!std::filesystem::exists(run_folder / "status.json")) return {};
+  try {
+    return report::read_run_state(run_folder);
+  } catch (const DataError& error) {
+    log_warning("{}; every phase is looked at anew", error.what());
+    return {};
+  }
+}
+
+}  // namespace
+
+void refuse_changed_recipe(const std::filesystem::path& run_folder, const recipe::Recipe& recipe) {
+  const std::filesystem::path stored = run_folder / "recipe.yaml";
+  if (!std::filesystem::exists(stored)) return;
   const std::string before = read_file(stored), now = recipe::resolved(recipe);
   std::vector<std::string> changes;
   try {
@@ -76,19 +91,6 @@ void refuse_changed_recipe(const std::filesystem::path& stored, const recipe::Re
       stored.parent_path().string(), list);
 }
 
-// A status that cannot be read is no loss: the phases' checkpoints tell where they stand.
-report::RunState state_before(const std::filesystem::path& run_folder) {
-  if (!std::filesystem::exists(run_folder / "status.json")) return {};
-  try {
-    return report::read_run_state(run_folder);
-  } catch (const DataError& error) {
-    log_warning("{}; every phase is looked at anew", error.what());
-    return {};
-  }
-}
-
-}  // namespace
-
 std::string program_version() { return POLYPHASE_VERSION; }  // of CMake's project()
 
 std::filesystem::path run_folder_of(const recipe::Recipe& recipe) {
@@ -107,9 +109,8 @@ std::unique_ptr<RunLock> lock_run_folder(const std::filesystem::path& folder) {
 
 RunFolder::RunFolder(const recipe::Recipe& recipe)
     : path_(run_folder_of(recipe)), lock_(lock_run_folder(path_)) {
-  const std::filesystem::path stored = path_ / "recipe.yaml";
-  if (std::filesystem::exists(stored)) refuse_changed_recipe(stored, recipe);
-  write_file_atomically(stored, recipe::resolved(recipe));
+  refuse_changed_recipe(path_, recipe);
+  write_file_atomically(path_ / "recipe.yaml", recipe::resolved(recipe));
 
   before_ = state_before(path_).phases;
   state_.name = recipe.name;

@@ -55,6 +55,9 @@ class RunFolder {
   std::vector<report::PhaseState> before_;  // as the folder had them
 };
 
+// RecipeError that lists what changed when the folder holds a run of another recipe.
+void refuse_changed_recipe(const std::filesystem::path& run_folder, const recipe::Recipe& recipe);
+
 // Makes the folder if need be and locks it for this job. Throws SystemError, which names the holder
 // when another job has it.
 std::unique_ptr<RunLock> lock_run_folder(const std::filesystem::path& folder);

@@ -39,6 +39,7 @@ void add_step(History& history, double step, const json& record) {
   add(history.losses["loss"], loss);
   add(history.learning_rate, number_of(record, "learning_rate"));
   add(history.tokens_per_second, number_of(record, "tokens_per_second"));
+  add(history.step_seconds, number_of(record, "seconds"));
   const auto parts = record.find("losses");
   if (parts == record.end() || !parts->is_object()) return;
   for (const auto& [name, value] : parts->items())

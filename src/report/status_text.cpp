@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "report/format.hpp"
 #include "report/history.hpp"
@@ -19,6 +20,36 @@ namespace {
 std::string tables_of(const RunState& run, const std::filesystem::path& run_folder, int columns) {
   return phase_table(run, columns) + plateau_notes(run, run_folder) +
          rounds_text(run.rounds, columns);
+}
+
+// " of 300, about 0:05 left; loss 3.68, 12.6 k tokens/s; step 100: valid.f1 0.6, valid.loss 3.5".
+std::string outlook(const History& history, std::int64_t total_steps) {
+  std::string text;
+  constexpr std::size_t kRecent = 100;  // steps, so that one slow one counts for little
+  std::vector<double> recent;
+  for (std::size_t i = history.step_seconds.size(); i > 0 && recent.size() < kRecent; --i)
+    recent.push_back(history.step_seconds[i - 1].y);
+  if (!recent.empty() && total_steps > history.last_step) {
+    const auto middle = recent.begin() + static_cast<std::ptrdiff_t>(recent.size() / 2);
+    std::nth_element(recent.begin(), middle, recent.end());
+    text +=
+        fmt::format(" of {}, about {} left", total_steps,
+                    duration_text(*middle * static_cast<double>(total_steps - history.last_step)));
+  }
+  const auto loss = history.losses.find("loss");
+  if (loss != history.losses.end() && !loss->second.empty())
+    text += fmt::format("; loss {}", value_text(loss->second.back().y));
+  if (!history.tokens_per_second.empty())
+    text += fmt::format(", {} tokens/s", quantity_text(history.tokens_per_second.back().y));
+  std::vector<std::string> metrics;
+  double step = 0;
+  for (const auto& [name, points] : history.evaluations) {
+    if (points.empty()) continue;
+    step = std::max(step, points.back().x);
+    metrics.push_back(fmt::format("{} {}", name, value_text(points.back().y)));
+  }
+  if (!metrics.empty()) text += fmt::format("; step {:.0f}: {}", step, fmt::join(metrics, ", "));
+  return text;
 }
 
 }  // namespace
@@ -38,8 +69,8 @@ std::string status_text(const std::filesystem::path& run_folder, int columns) {
   for (const PhaseState& phase : run.phases) {
     if (phase.state == "running") {  // status.json hears of its steps only at the end
       const History history = read_history(run_folder / phase.folder / "metrics.jsonl");
-      text += fmt::format("\n{}: running, or killed while it ran; step {} is done\n", phase.name,
-                          history.last_step);
+      text += fmt::format("\n{}: running, or killed while it ran; step {} is done{}\n", phase.name,
+                          history.last_step, outlook(history, phase.total_steps));
     }
     if (phase.state != "interrupted" && phase.state != "failed" && phase.state != "rejected")
       continue;

@@ -20,12 +20,16 @@ constexpr std::int64_t kWallTime = 1000;
 
 }  // namespace
 
-StopRequest::StopRequest(double wall_time_seconds)
-    : wall_time_seconds_(wall_time_seconds), start_seconds_(now_seconds()) {
+void remember_stop_signals() {
   struct sigaction action = {};
   action.sa_handler = remember_signal;
   action.sa_flags = SA_RESTART;
   for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGUSR2}) sigaction(signal, &action, nullptr);
+}
+
+StopRequest::StopRequest(double wall_time_seconds)
+    : wall_time_seconds_(wall_time_seconds), start_seconds_(now_seconds()) {
+  remember_stop_signals();
 }
 
 bool StopRequest::agreed(const Communicator& world) {

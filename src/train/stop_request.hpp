@@ -8,6 +8,10 @@
 
 namespace polyphase {
 
+// Lets signals that ask to stop be remembered from now on. A StopRequest does so too; programs call
+// this before anything that takes time, or a signal that comes early kills them.
+void remember_stop_signals();
+
 // A wish to stop: SIGTERM, SIGINT, SIGUSR1 or SIGUSR2, or the recipe's wall-time limit. Handlers
 // only set a flag; all ranks agree on it at a step boundary, so that they stop together.
 class StopRequest {

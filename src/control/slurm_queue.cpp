@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/slurm_queue.hpp"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <set>
+#include <sstream>
+#include <system_error>
+
+#include "base/error.hpp"
+
+namespace polyphase {
+namespace {
+
+struct Answer {
+  int status = 127;  // exit status; 127: it could not be started
+  std::string out, err;
+};
+
+std::string read_all(int descriptor) {
+  std::string text;
+  std::array<char, 4096> piece;
+  for (;;) {
+    const ssize_t num = ::read(descriptor, piece.data(), piece.size());
+    if (num > 0) text.append(piece.data(), static_cast<std::size_t>(num));
+    if (num == 0 || (num < 0 && errno != EINTR)) break;
+  }
+  return text;
+}
+
+// Runs a program of Slurm and waits for it. What it says of errors goes through a file: with two
+// pipes, one that is full could stop it for ever.
+Answer ask(const std::vector<std::string>& words) {
+  std::vector<char*> arguments;
+  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  std::array<int, 2> out = {-1, -1};
+  std::FILE* err = std::tmpfile();
+  if (err == nullptr || ::pipe2(out.data(), O_CLOEXEC) != 0)
+    fail<SystemError>("cannot start {}: {}", words.front(), std::generic_category().message(errno));
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, fileno(err), STDERR_FILENO);
+  pid_t child = 0;
+  Answer answer;
+  const int error =
+      posix_spawnp(&child, words.front().c_str(), &actions, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  ::close(out[1]);
+  if (error == 0) {
+    answer.out = read_all(out[0]);
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    answer.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    std::rewind(err);
+    answer.err = read_all(fileno(err));
+  }
+  ::close(out[0]);
+  std::fclose(err);
+  return answer;
+}
+
+}  // namespace
+
+bool is_live(const QueuedJob& job) {
+  static const std::set<std::string> ended = {"COMPLETED", "CANCELLED",     "FAILED",    "TIMEOUT",
+                                              "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE",
+                                              "PREEMPTED", "REVOKED"};
+  return ended.count(job.state) == 0;
+}
+
+Queue read_queue(const std::vector<std::string>& ids) {
+  std::set<std::string> numbers;
+  for (const std::string& id : ids) numbers.insert(id.substr(0, id.find('_')));
+  if (numbers.empty()) return {};
+  const Answer answer =
+      ask({"squeue", "--noheader", "--array", "--states=all",
+           fmt::format("--jobs={}", fmt::join(numbers, ",")), "--format=%i|%T|%r"});
+  // All of them so old that Slurm has forgotten them is an error too.
+  Queue queue = {
+      .known = answer.status == 0 || answer.err.find("Invalid job id") != std::string::npos,
+      .jobs = {}};
+  std::istringstream lines(answer.out);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::string id;
+    QueuedJob job;
+    std::getline(fields, id, '|');
+    std::getline(fields, job.state, '|');
+    std::getline(fields, job.reason);
+    queue.jobs[id] = job;
+  }
+  return queue;
+}
+
+std::string submit_script(const std::vector<std::string>& command) {
+  const Answer answer = ask(command);
+  if (answer.status == 127 && answer.out.empty()) {
+    fail<SystemError>(
+        "cannot start {}: it is not on the PATH; submit where Slurm is, or see the scripts with "
+        "--dry-run",
+        command.front());
+  }
+  std::string id = answer.out.substr(0, answer.out.find_first_of(";\n"));
+  if (answer.status != 0 || id.empty()) {
+    fail<SystemError>("{} said no ({}): {}", fmt::join(command, " "), answer.status, answer.err);
+  }
+  return id;
+}
+
+}  // namespace polyphase

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace polyphase {
+
+// A job as Slurm's queue has it.
+struct QueuedJob {
+  std::string state;   // RUNNING, PENDING, COMPLETED …
+  std::string reason;  // why it waits, or ended; "None"
+};
+
+// Whether it will run, runs, or is being ended.
+bool is_live(const QueuedJob& job);
+
+struct Queue {
+  bool known = false;                     // false: there is no Slurm here, or it does not answer
+  std::map<std::string, QueuedJob> jobs;  // by number; of an array "12_0". Those Slurm remembers
+};
+
+// Asks squeue for these jobs.
+Queue read_queue(const std::vector<std::string>& ids);
+
+// Gives the script to sbatch; the number of the job. SystemError with sbatch's words when it
+// refuses, or is not there.
+std::string submit_script(const std::vector<std::string>& command);
+
+}  // namespace polyphase

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <ctime>
+#include <map>
+#include <numeric>
+#include <system_error>
+
+#include "base/error.hpp"
+#include "control/slurm_jobs.hpp"
+#include "control/starts.hpp"
+#include "report/format.hpp"
+#include "report/history.hpp"
+#include "report/run_state.hpp"
+#include "report/table.hpp"
+
+namespace polyphase {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kPhase = "phase ";  // a job's `what` begins with it
+
+class SlurmText {
+ public:
+  explicit SlurmText(const fs::path& run_folder)
+      : run_folder_(run_folder),
+        jobs_(read_slurm_jobs(run_folder)),
+        starts_(read_starts(run_folder)),
+        queue_(read_queue(jobs_.ids())) {
+    std::error_code ignored;
+    if (fs::exists(run_folder / "status.json", ignored))
+      state_ = report::read_run_state(run_folder);
+  }
+
+  std::string text(int columns) const { return jobs_text(columns) + goodput_text(); }
+
+ private:
+  std::string jobs_text(int columns) const {
+    if (jobs_.jobs.empty()) return "";
+    report::Table table({{"job of"}, {"state"}, {"job"}, {"queue"}, {"", report::Align::kLeft, 1}});
+    std::string stopped;
+    bool any_lives = false;
+    for (const SubmittedJob* job : current_jobs()) {
+      const QueuedJob* queued = queued_job(*job);
+      const std::string state = state_of(*job), why = why_of(*job);
+      any_lives = any_lives || (queued != nullptr && is_live(*queued));
+      if (stopped.empty() && state != "done") stopped = fmt::format("{}: {}", name_of(*job), why);
+      table.add_row({name_of(*job), state, job->id,
+                     queued != nullptr ? queued->state
+                     : queue_.known    ? "gone"
+                                       : "?",
+                     why});
+    }
+    std::string text = fmt::format("\n{}", table.text(columns));
+    if (!queue_.known) {
+      text += "\nwhat the queue holds is not known: squeue is not here, or does not answer\n";
+    } else if (!any_lives && !stopped.empty()) {
+      text +=
+          fmt::format("\nthe chain of jobs has stopped. {}; `polyphase submit` goes on\n", stopped);
+    }
+    return text;
+  }
+
+  // Of each phase the last one submitted.
+  std::vector<const SubmittedJob*> current_jobs() const {
+    std::vector<const SubmittedJob*> current;
+    for (const SubmittedJob& job : jobs_.jobs) {
+      const SubmittedJob* last = jobs_.find(job.what);
+      if (std::find(current.begin(), current.end(), last) == current.end()) current.push_back(last);
+    }
+    return current;
+  }
+
+  const QueuedJob* queued_job(const SubmittedJob& job) const {
+    const auto found = queue_.jobs.find(job.id);
+    return found == queue_.jobs.end() ? nullptr : &found->second;
+  }
+
+  static std::string name_of(const SubmittedJob& job) {
+    return job.what.starts_with(kPhase) ? job.what.substr(std::string(kPhase).size()) : job.what;
+  }
+
+  const Start* last_start(const SubmittedJob& job) const {
+    const Start* last = nullptr;
+    for (const Start& start : starts_) {
+      if (start.job == job.id || start.array_job == job.id) last = &start;
+    }
+    return last;
+  }
+
+  std::string state_of(const SubmittedJob& job) const {
+    if (job.what.starts_with(kPhase)) {
+      for (const report::PhaseState& phase : state_.phases) {
+        if (phase.name == name_of(job)) return phase.state;
+      }
+      return "pending";
+    }
+    const Start* start = last_start(job);
+    if (start == nullptr) return "pending";
+    if (start->exit_code) {
+      return *start->exit_code == 0 ? "done" : *start->exit_code == 75 ? "interrupted" : "failed";
+    }
+    return start->ended == 0 ? "running" : "failed";
+  }
+
+  // Why a job waits, or ended as it did.
+  std::string why_of(const SubmittedJob& job) const {
+    const QueuedJob* queued = queued_job(job);
+    const Start* start = last_start(job);
+    if (queued != nullptr && is_live(*queued)) {
+      if (queued->state == "PENDING" && start != nullptr)
+        return fmt::format("{}; it was stopped and goes on", queued->reason);
+      if (queued->state == "PENDING")
+        return job.after.empty() ? queued->reason
+                                 : fmt::format("{}, on job {}", queued->reason, job.after);
+      return start != nullptr && start->restart > 0
+                 ? fmt::format("started again {} times", start->restart)
+                 : "";
+    }
+    if (start == nullptr) {
+      if (queued != nullptr && !job.after.empty() && queued->state == "CANCELLED")
+        return fmt::format("cancelled before it began, or job {} did not end well", job.after);
+      return queued != nullptr ? "it ended before it began to train: see its output"
+             : queue_.known    ? "no longer in the queue, and it never began"
+                               : "";
+    }
+    if (queued != nullptr && queued->state == "CANCELLED") return "the job was cancelled";
+    if (queued != nullptr && queued->state == "TIMEOUT")
+      return "its time ended before it had saved and stopped";
+    if (start->exit_code && *start->exit_code == 0) return "";
+    if (!start->reason.empty()) return start->reason;
+    if (const std::string failure = failure_of(job); !failure.empty()) return failure;
+    if (start->ended == 0 && (queue_.known || queued != nullptr))
+      return "it ended without a word: killed, or its node was lost";
+    return "";
+  }
+
+  // What status.json says of the phase that the job was for.
+  std::string failure_of(const SubmittedJob& job) const {
+    for (const report::PhaseState& phase : state_.phases) {
+      const bool asked = job.what == "run" || phase.name == name_of(job);
+      if (asked && phase.state == "failed") return phase.reason;
+    }
+    return "";
+  }
+
+  // Steps that a kill undid are no longer in the metrics.
+  std::string goodput_text() const {
+    if (starts_.empty()) return "";
+    double useful = 0, allocated = 0;
+    for (const report::PhaseState& phase : state_.phases) {
+      const report::History history =
+          report::read_history(run_folder_ / phase.folder / "metrics.jsonl");
+      for (const report::Point& step : history.step_seconds) useful += step.y;
+    }
+    const std::int64_t now = std::time(nullptr);
+    for (std::size_t i = 0; i < starts_.size(); ++i)
+      allocated += seconds_of(starts_, i, run_folder_, now);
+    if (allocated <= 0) return "";
+    return fmt::format("\ngoodput {:.0f} %: of the {} that {} {} had, steps that count took {}\n",
+                       100 * std::min(1.0, useful / allocated), report::duration_text(allocated),
+                       starts_.size(), starts_.size() == 1 ? "start" : "starts",
+                       report::duration_text(useful));
+  }
+
+  fs::path run_folder_;
+  SlurmJobs jobs_;
+  std::vector<Start> starts_;
+  Queue queue_;
+  report::RunState state_;
+};
+
+}  // namespace
+
+std::string slurm_text(const fs::path& run_folder, int columns) {
+  return SlurmText(run_folder).text(columns);
+}
+
+}  // namespace polyphase
