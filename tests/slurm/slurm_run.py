@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run whose jobs a Slurm starts, and what the program, the queue and its files tell of it."""
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
+from job import DONE, PROGRAM, RECIPE, Run, settings  # noqa: E402
+
+PATIENCE_SECONDS = 150
+
+
+def prepare_environment():
+    """What jobs inherit: several of them share few cores here, so those that wait must not keep them."""
+    os.environ.update(OMPI_MCA_mpi_yield_when_idle="1", OMP_WAIT_POLICY="passive",
+                      OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", POLYPHASE=PROGRAM)
+
+
+def until(condition, what, seconds=PATIENCE_SECONDS):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            what = what() if callable(what) else what
+            raise AssertionError(f"still waiting for {what} after {seconds} s")
+        time.sleep(0.05)
+
+
+class SlurmRun(Run):
+    """A run whose jobs Slurm starts."""
+
+    def __init__(self, cluster, path, texts, recipe=RECIPE, **values):
+        super().__init__(path, texts, **{"slurm.ranks": 2, "slurm.time": 600, **values})
+        self.cluster, self.recipe = cluster, recipe
+
+    def submit(self, *more):
+        return self.cluster.run(PROGRAM, "submit", self.recipe, *settings(self.values), *more, cwd=self.path.parent)
+
+    def submitted(self, *more):
+        said = self.submit(*more)
+        assert said.returncode == DONE, said.stdout
+        return said.stdout
+
+    def told(self):
+        return self.cluster.run(PROGRAM, "status", self.path).stdout
+
+    def records(self):
+        return json.loads((self.path / "slurm" / "jobs.json").read_text())["jobs"]
+
+    def id_of(self, what):
+        return [record["id"] for record in self.records() if record["what"] == what][-1]
+
+    def starts(self):
+        file = self.path / "starts.json"
+        return json.loads(file.read_text()) if file.exists() else []
+
+    def states_of_jobs(self):
+        """By number: what Slurm's queue says."""
+        ids = ",".join(sorted({record["id"].split("_")[0] for record in self.records()}))
+        lines = self.cluster.say("squeue", "-h", "-r", "-t", "all", "-j", ids, "-o", "%i %T").split("\n")
+        return dict(line.split() for line in lines if line.count(" ") == 1)
+
+    def wait_until_ended(self):
+        live = {"PENDING", "RUNNING", "COMPLETING", "REQUEUED", "CONFIGURING"}
+        until(lambda: not live & set(self.states_of_jobs().values()),
+              lambda: f"the jobs of {self.path} to end: {self.told()}")
+
+    def wait_for_step(self, phase, step):
+        until(lambda: len(self.metrics(phase)) >= step, f"step {step} of {phase} in {self.path}")
+
+    def output(self):
+        return "\n".join(f"---- {p.name}\n{p.read_text(errors='replace')}"
+                         for p in sorted((self.path / "slurm").glob("*.out")))
