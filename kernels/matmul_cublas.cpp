@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 
+#include "kernels/bf16_support.hpp"
 #include "kernels/matmul_edges.hpp"
 #include "kernels/matmul_plain.hpp"
 
@@ -58,6 +59,8 @@ void multiply(const Exec& exec, const Tensor2<Out>& y_MN, const Tensor2<const In
 }
 
 }  // namespace
+
+bool has_bf16_products() { return true; }
 
 template <class In, class Out>
 void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose op_a,

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "kernels/bf16_support.hpp"
 #include "kernels/matmul_edges.hpp"
 #include "kernels/matmul_plain.hpp"
 
@@ -211,6 +212,12 @@ ProductKey key_of(const ProductExtents& extents, Transpose op_a, Write write,
 }
 
 }  // namespace
+
+bool has_bf16_products() {
+  // The library's names of instruction sets are sets of bits.
+  const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
+}
 
 template <class In, class Out>
 void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose op_a,

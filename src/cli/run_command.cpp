@@ -3,6 +3,7 @@
 #include "cli/road.hpp"
 #include "cli/shared_recipe.hpp"
 #include "comm/agreement.hpp"
+#include "kernels/bf16_support.hpp"
 #include "recipe/load.hpp"
 
 namespace polyphase {
@@ -18,6 +19,10 @@ ExitCode run_command(const RecipeOptions& options, const std::string& phase,
                       ExitCode::kUsage);
   }
   agree_on(world, [&] { check_all_patterns(recipe); });
+  if (recipe.precision == recipe::Precision::kBf16 && !has_bf16_products() && world.rank() == 0)
+    log_warning(
+        "precision: bf16, but this processor has no instructions for it: products are computed in "
+        "float32 from converted numbers; precision: f32 is faster here");
   Road road(recipe, world);
   const bool finished = road.run(phase);
   agree_on(world, [&] { road.report(); });

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import unittest
+from pathlib import Path
 
 from job import (DATA, DONE, INTERRUPTED, RECIPE, SYSTEM, USAGE, RoadTest, polyphase, settings)
 
@@ -69,6 +70,13 @@ class CommandTest(RoadTest):
         self.assertEqual(len(run.steps("pretrain")), 60)
         self.assertEqual([c.name for c in run.checkpoints("pretrain")],
                          [f"step-{step:06d}" for step in (30, 40, 50, 60)])
+
+    def test_bf16_without_instructions_for_it_is_warned_of(self):
+        cpu = Path("/proc/cpuinfo").read_text()
+        outcome = self.new_run("bf16", precision="bf16").go("--phase", "pretrain")
+        self.assert_exit(outcome, DONE)
+        self.assertEqual("precision: f32 is faster here" in outcome.text, "avx512_bf16" not in cpu)
+        self.assertNotIn("is faster here", self.finished.go().text)
 
     def test_status_and_report_of_an_interrupted_run(self):
         run = self.new_run("interrupted")
