@@ -12,7 +12,7 @@ Classification<Real>::Classification(ParameterSet& parameters, const Communicato
                                      std::int64_t num_classes, SoftmaxLoss loss, MixUp mixup)
     : pooling_(pooling, model.width),
       num_classes_(num_classes),
-      head_(parameters, tensor, "head.classification.output", model.width, num_classes),
+      head_(parameters, tensor, "head.classification.output", pooling_.width(), num_classes),
       loss_(std::move(loss)),
       mixup_(mixup) {}
 

@@ -56,7 +56,7 @@ MultiLabel<Real>::MultiLabel(ParameterSet& parameters, const Communicator& tenso
                              const recipe::Model& model, recipe::Pooling pooling,
                              std::int64_t num_labels)
     : pooling_(pooling, model.width),
-      head_(parameters, tensor, "head.multi_label.output", model.width, num_labels) {}
+      head_(parameters, tensor, "head.multi_label.output", pooling_.width(), num_labels) {}
 
 template <class Real>
 Tally MultiLabel<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,

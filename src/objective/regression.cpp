@@ -9,7 +9,7 @@ template <class Real>
 Regression<Real>::Regression(ParameterSet& parameters, const Communicator& tensor,
                              const recipe::Model& model, recipe::Pooling pooling)
     : pooling_(pooling, model.width),
-      head_(parameters, tensor, "head.regression.output", model.width, 1) {}
+      head_(parameters, tensor, "head.regression.output", pooling_.width(), 1) {}
 
 template <class Real>
 Tally Regression<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,

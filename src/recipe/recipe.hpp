@@ -122,7 +122,7 @@ enum class TaskKind {
   kQuestionAnswering,
   kGeneration
 };
-enum class Pooling { kFirst, kMean, kLast };
+enum class Pooling { kFirst, kMean, kLast, kPair };
 enum class TaskHead { kSoftmax, kCrf };
 
 struct Task {

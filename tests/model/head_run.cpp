@@ -11,7 +11,8 @@
 
 namespace polyphase {
 
-HeadRun::HeadRun(const std::vector<std::int32_t>& lengths, const Make& make)
+HeadRun::HeadRun(const std::vector<std::int32_t>& lengths, const Make& make,
+                 std::int32_t first_text)
     : grid_(make_grid(*test_world, test_world->size())),
       memory_(1 << 20),
       arena_(memory_.data(), memory_.size()),
@@ -27,6 +28,10 @@ HeadRun::HeadRun(const std::vector<std::int32_t>& lengths, const Make& make)
     batch.positions_N.push_back(n);
     batch.segments_N.push_back(0);
     batch.row_ids_N.push_back(n);
+  }
+  for (std::size_t b = 0; first_text > 0 && b < lengths.size(); ++b) {
+    for (std::int32_t row = first_text; row < lengths[b]; ++row)
+      batch.segments_N[batch.starts[b] + row] = 1;
   }
   parameters.allocate(1);
   for (const Parameter& parameter : parameters.all()) {

@@ -21,8 +21,9 @@ class HeadRun {
   using Make = std::function<std::unique_ptr<Objective<float>>(ParameterSet&, const Communicator&,
                                                                const recipe::Model&)>;
 
-  // Sequences of the given lengths; the test fills in their labels.
-  HeadRun(const std::vector<std::int32_t>& lengths, const Make& make);
+  // Sequences of the given lengths, of which so many rows are a first text (0: all); the test fills
+  // in their labels.
+  HeadRun(const std::vector<std::int32_t>& lengths, const Make& make, std::int32_t first_text = 0);
   HeadRun(const HeadRun&) = delete;
   HeadRun& operator=(const HeadRun&) = delete;
 

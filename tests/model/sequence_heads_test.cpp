@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "model/head_run.hpp"
@@ -12,12 +13,11 @@ namespace polyphase {
 namespace {
 
 constexpr std::int64_t kNumSequences = 4, kNumClasses = 3;
+constexpr std::int32_t kFirstText = 2;  // rows of a pair's first text
 const std::vector<std::int32_t> kLengths = {5, 1, 9, 4};
 
-// What the heads see of the batch, in float64.
-std::vector<double> pooled(const HeadRun& run, recipe::Pooling pooling, std::int64_t b) {
-  const std::int32_t begin = run.batch.starts[b];
-  const std::int32_t end = pooling == recipe::Pooling::kMean ? run.batch.starts[b + 1] : begin + 1;
+// The mean of some rows, in float64; 0 of none.
+std::vector<double> mean(const HeadRun& run, std::int32_t begin, std::int32_t end) {
   std::vector<double> state(HeadRun::kWidth, 0.0);
   for (std::int32_t n = begin; n < end; ++n) {
     for (std::int64_t c = 0; c < HeadRun::kWidth; ++c)
@@ -26,22 +26,38 @@ std::vector<double> pooled(const HeadRun& run, recipe::Pooling pooling, std::int
   return state;
 }
 
+// What the heads see of the batch. In pairs the second text begins behind two rows, and the sequence
+// of one row has none.
+std::vector<double> pooled(const HeadRun& run, recipe::Pooling pooling, std::int64_t b) {
+  const std::int32_t begin = run.batch.starts[b], end = run.batch.starts[b + 1];
+  if (pooling == recipe::Pooling::kMean) return mean(run, begin, end);
+  if (pooling == recipe::Pooling::kFirst) return mean(run, begin, begin + 1);
+  const std::int32_t second = std::min(begin + kFirstText, end);
+  const auto u = mean(run, begin, second), v = mean(run, second, end);
+  std::vector<double> state = u;
+  state.insert(state.end(), v.begin(), v.end());
+  for (std::size_t c = 0; c < u.size(); ++c) state.push_back(std::abs(u[c] - v[c]));
+  for (std::size_t c = 0; c < u.size(); ++c) state.push_back(u[c] * v[c]);
+  return state;
+}
+
 // Output k of the linear layer NAME for sequence b.
 double output(HeadRun& run, const std::string& name, recipe::Pooling pooling, std::int64_t b,
               std::int64_t k) {
   const std::vector<double> state = pooled(run, pooling, b), weight = run.copy(name + ".weight");
   double y = run.copy(name + ".bias")[k];
-  for (std::int64_t c = 0; c < HeadRun::kWidth; ++c)
-    y += weight[k * HeadRun::kWidth + c] * state[c];
+  for (std::size_t c = 0; c < state.size(); ++c) y += weight[k * state.size() + c] * state[c];
   return y;
 }
 
 template <class Head, class... More>
 HeadRun make_run(const More&... more) {
-  return HeadRun(kLengths, [=](ParameterSet& parameters, const Communicator& tensor,
-                               const recipe::Model& model) {
-    return std::make_unique<Head>(parameters, tensor, model, more...);
-  });
+  return HeadRun(
+      kLengths,
+      [=](ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model) {
+        return std::make_unique<Head>(parameters, tensor, model, more...);
+      },
+      kFirstText);
 }
 
 // Losses are sums of at most twelve terms below 10 from float32 outputs of a few operations.
@@ -146,9 +162,12 @@ TEST_P(SequenceHeads, LabelsOfASetAreIndependent) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Poolings, SequenceHeads,
-                         testing::Values(recipe::Pooling::kMean, recipe::Pooling::kFirst),
+                         testing::Values(recipe::Pooling::kMean, recipe::Pooling::kFirst,
+                                         recipe::Pooling::kPair),
                          [](const auto& info) {
-                           return info.param == recipe::Pooling::kMean ? "mean" : "first";
+                           return info.param == recipe::Pooling::kMean    ? "mean"
+                                  : info.param == recipe::Pooling::kFirst ? "first"
+                                                                          : "pair";
                          });
 
 TEST(MultiLabel, ScoresAreThoseOfTheCounts) {

@@ -77,6 +77,7 @@ CASES = {
     "t5_1_1_crf": (T5_1_1, {"task": {"kind": "tagging", "head": "crf"}}, TAGS),
     "t5_1_1_classification": (T5_1_1, {"task": {"kind": "classification"}}, CLASSES),
     "t5_1_1_question_answering": (T5_1_1, {"task": {"kind": "question_answering"}}, []),
+    "bert_pairs": (BERT, {"task": {"kind": "classification", "pooling": "pair"}}, CLASSES),
 }
 
 

@@ -66,15 +66,22 @@ class SequencePair(nn.Module):
 
 
 class Pooled(nn.Module):
-    """A linear layer on the mean, the first or the last hidden state of a sequence."""
+    """A linear layer on the mean, the first or the last hidden state of a sequence, or on what its two texts have in common."""
 
     def __init__(self, m, phase, labels, num_token_ids):
         super().__init__()
         self.task, self.pooling = phase["task"], phase["task"].get("pooling", "mean")
         self.labels, self.smoothing = labels, phase.get("label_smoothing", 0.0)
-        self.output = Linear(m["width"], len(labels) if labels else 1)
+        self.output = Linear((4 if self.pooling == "pair" else 1) * m["width"], len(labels) if labels else 1)
+
+    def pair(self, hidden_NC, segments_N):
+        u, v = (hidden_NC[segments_N == text].mean(dim=0) for text in (0, 1))
+        return torch.cat([u, v, (u - v).abs(), u * v])
 
     def outputs(self, hidden_NC, batch):
+        if self.pooling == "pair":
+            return self.output(torch.stack([self.pair(hidden_NC[a:b], batch["segments"][a:b])
+                                            for a, b in spans(batch["starts"])]))
         pool = {"mean": lambda x: x.mean(dim=0), "first": lambda x: x[0], "last": lambda x: x[-1]}[self.pooling]
         return self.output(torch.stack([pool(hidden_NC[a:b]) for a, b in spans(batch["starts"])]))
 
