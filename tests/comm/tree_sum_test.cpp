@@ -14,8 +14,9 @@ namespace {
 
 const Communicator* world = nullptr;
 
-// Values whose float32 sum depends on the order of additions.
-float value(int rank, std::int64_t i) {
+// Values whose float32 sum depends on the order of additions. Not inline: a compiler that sees the
+// product beside a sum may fuse both into one rounding.
+[[gnu::noinline]] float value(int rank, std::int64_t i) {
   return std::sin(static_cast<float>(i) * 0.7F + static_cast<float>(rank)) *
          std::pow(10.0F, static_cast<float>((rank + i) % 7));
 }
