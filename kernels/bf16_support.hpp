@@ -3,8 +3,8 @@
 
 namespace polyphase {
 
-// Whether this machine has instructions for products of bf16 operands. Where it has none, operands are
-// converted and multiplied in float: right, but slower than float from the start.
+// Whether this machine has instructions for products of bf16 operands. Where it has none, operands
+// are converted and multiplied in float: right, but slower than float from the start.
 bool has_bf16_products();
 
 }  // namespace polyphase

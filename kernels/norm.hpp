@@ -25,8 +25,8 @@ struct Norm {
 // Without an update (extent 0) it is a plain norm: sum_NC may then be residual_NC. shift_C may be
 // empty: none is added. y_NC feeds products. y_float_NC (may be empty, or the same memory as y_NC
 // when Real is float, or as residual_NC where there is an update) is the same in float32, for a
-// post-norm residual. Keeps rstd_N and, of layer
-// norms, mean_N for the backward pass; mean_N may be empty for kRms.
+// post-norm residual. Keeps rstd_N and, of layer norms, mean_N for the backward pass; mean_N may be
+// empty for kRms.
 template <class Real>
 void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_NC,
                       Tensor2<float> y_float_NC, Tensor1<float> mean_N, Tensor1<float> rstd_N,

@@ -6,7 +6,8 @@
 namespace polyphase {
 
 // What tells two texts of a pair apart, from one state of each: a row (u, v) of x_B2C, of C columns
-// each, becomes (u, v, |u - v|, u · v) in y_B4C (Conneau et al., 2017, section 3; Mou et al., 2016).
+// each, becomes (u, v, |u - v|, u · v) in y_B4C (Conneau et al., 2017, section 3; Mou et al.,
+// 2016).
 template <class Real>
 void pair_features_forward(const Exec& exec, Tensor2<Real> y_B4C, Tensor2<const Real> x_B2C);
 

@@ -83,6 +83,15 @@ fs::path run_folder_named(const recipe::Recipe& recipe, const OtherRun& other) {
   return folder;
 }
 
+std::string tokenizer_fault(const OtherRun& other, const OtherRunPhase& found,
+                            const std::string& digest) {
+  return fmt::format(
+      "{} was trained with the tokenizer {} ({} pieces), this recipe's is {}; write tokenizer: "
+      "{{model: {}}}, or leave the section tokenizer out",
+      recipe::other_run_name(other), found.tokenizer, found.vocab_size, digest,
+      recipe::tokenizer_of_run(other.run));
+}
+
 // Faults of one recipe's uses of other runs.
 class OtherRunsCheck {
  public:
@@ -191,17 +200,6 @@ class OtherRunsCheck {
                     message);
   }
 
- public:
-  static std::string tokenizer_fault(const OtherRun& other, const OtherRunPhase& found,
-                                     const std::string& digest) {
-    return fmt::format(
-        "{} was trained with the tokenizer {} ({} pieces), this recipe's is {}; write tokenizer: "
-        "{{model: {}}}, or leave the section tokenizer out",
-        recipe::other_run_name(other), found.tokenizer, found.vocab_size, digest,
-        recipe::tokenizer_of_run(other.run));
-  }
-
- private:
   const recipe::Recipe& recipe_;
   std::int64_t num_ranks_;
   const report::RunState& before_;
@@ -212,33 +210,14 @@ class OtherRunsCheck {
 
 // What this run's own folder says of the jobs before.
 report::RunState state_before(const recipe::Recipe& recipe) {
-  std::error_code error;
-  if (!fs::exists(run_folder_of(recipe) / "status.json", error)) return {};
   try {
-    return report::read_run_state(run_folder_of(recipe));
+    return report::run_state_so_far(run_folder_of(recipe));
   } catch (const DataError&) {
     return {};  // the job that locks the folder tells of it
   }
 }
 
 }  // namespace
-
-void to_json(nlohmann::json& json, const OtherRunPhase& found) {
-  json = {{"recipe", found.recipe},       {"phase", found.phase},
-          {"folder", found.folder},       {"checkpoint", found.checkpoint},
-          {"tokenizer", found.tokenizer}, {"vocab_size", found.vocab_size},
-          {"lineage", found.lineage}};
-}
-
-void from_json(const nlohmann::json& json, OtherRunPhase& found) {
-  json.at("recipe").get_to(found.recipe);
-  json.at("phase").get_to(found.phase);
-  json.at("folder").get_to(found.folder);
-  json.at("checkpoint").get_to(found.checkpoint);
-  json.at("tokenizer").get_to(found.tokenizer);
-  json.at("vocab_size").get_to(found.vocab_size);
-  json.at("lineage").get_to(found.lineage);
-}
 
 OtherRunPhase find_other_run_phase(const recipe::Recipe& recipe, const OtherRun& other) {
   const fs::path folder = run_folder_named(recipe, other);
@@ -304,7 +283,7 @@ void require_their_tokenizer(const recipe::Recipe& recipe, const fs::path& data_
     if (digest == found.tokenizer) continue;
     faults.add(recipe::place_of(recipe, use),
                fmt::format("{}: {}", recipe::key_of(recipe, use),
-                           OtherRunsCheck::tokenizer_fault(use.other, found, digest)));
+                           tokenizer_fault(use.other, found, digest)));
   }
   faults.throw_if_any();
 }

@@ -21,8 +21,8 @@ struct OtherRunPhase {
   std::int64_t vocab_size = 0;
   Lineage lineage;  // of that checkpoint
 };
-void to_json(nlohmann::json& json, const OtherRunPhase& found);
-void from_json(const nlohmann::json& json, OtherRunPhase& found);
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OtherRunPhase, recipe, phase, folder, checkpoint, tokenizer,
+                                   vocab_size, lineage)
 
 // Looks it up; reads no tensor. RecipeError for a folder that is no run, a phase that it does not
 // have or that is not finished, and a run with several of which none is named; DataError for files

@@ -30,8 +30,9 @@ ExitCode run_command(const RecipeOptions& options, const std::string& phase,
   if (code == ExitCode::kInterrupted) {
     log_info("stopped and saved ({}); the same command goes on", road.stop_reason());
   } else if (code == kNoProgress) {
-    log_info("stopped and saved, but it got no further in the last starts; the same job is not to "
-             "go on by itself");
+    log_info(
+        "stopped and saved, but it got no further in the last starts; the same job is not to "
+        "go on by itself");
   }
   return code;
 }

@@ -81,19 +81,15 @@ void check_all(const recipe::Recipe& recipe, AllFaults& faults) {
 std::string what_of(const recipe::Phase& phase) { return "phase " + phase.name; }
 
 std::set<std::string> phases_done(const fs::path& run_folder) {
-  std::error_code ignored;
   std::set<std::string> done;
-  if (!fs::exists(run_folder / "status.json", ignored)) return done;
-  for (const report::PhaseState& phase : report::read_run_state(run_folder).phases) {
+  for (const report::PhaseState& phase : report::run_state_so_far(run_folder).phases) {
     if (phase.state == "done") done.insert(phase.name);
   }
   return done;
 }
 
 bool has_ended(const fs::path& run_folder) {
-  std::error_code ignored;
-  return fs::exists(run_folder / "status.json", ignored) &&
-         !report::read_run_state(run_folder).rounds.ended.empty();
+  return !report::run_state_so_far(run_folder).rounds.ended.empty();
 }
 
 // Whether every corpus was prepared at some time; a phase's job prepares by itself what has changed

@@ -26,12 +26,12 @@ struct SubmittedRun {
 
 // What `submit` is going to do. Making it changes nothing.
 struct Submission {
-  std::filesystem::path folder;    // of the run, or of all seeds' runs
-  std::vector<std::int64_t> seeds; // empty: one run
-  std::vector<SubmittedRun> runs;  // one, or one a seed
-  std::vector<PlannedJob> jobs;    // in order, each after the one before it
-  std::string after;               // number of a job in the queue that the first one waits for
-  std::string nothing_to_do;       // why there are no jobs
+  std::filesystem::path folder;     // of the run, or of all seeds' runs
+  std::vector<std::int64_t> seeds;  // empty: one run
+  std::vector<SubmittedRun> runs;   // one, or one a seed
+  std::vector<PlannedJob> jobs;     // in order, each after the one before it
+  std::string after;                // number of a job in the queue that the first one waits for
+  std::string nothing_to_do;        // why there are no jobs
 };
 
 // Reads and checks the recipe as the jobs will, and looks at what is done and what is queued.

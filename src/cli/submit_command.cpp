@@ -48,7 +48,9 @@ void show(const Submission& all) {
   }
   fmt::print("# ---- nothing is submitted; it would be, with\n");
   for (const PlannedJob& job : all.jobs) {
-    fmt::print("previous=$({})\n", fmt::join(submit_words(all, job, previous), " "));
+    std::vector<std::string> words = submit_words(all, job, previous);
+    words.back() = shell_word(words.back());
+    fmt::print("previous=$({})\n", fmt::join(words, " "));
     previous = "$previous";
   }
 }

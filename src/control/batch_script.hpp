@@ -11,9 +11,9 @@ namespace polyphase {
 
 // What a batch script is made of, beside the template.
 struct BatchJob {
-  std::string name;          // as the queue shows it
-  std::string folder;        // where the job works, absolute
-  std::string output;        // file; %j stands for the job's number
+  std::string name;    // as the queue shows it
+  std::string folder;  // where the job works, absolute
+  std::string output;  // file; %j stands for the job's number
   recipe::SlurmJob resources;
   std::string program;       // that the recipe does not name another in place of
   std::string seeds;         // of an array of runs: "(1 2 3)"; "": one run

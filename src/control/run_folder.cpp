@@ -58,9 +58,8 @@ nlohmann::json phase_json(const report::PhaseState& phase) {
 
 // A status that cannot be read is no loss: the phases' checkpoints tell where they stand.
 report::RunState state_before(const std::filesystem::path& run_folder) {
-  if (!std::filesystem::exists(run_folder / "status.json")) return {};
   try {
-    return report::read_run_state(run_folder);
+    return report::run_state_so_far(run_folder);
   } catch (const DataError& error) {
     log_warning("{}; every phase is looked at anew", error.what());
     return {};

@@ -20,7 +20,7 @@ struct SubmittedJob {
 };
 
 struct SlurmJobs {
-  std::vector<std::string> runs;    // folders of the runs of an array, beside this one
+  std::vector<std::string> runs;   // folders of the runs of an array, beside this one
   std::vector<SubmittedJob> jobs;  // in the order they were submitted
 
   // The last one; nullptr when there is none.

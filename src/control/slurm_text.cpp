@@ -26,11 +26,8 @@ class SlurmText {
       : run_folder_(run_folder),
         jobs_(read_slurm_jobs(run_folder)),
         starts_(read_starts(run_folder)),
-        queue_(read_queue(jobs_.ids())) {
-    std::error_code ignored;
-    if (fs::exists(run_folder / "status.json", ignored))
-      state_ = report::read_run_state(run_folder);
-  }
+        queue_(read_queue(jobs_.ids())),
+        state_(report::run_state_so_far(run_folder)) {}
 
   std::string text(int columns) const { return jobs_text(columns) + goodput_text(); }
 

@@ -19,14 +19,14 @@ inline constexpr ExitCode kNoProgress{93};
 inline constexpr int kMaxFruitlessRestarts = 3;
 
 struct Start {
-  std::string job;              // Slurm's number of it; "" outside of Slurm
-  std::string array_job;        // in an array also "12_0"
-  std::int64_t restart = 0;     // how often Slurm had started it before
-  std::int64_t begun = 0;       // seconds since 1970: when the job got its nodes, if it says so
-  std::int64_t ended = 0;       // 0: it runs, or was killed
-  std::int64_t progress = 0;    // of the run when it began
-  std::optional<int> exit_code; // none: it runs, was killed, or failed
-  std::string reason;           // why it stopped
+  std::string job;               // Slurm's number of it; "" outside of Slurm
+  std::string array_job;         // in an array also "12_0"
+  std::int64_t restart = 0;      // how often Slurm had started it before
+  std::int64_t begun = 0;        // seconds since 1970: when the job got its nodes, if it says so
+  std::int64_t ended = 0;        // 0: it runs, or was killed
+  std::int64_t progress = 0;     // of the run when it began
+  std::optional<int> exit_code;  // none: it runs, was killed, or failed
+  std::string reason;            // why it stopped
 };
 
 // What grows with every step saved, every round and every file prepared.

@@ -15,9 +15,7 @@ class SequencePooling {
   SequencePooling(recipe::Pooling pooling, std::int64_t width) : pooling_(pooling), width_(width) {}
 
   // C, of what the head sees.
-  std::int64_t width() const {
-    return pooling_ == recipe::Pooling::kPair ? 4 * width_ : width_;
-  }
+  std::int64_t width() const { return pooling_ == recipe::Pooling::kPair ? 4 * width_ : width_; }
 
   struct Pooled {
     Tensor2<Real> x_BC;

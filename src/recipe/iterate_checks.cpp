@@ -160,10 +160,9 @@ class IterateChecks {
   void check_change(const Change& change, const std::string& path) {
     static const std::vector<std::string> open = {"seed", "model", "precision", "phases"};
     const std::string section = change.path.substr(0, change.path.find('.'));
-    static const std::vector<std::string> closed = {"name",       "run_dir",   "folder",
-                                                    "checkpoint", "parallel",  "limits",
-                                                    "slurm",      "iterate",   "tokenizer",
-                                                    "corpora"};
+    static const std::vector<std::string> closed = {"name",      "run_dir", "folder", "checkpoint",
+                                                    "parallel",  "limits",  "slurm",  "iterate",
+                                                    "tokenizer", "corpora"};
     if (contains(closed, section)) {
       fault(path, "a strategy cannot change {}; it may change {}", section, alternatives(open));
     }

@@ -130,7 +130,9 @@ static void describe(Section& section, Task& task) {
   section.require("kind", alternatives(task_names()));
   section.choice("kind", task.kind, task_words());
   section.choice("pooling", task.pooling,
-                 {{"first", Pooling::kFirst}, {"mean", Pooling::kMean}, {"last", Pooling::kLast},
+                 {{"first", Pooling::kFirst},
+                  {"mean", Pooling::kMean},
+                  {"last", Pooling::kLast},
                   {"pair", Pooling::kPair}});
   section.choice("head", task.head, {{"softmax", TaskHead::kSoftmax}, {"crf", TaskHead::kCrf}});
   section.weights("class_weights", task.class_weights);

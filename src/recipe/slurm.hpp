@@ -14,10 +14,10 @@ struct Phase;
 // What one Slurm job asks for. A field that is not set is the cluster's own, or the template's.
 struct SlurmJob {
   std::optional<std::int64_t> nodes;
-  std::optional<std::int64_t> ranks;    // of the whole job
-  std::optional<std::int64_t> threads;  // of a rank, with a processor each
-  std::optional<std::int64_t> gpus;     // of a rank
-  double time_seconds = 0;              // 0: not set. Written as seconds or [HH:]MM:SS
+  std::optional<std::int64_t> ranks;         // of the whole job
+  std::optional<std::int64_t> threads;       // of a rank, with a processor each
+  std::optional<std::int64_t> gpus;          // of a rank
+  double time_seconds = 0;                   // 0: not set. Written as seconds or [HH:]MM:SS
   std::optional<std::int64_t> warn_seconds;  // before the time ends: then the ranks save
   std::string partition, account, qos;
   std::vector<std::string> options;  // of sbatch, as they are

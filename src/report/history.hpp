@@ -29,7 +29,7 @@ struct History {
   std::map<std::string, Points> losses;
   std::map<std::string, Points> evaluations;  // "valid.loss", "valid.accuracy", …
   Points learning_rate;
-  Points tokens_per_second;            // whole job
+  Points tokens_per_second;  // whole job
   Points step_seconds;
   std::optional<double> unigram_nats;  // entropy of the training tokens by frequency
   std::vector<Event> events;

@@ -135,4 +135,10 @@ RunState read_run_state(const std::filesystem::path& run_folder) {
   }
 }
 
+RunState run_state_so_far(const std::filesystem::path& run_folder) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(run_folder / "status.json", ignored)) return {};
+  return read_run_state(run_folder);
+}
+
 }  // namespace polyphase::report

@@ -81,5 +81,7 @@ const RoundState* find_round(const RoundsState& rounds, std::int64_t number);
 // Reads RUN/status.json. DataError when it is missing, is not JSON or has a field of the wrong
 // type.
 RunState read_run_state(const std::filesystem::path& run_folder);
+// The same of a run that may not have begun: empty when the file is missing.
+RunState run_state_so_far(const std::filesystem::path& run_folder);
 
 }  // namespace polyphase::report

@@ -24,10 +24,8 @@ namespace {
 
 PhaseCorpus open_corpus(const PhaseJob& job) {
   std::optional<PhaseCorpus> corpus;
-  agree_on(job.world, [&] {
-    corpus.emplace(job.recipe, phase_of(job), job.data_dir,
-                   CorpusUse::kTraining);
-  });
+  agree_on(job.world,
+           [&] { corpus.emplace(job.recipe, phase_of(job), job.data_dir, CorpusUse::kTraining); });
   return *corpus;
 }
 

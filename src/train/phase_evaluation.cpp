@@ -7,7 +7,6 @@
 #include "recipe/load.hpp"
 #include "train/evaluate_corpora.hpp"
 
-
 namespace polyphase {
 
 PhaseEvaluation::PhaseEvaluation(const PhaseJob& job, PhaseCorpus& corpus, PhaseModel& model)

@@ -25,7 +25,8 @@ class PhaseEvaluation {
   bool falls_due(std::int64_t step, std::int64_t total_steps, const BatchStream& stream) const;
 
   // Evaluates "valid" or "test" as of `step`, logs it, and counts its time in the state; what was
-  // found of a part at that step before is given again. Empty when a stop was asked for. Collective.
+  // found of a part at that step before is given again. Empty when a stop was asked for.
+  // Collective.
   std::optional<PartMetrics> metrics_of(const std::string& part, std::int64_t step,
                                         PhaseState& state, PhaseLog& log);
 

@@ -10,7 +10,7 @@ namespace polyphase {
 
 PhaseLog::PhaseLog(const PhaseJob& job, const PhaseStart& start,
                    const std::vector<std::string>& objective_names)
-    : phase_(job.recipe.phases[job.phase_number]), objective_names_(objective_names) {
+    : phase_(phase_of(job)), objective_names_(objective_names) {
   const std::int64_t last_step = start.resumed ? start.state.step : -1;
   agree_on(job.world, [&] {
     if (job.world.rank() != 0) return;

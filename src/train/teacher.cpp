@@ -25,7 +25,7 @@ std::string origin_of(const Lineage& teacher) {
 Teacher::Teacher(const PhaseJob& job, const PhaseCorpus& corpus)
     : recipe_(in_this_run(job.teacher->recipe, job.recipe)) {
   const SourcePhase& source = *job.teacher;
-  const recipe::Phase& student = job.recipe.phases[job.phase_number];
+  const recipe::Phase& student = phase_of(job);
   checkpoint_ =
       find_source(job.world, source, fmt::format("phase {} has no teacher", student.name));
   agree_on(job.world, [&] { check(job, corpus); });
@@ -48,7 +48,7 @@ void Teacher::check(const PhaseJob& job, const PhaseCorpus& corpus) {
   lineage_ = lineage_of_checkpoint(checkpoint_);
   const nlohmann::json data =
       CheckpointReader(checkpoint_).state().value("data", nlohmann::json::object());
-  const bool labels = job.recipe.phases[job.phase_number].task.has_value();
+  const bool labels = phase_of(job).task.has_value();
   if (!labels ||
       data.value("label_names", std::vector<std::string>()) == corpus.phase_data().label_names)
     return;

@@ -26,8 +26,8 @@ std::vector<double> mean(const HeadRun& run, std::int32_t begin, std::int32_t en
   return state;
 }
 
-// What the heads see of the batch. In pairs the second text begins behind two rows, and the sequence
-// of one row has none.
+// What the heads see of the batch. In pairs the second text begins behind two rows, and the
+// sequence of one row has none.
 std::vector<double> pooled(const HeadRun& run, recipe::Pooling pooling, std::int64_t b) {
   const std::int32_t begin = run.batch.starts[b], end = run.batch.starts[b + 1];
   if (pooling == recipe::Pooling::kMean) return mean(run, begin, end);

@@ -17,10 +17,10 @@ std::string with_slurm(const std::string& whole, const std::string& of_topic = "
 }
 
 TEST(Slurm, PhasesOwnValuesComeBeforeTheRecipes) {
-  const Recipe recipe = parse(
-      with_slurm("{ranks: 8, time: '02:00:00', partition: long, prepare: {ranks: 1}}",
-                 "{ranks: 2, options: [--mem=4G]}"),
-      "r.yaml");
+  const Recipe recipe =
+      parse(with_slurm("{ranks: 8, time: '02:00:00', partition: long, prepare: {ranks: 1}}",
+                       "{ranks: 2, options: [--mem=4G]}"),
+            "r.yaml");
   const SlurmJob topic = slurm_job_of(recipe, find_phase(recipe, "topic"));
   EXPECT_EQ(topic.ranks, 2);
   EXPECT_EQ(topic.time_seconds, 7200);
