@@ -102,15 +102,16 @@ void write_corpus_index(const std::filesystem::path& path, const CorpusIndex& in
   }
   nlohmann::json skipped = nlohmann::json::object();
   for (const auto& [split, lines] : index.skipped) skipped[split] = to_json(lines);
-  const nlohmann::json content = {{"name", index.name},
-                                  {"kind", index.kind},
-                                  {"layout", index.layout},
-                                  {"vocab_size", index.vocab_size},
-                                  {"tokenizer_digest", index.tokenizer_digest},
-                                  {"source_digests", index.source_digests},
-                                  {"label_names", index.label_names},
-                                  {"splits", splits},
-                                  {"skipped", skipped}};
+  nlohmann::json content = {{"name", index.name},
+                            {"kind", index.kind},
+                            {"layout", index.layout},
+                            {"vocab_size", index.vocab_size},
+                            {"tokenizer_digest", index.tokenizer_digest},
+                            {"source_digests", index.source_digests},
+                            {"label_names", index.label_names},
+                            {"splits", splits},
+                            {"skipped", skipped}};
+  if (!index.made.is_null()) content["made"] = index.made;
   write_file_atomically(path, seal(content, kIndexFormat, kIndexVersion));
 }
 
@@ -132,6 +133,7 @@ CorpusIndex read_corpus_index(const std::filesystem::path& path) {
     for (const auto& [split, lines] : content.at("skipped").items()) {
       index.skipped[split] = skipped_from_json(lines);
     }
+    index.made = content.value("made", nlohmann::json());
   } catch (const nlohmann::json::exception& error) {
     fail<DataError>("{}: {}; prepare the corpus again", path.string(), error.what());
   }

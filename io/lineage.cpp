@@ -29,6 +29,8 @@ void to_json(json& object, const Lineage& lineage) {
   if (!lineage.digest.empty()) object["digest"] = lineage.digest;
   if (lineage.from) object["from"] = *lineage.from;
   if (lineage.teacher) object["teacher"] = *lineage.teacher;
+  for (const auto& [name, made] : lineage.made) object["data"]["made"][name] = *made;
+  if (!lineage.generation.is_null()) object["generation"] = lineage.generation;
 }
 
 void from_json(const json& object, Lineage& lineage) {
@@ -46,6 +48,10 @@ void from_json(const json& object, Lineage& lineage) {
   lineage.corpora = data.value("corpora", lineage.corpora);
   lineage.from = ancestor_of(object, "from");
   lineage.teacher = ancestor_of(object, "teacher");
+  const json corpora_made = data.value("made", json::object());
+  for (const auto& [name, made] : corpora_made.items())
+    lineage.made[name] = std::make_shared<const Lineage>(made.get<Lineage>());
+  lineage.generation = object.value("generation", json());
 }
 
 Lineage lineage_of_checkpoint(const std::filesystem::path& checkpoint) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -141,6 +142,7 @@ struct CorpusIndex {
   std::vector<std::string> label_names;               // classes or tags, by number
   std::map<std::string, std::vector<ShardSummary>> splits;
   std::map<std::string, SkippedLines> skipped;  // split → what was left out; only where some was
+  nlohmann::json made;  // the Lineage of a corpus that a phase made; else null
 
   bool operator==(const CorpusIndex&) const = default;
 };

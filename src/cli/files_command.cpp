@@ -43,6 +43,9 @@ void inspect_corpus(const std::filesystem::path& file) {
   const CorpusIndex index = read_corpus_index(file);
   fmt::print("corpus {} of kind {}, vocabulary of {} pieces\n", index.name, index.kind,
              index.vocab_size);
+  if (!index.made.is_null()) {
+    fmt::print("made by {}\n", fmt::join(report::lineage_lines(index.made.get<Lineage>()), "\n"));
+  }
   if (!index.label_names.empty()) fmt::print("labels: {}\n", fmt::join(index.label_names, " "));
   for (const auto& [part, shards] : index.splits) {
     for (const ShardSummary& shard : shards) {

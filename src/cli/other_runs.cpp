@@ -40,7 +40,7 @@ const report::PhaseState& chosen_phase(const report::RunState& run, const OtherR
   const report::PhaseState* found = nullptr;
   std::int64_t num_found = 0;
   for (const report::PhaseState& phase : run.phases) {
-    const bool fits = name.empty() ? phase.state == "done" : phase.name == name;
+    const bool fits = name.empty() ? phase.state == "done" && phase.trains() : phase.name == name;
     if (!fits) continue;
     found = &phase;
     ++num_found;
@@ -223,6 +223,12 @@ OtherRunPhase find_other_run_phase(const recipe::Recipe& recipe, const OtherRun&
   const fs::path folder = run_folder_named(recipe, other);
   const report::RunState run = report::read_run_state(folder);
   const report::PhaseState& phase = chosen_phase(run, other, folder);
+  if (!phase.trains()) {
+    fail<RecipeError>(
+        "phase {} of the run {} makes a corpus and has no model; name {}, whose model "
+        "makes it",
+        phase.name, folder.string(), phase.from);
+  }
   if (phase.state != "done") {
     fail<RecipeError>(
         "phase {} of the run {} is {}{}; let that run finish it first: the same command as before "

@@ -6,6 +6,7 @@
 #include "cli/commands.hpp"
 #include "cli/other_runs.hpp"
 #include "cli/shared_recipe.hpp"
+#include "predict/make_corpus.hpp"
 #include "recipe/load.hpp"
 #include "report/table.hpp"
 #include "train/plan_memory.hpp"
@@ -17,6 +18,7 @@ std::string mebibytes(double bytes) { return fmt::format("{:.0f} MiB", bytes / (
 
 // With the recipe of the other run that a teacher is of, if it is.
 PlannedMemory planned(const recipe::Recipe& recipe, const recipe::Phase& phase, int data_ranks) {
+  if (phase.generate) return plan_corpus(recipe, phase);
   const auto& distil = phase.adaptation.distil;
   if (!distil || !distil->teacher_run) return plan_memory(recipe, phase, data_ranks);
   const OtherRunPhase found = find_other_run_phase(recipe, *distil->teacher_run);
@@ -46,12 +48,13 @@ ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std:
   report::Table table(columns);
   for (const recipe::Phase& phase : recipe.phases) {
     const PlannedMemory memory = planned(recipe, phase, static_cast<int>(data_ranks));
-    std::vector<std::string> row = {phase.name,
-                                    fmt::format("{}", memory.num_parameters),
-                                    fmt::format("{}", memory.num_micro_batches),
-                                    mebibytes(static_cast<double>(memory.state_bytes)),
-                                    mebibytes(static_cast<double>(memory.gradient_bytes)),
-                                    mebibytes(static_cast<double>(memory.activation_bytes))};
+    std::vector<std::string> row = {
+        phase.name,
+        fmt::format("{}", memory.num_parameters),
+        phase.generate ? "none" : fmt::format("{}", memory.num_micro_batches),
+        mebibytes(static_cast<double>(memory.state_bytes)),
+        mebibytes(static_cast<double>(memory.gradient_bytes)),
+        mebibytes(static_cast<double>(memory.activation_bytes))};
     if (memory.teacher_bytes > 0) {
       row.push_back(mebibytes(static_cast<double>(memory.teacher_bytes)));
     } else if (distils) {

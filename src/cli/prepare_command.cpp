@@ -7,6 +7,7 @@
 #include "control/starts.hpp"
 #include "corpus/prepare.hpp"
 #include "corpus/prepare_tokenizer.hpp"
+#include "io/made_corpus.hpp"
 #include "recipe/load.hpp"
 #include "recipe/search.hpp"
 #include "recipe/variants.hpp"
@@ -34,6 +35,13 @@ void check_extent(const recipe::Recipe& recipe, std::int64_t num_ranks, const Ex
   recipe::check_layout(recipe, num_ranks);
   recipe::check_strategy_layouts(recipe, num_ranks);
   check_other_runs(recipe, num_ranks);
+}
+
+void log_parts(const PrepareSummary& summary) {
+  for (const PreparedPart& part : summary.parts) {
+    log_info("corpus {} ({}): {} documents, {} sentences, {} tokens in {} shards", part.corpus,
+             part.part, part.num_documents, part.num_sentences, part.num_tokens, part.num_shards);
+  }
 }
 
 }  // namespace
@@ -72,8 +80,8 @@ void check_all_patterns(const recipe::Recipe& recipe) {
 
 bool prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
                      const Communicator& world, const std::function<bool()>& stop_is_wanted) {
-  recipe::Recipe absolute =
-      recipe;  // hashes are of the recipe as written, wherever its folder lies
+  // Hashes are of the recipe as written, wherever its folder lies.
+  recipe::Recipe absolute = recipe::without_made_corpora(recipe);
   recipe::resolve(absolute);
   const std::string taken = from_rank_0(world, [&] {
     return has_taken_tokenizer(recipe, data_dir) ? prepare::tokenizer_path(data_dir).string() : "";
@@ -100,11 +108,45 @@ bool prepare_corpora(const recipe::Recipe& recipe, const std::string& data_dir,
              summary.num_units - summary.num_units_current, summary.num_units,
              summary.tokens_per_second());
   }
-  for (const PreparedPart& part : summary.parts) {
-    log_info("corpus {} ({}): {} documents, {} sentences, {} tokens in {} shards", part.corpus,
-             part.part, part.num_documents, part.num_sentences, part.num_tokens, part.num_shards);
-  }
+  log_parts(summary);
   return true;
+}
+
+void prepare_made_corpora(const recipe::Recipe& recipe,
+                          const std::map<std::string, std::filesystem::path>& folders,
+                          const std::string& data_dir, const Communicator& world) {
+  const std::string records = from_rank_0(world, [&] {
+    nlohmann::json all;
+    for (const auto& [name, folder] : folders) {
+      const std::optional<Lineage> record = read_made_corpus(folder);
+      if (!record) {
+        fail<DataError>(
+            "{} does not hold the whole corpus {}; remove that folder, and the same command makes "
+            "it again",
+            folder.string(), name);
+      }
+      all[name] = *record;
+    }
+    return all.dump();
+  });
+  recipe::Recipe made = recipe;
+  std::erase_if(made.corpora,
+                [&](const recipe::Corpus& corpus) { return !folders.contains(corpus.name); });
+  for (recipe::Corpus& corpus : made.corpora) {
+    corpus.made_by.clear();
+    corpus.format = CorpusFormat::kJsonl;
+    corpus.train = {std::filesystem::absolute(folders.at(corpus.name) / kPairsFile).string()};
+    corpus.bad_lines = BadLines::kSkip;  // texts of which nothing was made
+  }
+  Preparation preparation(
+      made, {.data_dir = data_dir,
+             .rank = world.rank(),
+             .num_ranks = world.size(),
+             .takes_tokenizer = true,
+             .made = nlohmann::json::parse(records).get<std::map<std::string, nlohmann::json>>()});
+  for (const PrepareStage stage : kPrepareStages)
+    agree_on(world, [&] { preparation.run_stage(stage); });
+  if (world.rank() == 0) log_parts(preparation.summary());
 }
 
 ExitCode prepare_command(const RecipeOptions& options, const Communicator& world) {

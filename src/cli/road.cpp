@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/road.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -10,6 +11,8 @@
 #include "cli/shared_recipe.hpp"
 #include "comm/agreement.hpp"
 #include "io/checkpoint.hpp"
+#include "io/made_corpus.hpp"
+#include "predict/make_corpus.hpp"
 #include "recipe/load.hpp"
 #include "recipe/variants.hpp"
 #include "report/html.hpp"
@@ -27,6 +30,10 @@ std::vector<std::string> copies_of(const HandOver& hand_over) {
   for (const auto& [name, source] : hand_over.copied) copies.push_back(name + " from " + source);
   for (const std::string& name : hand_over.zeroed) copies.push_back(name + ": zero");
   return copies;
+}
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 }  // namespace
@@ -91,7 +98,7 @@ bool Road::run_round(const Journal& journal, const std::string& only) {
   const Round& round = journal.rounds.back();
   for (const PhaseUse& use : round.phases) {
     if (!only.empty() && use.name != only) continue;
-    if (state_of(use.folder) == "done") {
+    if (state_of(journal, use) == "done") {
       if (use.round == round.number) log_info("{}: done before", use.name);
       continue;
     }
@@ -101,39 +108,78 @@ bool Road::run_round(const Journal& journal, const std::string& only) {
 }
 
 // Collective. A finished phase whose last checkpoint is gone is made again from the one before, but
-// only where a phase to come starts from it.
-std::string Road::state_of(const std::string& folder) {
+// only where a phase to come starts from it; likewise one whose corpus is gone.
+std::string Road::state_of(const Journal& journal, const PhaseUse& use) {
   return from_rank_0(world_, [&] {
-    report::PhaseState& phase = folder_->find(folder);
-    if (folder_->is_needed(phase) && !folder_->has_last_checkpoint(phase)) {
-      folder_->set_state(phase, "interrupted", "its last checkpoint is gone");
+    report::PhaseState& phase = folder_->find(use.folder);
+    if (phase.trains()) {
+      if (folder_->is_needed(phase) && !folder_->has_last_checkpoint(phase))
+        folder_->set_state(phase, "interrupted", "its last checkpoint is gone");
+    } else if (phase.state == "done" && corpus_is_needed(journal, use) &&
+               !read_made_corpus(folder_->path() / use.folder)) {
+      folder_->set_state(phase, "interrupted", "its corpus is gone");
     }
     return phase.state;
   });
 }
 
+// On rank 0. Whether a phase that is not done trains on what this one makes.
+bool Road::corpus_is_needed(const Journal& journal, const PhaseUse& maker) {
+  const std::vector<PhaseUse>& uses = journal.rounds.back().phases;
+  return std::any_of(uses.begin(), uses.end(), [&](const PhaseUse& use) {
+    const recipe::Recipe& recipe = recipe_of(journal, use.round);
+    return folder_->find(use.folder).state != "done" &&
+           contains(recipe::makers_of(recipe, recipe.phases[use.number]), maker.name);
+  });
+}
+
+// The corpora that other phases of the round made for this one. Collective.
+void Road::prepare_made(const Round& round, const recipe::Recipe& recipe,
+                        const recipe::Phase& phase) {
+  std::map<std::string, std::filesystem::path> folders;
+  for (const auto& [name, weight] : phase.data) {
+    const std::string& maker = recipe::find_corpus(recipe, name)->made_by;
+    if (maker.empty()) continue;
+    const PhaseUse* use = round.find(maker);
+    POLYPHASE_PROMISE(use != nullptr, "round {} lacks {}", round.number, maker);
+    folders[name] = std::filesystem::path(run_dir_) / use->folder;
+  }
+  if (!folders.empty()) prepare_made_corpora(recipe, folders, data_dir_, world_);
+}
+
 bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
   const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
-  const recipe::Phase& phase = recipe_of(journal, use.round).phases[use.number];
+  const recipe::Recipe& recipe = recipe_of(journal, use.round);
+  const recipe::Phase& phase = recipe.phases[use.number];
   std::map<std::string, std::string> states;  // of the phases that it needs
-  for (const std::string& name : recipe::needed_phases(phase)) {
+  std::vector<std::string> names = recipe::needed_phases(phase);
+  const std::vector<std::string> makers = recipe::makers_of(recipe, phase);
+  names.insert(names.end(), makers.begin(), makers.end());
+  for (const std::string& name : names) {
     const PhaseUse* needed = round.find(name);
-    if (needed != nullptr) states[name] = state_of(needed->folder);
+    if (needed != nullptr) states[name] = state_of(journal, *needed);
   }
   agree_on(world_, [&] {
     for (const auto& [name, state] : states) {
       if (state == "done") continue;
       fail<RecipeError>("phase {} {} {}, which is {}; run phase {} first", phase.name,
-                        name == phase.from ? "starts from" : "learns from", name, state, name);
+                        contains(makers, name) ? "trains on the corpus of"
+                        : name == phase.from   ? "starts from"
+                                               : "learns from",
+                        name, state, name);
     }
   });
+  prepare_made(round, recipe, phase);
   const PhaseJob job = job_of(journal, use);
   agree_on(world_, [&] {
     if (folder_) folder_->set_state(folder_->find(use.folder), "running");
   });
   PhaseOutcome outcome;
   try {
-    outcome = run_phase(job);
+    outcome = phase.generate ? make_corpus(job, {.run = run_dir_,
+                                                 .tensor = recipe.parallel.tensor,
+                                                 .folder = round.find(phase.from)->folder})
+                             : run_phase(job);
   } catch (const Error& error) {
     note_failure(use.folder, error.what());
     throw;

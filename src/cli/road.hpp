@@ -40,7 +40,9 @@ class Road {
   const recipe::Recipe& recipe_of(const Journal& journal, std::int64_t round);
   bool run_round(const Journal& journal, const std::string& only);
   bool run_phase_of(const Journal& journal, const PhaseUse& use);
-  std::string state_of(const std::string& folder);
+  std::string state_of(const Journal& journal, const PhaseUse& use);
+  bool corpus_is_needed(const Journal& journal, const PhaseUse& maker);
+  void prepare_made(const Round& round, const recipe::Recipe& recipe, const recipe::Phase& phase);
   PhaseJob job_of(const Journal& journal, const PhaseUse& use);
   std::optional<SourcePhase> source_of(const Journal& journal, const PhaseUse& use,
                                        const std::string& own,

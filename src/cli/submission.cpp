@@ -98,6 +98,7 @@ bool is_prepared(const recipe::Recipe& recipe) {
   return std::all_of(
       recipe.corpora.begin(), recipe.corpora.end(), [&recipe](const recipe::Corpus& corpus) {
         std::error_code ignored;
+        if (!corpus.made_by.empty()) return true;  // a phase's job prepares it
         return fs::exists(run_folder_of(recipe) / "data" / corpus.name / "corpus.json", ignored);
       });
 }

@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "io/checkpoint.hpp"
 #include "io/file.hpp"
+#include "io/made_corpus.hpp"
 
 namespace polyphase {
 namespace {
@@ -92,6 +93,9 @@ std::int64_t progress_of(const fs::path& run_folder) {
   for_each_phase_folder(run_folder, [&progress](const fs::path& phase) {
     const std::vector<CheckpointEntry> saved = find_checkpoints(phase / "checkpoints");
     progress += 1 + (saved.empty() ? 0 : saved.back().step);
+    std::error_code none;
+    const auto made_bytes = fs::file_size(phase / kPairsFile, none);
+    if (!none) progress += static_cast<std::int64_t>(made_bytes);
   });
   std::error_code error;
   fs::recursive_directory_iterator files(run_folder / "data", error);

@@ -130,8 +130,10 @@ void Preparation::State::make_tokenizer() {
   warn_of_loose_tags();
   const auto start = std::chrono::steady_clock::now();
   bool trained = false;
-  tokenizer.emplace(
-      prepare::make_tokenizer(data_dir(), recipe, plan, options.max_tokenizer_sentences, trained));
+  tokenizer.emplace(options.takes_tokenizer
+                        ? prepare::load_tokenizer(data_dir())
+                        : prepare::make_tokenizer(data_dir(), recipe, plan,
+                                                  options.max_tokenizer_sentences, trained));
   summary.tokenizer_was_current = !trained;
   if (trained) summary.tokenizer_seconds = seconds_since(start);
   prepare::require_white_space(recipe, *tokenizer);
@@ -195,6 +197,8 @@ CorpusIndex Preparation::State::index_of(std::size_t corpus, std::set<std::strin
   index.vocab_size = tokenizer->vocab_size();
   index.tokenizer_digest = tokenizer->digest();
   index.label_names = plan.corpora[corpus].labels;
+  const auto made = options.made.find(index.name);
+  if (made != options.made.end()) index.made = made->second;
   for (const Unit& unit : units) {
     const SourceFile& source = plan.sources[unit.source];
     if (source.corpus != corpus) continue;

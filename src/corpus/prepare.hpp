@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,9 @@ struct PrepareOptions {
   std::int64_t shard_text_bytes = std::int64_t{16} << 20;  // of text a shard, about
   // A keyed choice of that many trains the tokenizer.
   std::int64_t max_tokenizer_sentences = 2'000'000;
+  bool takes_tokenizer = false;  // that lies in data_dir; none is made
+  // Of corpora that phases made: their record (io/lineage.hpp), which goes into corpus.json.
+  std::map<std::string, nlohmann::json> made = {};
 };
 
 // What one part (train, valid, test) of a corpus holds.

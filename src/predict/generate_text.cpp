@@ -2,6 +2,7 @@
 #include "predict/generate_text.hpp"
 
 #include <algorithm>
+#include <string_view>
 
 #include "base/log.hpp"
 #include "comm/agreement.hpp"
@@ -10,8 +11,6 @@
 
 namespace polyphase {
 namespace {
-
-constexpr std::int64_t kTextsTogether = 16;
 
 // How the phase's model is asked, and what its tokens say.
 class Asking {
@@ -36,7 +35,8 @@ class Asking {
 
   const GenerationSettings& settings() const { return settings_; }
 
-  void add(const std::string& text, GenerationInput& input) {
+  // Whether the text had to be cut.
+  bool add(const std::string& text, GenerationInput& input) {
     std::vector<std::int32_t> tokens = trained_.tokenizer().encode(text);
     const std::int64_t special = separated_ ? 2 : 1;
     // A long prompt leaves half of the room, if so much is asked for, to what follows.
@@ -48,7 +48,6 @@ class Asking {
       const bool source = encoder_ || separated_;
       tokens.erase(source ? tokens.end() - too_many : tokens.begin(),
                    source ? tokens.end() : tokens.begin() + too_many);
-      ++num_cut_;
     }
     if (encoder_ || separated_) tokens.push_back(text::kSepId);
     if (encoder_) {
@@ -61,6 +60,7 @@ class Asking {
     input.max_tokens = max_tokens_;
     input.prompts_are_prefixes = trained_.phase().objectives.contains("prefix_lm");
     input.num_pieces = trained_.tokenizer().vocab_size();
+    return too_many > 0;
   }
 
   // What the tokens say behind their prompt.
@@ -75,19 +75,19 @@ class Asking {
                                      : trained_.tokenizer().decode(tokens);
   }
 
-  void warn() const {
-    if (num_cut_ > 0)
-      log_warning("{} texts did not fit into max_tokens ({}) and were cut", num_cut_, max_tokens_);
-  }
-
  private:
   TrainedPhase& trained_;
   GenerationSettings settings_;
   bool encoder_ = false, separated_ = false;
-  std::int64_t max_tokens_ = 0, num_cut_ = 0;
+  std::int64_t max_tokens_ = 0;
 };
 
-// One line of a gathered block.
+void warn_of_cut(const TrainedPhase& trained, std::int64_t num_cut) {
+  if (num_cut == 0) return;
+  log_warning("{} texts did not fit into max_tokens ({}) and were cut", num_cut,
+              recipe::max_tokens_of(trained.recipe(), trained.phase()));
+}
+
 std::string escaped(const std::string& text) {
   std::string result;
   for (const char c : text) {
@@ -102,38 +102,78 @@ std::string escaped(const std::string& text) {
   return result;
 }
 
+// The other way round.
+std::string unescaped(std::string_view line) {
+  std::string result;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const bool escapes = line[i] == '\\' && i + 1 < line.size();
+    result += !escapes ? line[i] : line[++i] == 'n' ? '\n' : line[i];
+  }
+  return result;
+}
+
+// A text as a line of a gathered block.
+std::string to_line(const WrittenText& written) {
+  return fmt::format("{} {} {}\n", written.num_tokens, written.is_of_cut ? 1 : 0,
+                     escaped(written.text));
+}
+
+void append_lines(const std::string& block, std::vector<WrittenText>& written) {
+  for (std::size_t at = 0; at < block.size();) {
+    const std::size_t blank = block.find(' ', at), end = block.find('\n', at);
+    const std::size_t text = blank + 3;
+    written.push_back({.text = unescaped(std::string_view(block).substr(text, end - text)),
+                       .num_tokens = std::stoll(block.substr(at, blank - at)),
+                       .is_of_cut = block[blank + 1] == '1'});
+    at = end + 1;
+  }
+}
+
 }  // namespace
 
-std::vector<std::string> generate_texts(TrainedPhase& trained, const Communicator& world,
-                                        const std::vector<std::string>& texts,
-                                        const GenerationSettings& settings) {
+std::vector<WrittenText> write_texts(TrainedPhase& trained, const Communicator& world,
+                                     const std::vector<std::string>& texts,
+                                     const GenerationSettings& settings,
+                                     std::int64_t first_number) {
   const Communicator& data = trained.grid().data;
   std::string mine;
   agree_on(world, [&] {
     Asking asking(trained, settings);
     const auto n = static_cast<std::int64_t>(texts.size());
-    const std::int64_t begin = data.rank() * n / data.size(),
-                       end = (data.rank() + 1) * n / data.size();
-    for (std::int64_t first = begin; first < end; first += kTextsTogether) {
-      GenerationInput input = {.first_number = static_cast<std::uint64_t>(first)};
-      for (std::int64_t i = first; i < std::min(end, first + kTextsTogether); ++i)
-        asking.add(texts[i], input);
+    const std::int64_t groups = (n + kTextsTogether - 1) / kTextsTogether;
+    const std::int64_t begin = data.rank() * groups / data.size(),
+                       end = (data.rank() + 1) * groups / data.size();
+    for (std::int64_t group = begin; group < end; ++group) {
+      const std::int64_t first = group * kTextsTogether;
+      GenerationInput input = {.first_number = static_cast<std::uint64_t>(first_number + first)};
+      std::vector<bool> cut;
+      for (std::int64_t i = first; i < std::min(n, first + kTextsTogether); ++i)
+        cut.push_back(asking.add(texts[i], input));
       const std::vector<Generated> results = generate(trained.model(), input, asking.settings());
-      for (std::size_t i = 0; i < results.size(); ++i)
-        mine += escaped(asking.text_of(input.prompts[i], results[i].tokens)) + "\n";
+      for (std::size_t i = 0; i < results.size(); ++i) {
+        mine += to_line({.text = asking.text_of(input.prompts[i], results[i].tokens),
+                         .num_tokens = static_cast<std::int64_t>(results[i].tokens.size()),
+                         .is_of_cut = cut[i]});
+      }
     }
-    asking.warn();
   });
+  std::vector<WrittenText> written;
   const std::vector<std::string> blocks = data.gather(mine);
+  if (world.rank() != 0) return written;
+  for (const std::string& block : blocks) append_lines(block, written);
+  return written;
+}
+
+std::vector<std::string> generate_texts(TrainedPhase& trained, const Communicator& world,
+                                        const std::vector<std::string>& texts,
+                                        const GenerationSettings& settings) {
   std::vector<std::string> lines;
-  if (world.rank() != 0) return lines;
-  for (const std::string& block : blocks) {
-    for (std::size_t at = 0; at < block.size();) {
-      const std::size_t line_end = block.find('\n', at);
-      lines.push_back(block.substr(at, line_end - at));
-      at = line_end + 1;
-    }
+  std::int64_t num_cut = 0;
+  for (const WrittenText& written : write_texts(trained, world, texts, settings)) {
+    lines.push_back(escaped(written.text));
+    num_cut += written.is_of_cut ? 1 : 0;
   }
+  warn_of_cut(trained, num_cut);
   return lines;
 }
 
@@ -144,7 +184,7 @@ std::string generate_text(TrainedPhase& trained, const Communicator& world, cons
   agree_on(world, [&] {
     Asking asking(trained, settings);
     GenerationInput input;
-    asking.add(text, input);
+    warn_of_cut(trained, asking.add(text, input) ? 1 : 0);
     std::string said;
     const auto hear = [&](const std::vector<std::int32_t>& tokens) {
       if (world.rank() != 0) return;
@@ -158,7 +198,6 @@ std::string generate_text(TrainedPhase& trained, const Communicator& world, cons
     const Generated result = generate(trained.model(), input, asking.settings(), hear).front();
     whole = asking.text_of(input.prompts[0], result.tokens);
     if (world.rank() == 0 && whole.starts_with(said)) on_text(whole.substr(said.size()));
-    asking.warn();
   });
   return whole;
 }

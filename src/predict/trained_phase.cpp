@@ -52,7 +52,9 @@ const report::PhaseState& chosen_phase(const report::RunState& run,
                       choice.round, choice.run.string(), run.rounds.rounds.size());
   }
   for (auto phase = run.phases.rbegin(); phase != run.phases.rend(); ++phase) {
-    if (choice.phase.empty() ? phase->state == "done" : phase->name == choice.phase) return *phase;
+    const bool fits = choice.phase.empty() ? phase->state == "done" && phase->trains()
+                                           : phase->name == choice.phase;
+    if (fits) return *phase;
   }
   if (choice.phase.empty()) {
     fail<RecipeError>(
@@ -111,6 +113,10 @@ FoundPhase find_trained_phase(const TrainedPhaseChoice& choice) {
   }
   const report::RunState run = report::read_run_state(choice.run);
   const report::PhaseState& phase = chosen_phase(run, choice);
+  if (!phase.trains()) {
+    fail<RecipeError>("{}: phase {} makes a corpus and has no model; name {}, whose model makes it",
+                      choice.run.string(), phase.name, phase.from);
+  }
   const fs::path of_round = choice.run / fmt::format("round-{}", phase.round) / "recipe.yaml";
   const recipe::Recipe recipe =
       recipe::load((fs::exists(of_round, error) ? of_round : recipe_file).string());

@@ -140,6 +140,13 @@ class AdaptationChecks {
             "{}.distil.teacher is {}, whose gate may reject it; a teacher has no gate", path_,
             quoted(teacher->name));
     }
+    if (teacher->generate) {
+      fault("distil.teacher",
+            "{}.distil.teacher is {}, which makes a corpus and has no model; name a phase that "
+            "trains one",
+            path_, quoted(teacher->name));
+      return;
+    }
     check_goals(teacher->name, *teacher);
   }
 

@@ -21,6 +21,7 @@ class Checks {
     check_corpora(recipe_, places_, faults_);
     if (has("phases") && recipe_.phases.empty()) fault("phases", "expected at least one phase");
     for (std::size_t i = 0; i < recipe_.phases.size(); ++i) check_phase(i);
+    check_generation(recipe_, places_, faults_);
     check_iterate(recipe_, places_, faults_);
     check_slurm(recipe_, places_, faults_);
   }
@@ -80,6 +81,7 @@ class Checks {
     const std::string path = phase_path(recipe_, index);
     check_name(index, path);
     check_from(index, path);
+    if (phase.generate) return;  // the rest is of training
     if (phase.optimizer.keeps_state && phase.starts_anew()) {
       fault(path + ".optimizer.state", "{}.optimizer.state is keep, but {} starts from no phase",
             path, quoted(phase.name));
@@ -136,7 +138,10 @@ class Checks {
     if (from.empty()) return;
     std::vector<std::string> earlier;
     for (std::size_t i = 0; i < recipe_.phases.size(); ++i) {
-      if (recipe_.phases[i].name == from && i < index) return;
+      if (recipe_.phases[i].name == from && i < index) {
+        check_has_model(recipe_.phases[i], path + ".from");
+        return;
+      }
       if (recipe_.phases[i].name == from) {
         fault(path + ".from", "{}.from names {}, which is not an earlier phase; move it before {}",
               path, quoted(from), quoted(recipe_.phases[index].name));
@@ -146,6 +151,12 @@ class Checks {
     }
     fault(path + ".from", "{}.from names no phase {}{}", path, quoted(from),
           suggestion(from, earlier, "earlier phases"));
+  }
+
+  void check_has_model(const Phase& phase, const std::string& key) {
+    if (!phase.generate) return;
+    fault(key, "{} is {}, which makes a corpus and has no model; name a phase that trains one", key,
+          quoted(phase.name));
   }
 
   void check_goal(const Phase& phase, const std::string& path) {
@@ -252,8 +263,8 @@ class Checks {
     const std::string name = corpus_without_validation(recipe_, phase, phase.stop.early->metric);
     if (name.empty()) return;
     fault(path + ".stop.early",
-          "{}.stop.early needs a validation part, and the corpus {} has none; give it valid files",
-          path, quoted(name));
+          "{}.stop.early needs a validation part, and the corpus {} has none; {}", path,
+          quoted(name), remedy_without_validation(recipe_, name));
   }
 
   const Recipe& recipe_;

@@ -36,6 +36,10 @@ void check_other_adaptation(const Recipe& recipe, const OtherRunUse& use, const 
                             const Phase& their_phase, const std::map<std::string, Place>& places,
                             Faults& faults);
 
+// Its part on phases that make corpora, and on these corpora.
+void check_generation(const Recipe& recipe, const std::map<std::string, Place>& places,
+                      Faults& faults);
+
 // Its part on Slurm jobs.
 void check_slurm(const Recipe& recipe, const std::map<std::string, Place>& places, Faults& faults);
 
@@ -49,5 +53,7 @@ std::string phase_path(const Recipe& recipe, std::size_t index);
 // mixture needs that of one corpus at least, "valid.CORPUS.METRIC" that of its corpus. "": it can.
 std::string corpus_without_validation(const Recipe& recipe, const Phase& phase,
                                       const std::string& metric);
+// What to do about that corpus.
+std::string remedy_without_validation(const Recipe& recipe, const std::string& corpus);
 
 }  // namespace polyphase::recipe

@@ -78,10 +78,26 @@ std::vector<std::string> tokenizer_corpora(const Recipe& recipe) {
   std::vector<std::string> text;
   std::vector<std::string> all;
   for (const Corpus& corpus : recipe.corpora) {
+    if (!corpus.made_by.empty()) continue;
     all.push_back(corpus.name);
     if (corpus.kind == CorpusKind::kText) text.push_back(corpus.name);
   }
   return text.empty() ? all : text;
+}
+
+std::vector<std::string> makers_of(const Recipe& recipe, const Phase& phase) {
+  std::vector<std::string> names;
+  for (const auto& [name, weight] : phase.data) {
+    const Corpus* corpus = find_corpus(recipe, name);
+    if (corpus != nullptr && !corpus->made_by.empty()) names.push_back(corpus->made_by);
+  }
+  return names;
+}
+
+Recipe without_made_corpora(const Recipe& recipe) {
+  Recipe given = recipe;
+  std::erase_if(given.corpora, [](const Corpus& corpus) { return !corpus.made_by.empty(); });
+  return given;
 }
 
 std::vector<std::string> metrics_of(const Phase& phase) {

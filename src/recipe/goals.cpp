@@ -104,6 +104,7 @@ std::vector<std::pair<std::string, TaskKind>> task_words() {
 }
 
 std::string goal_name(const Phase& phase) {
+  if (phase.generate) return "generate";  // known to report/run_state.hpp
   if (phase.task) return goal_of(phase.task->kind).name;
   std::string names;
   for (const auto& [name, weight] : phase.objectives) names += (names.empty() ? "" : " + ") + name;

@@ -35,7 +35,8 @@ const TaskGoal& goal_of(TaskKind kind);
 std::vector<std::string> task_names();
 std::vector<std::pair<std::string, TaskKind>> task_words();
 
-// What a phase is for, in one word or a sum: "tagging", "mlm + nsp".
+// What a phase is for, in one word or a sum: "tagging", "mlm + nsp", "generate" of one that makes a
+// corpus.
 std::string goal_name(const Phase& phase);
 // The kind of corpus that the phase needs.
 CorpusKind corpus_kind_for(const Phase& phase);

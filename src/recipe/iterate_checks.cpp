@@ -25,6 +25,7 @@ std::vector<std::string> validation_metrics(const Phase& phase) {
 
 // Losses of training steps: the whole one, and those of several objectives.
 std::vector<std::string> training_metrics(const Phase& phase) {
+  if (phase.generate) return {};
   std::vector<std::string> names = {"train.loss"};
   if (phase.objectives.size() < 2) return names;
   for (const auto& [name, weight] : phase.objectives) names.push_back("train." + name + "_loss");
@@ -94,6 +95,11 @@ class IterateChecks {
             suggestion(target.phase, phase_names(), "phases"));
       return;
     }
+    if (phase->generate) {
+      fault(path + ".phase", "{}.phase is {}, which makes a corpus; name a phase that trains on it",
+            path, quoted(phase->name));
+      return;
+    }
     const std::vector<std::string> known = validation_metrics(*phase);
     if (!target.metric.empty() && !contains(known, target.metric)) {
       fault(path + ".metric", "{}.metric names no metric {} of phase {}{}", path,
@@ -108,9 +114,8 @@ class IterateChecks {
         corpus_without_validation(recipe_, phase, recipe_.iterate->target.metric);
     if (name.empty()) return;
     fault(path,
-          "the target is measured on a validation part, and the corpus {} of phase {} has none; "
-          "give it valid files",
-          quoted(name), quoted(phase.name));
+          "the target is measured on a validation part, and the corpus {} of phase {} has none; {}",
+          quoted(name), quoted(phase.name), remedy_without_validation(recipe_, name));
   }
 
   void check_strategy(std::size_t index) {
@@ -139,7 +144,7 @@ class IterateChecks {
         fault(key, "{} decides over stop itself where it has rungs; leave out one of both", path);
     }
     for (const Phase& phase : recipe_.phases) {
-      if (!touches(search, phase.name)) continue;
+      if (phase.generate || !touches(search, phase.name)) continue;
       const std::int64_t count = phase.stop.steps.value_or(phase.stop.epochs.value_or(0));
       for (std::int64_t rung = 1; rung < search.rungs; ++rung) {
         if (count_on_rung(search, count, rung - 1) < count_on_rung(search, count, rung)) continue;

@@ -59,6 +59,7 @@ class LayoutChecks {
 
   void check_batch(std::size_t index) {
     const Phase& phase = recipe_.phases[index];
+    if (phase.generate) return;
     const std::int64_t sequences = phase.batch.fewest_sequences();
     const std::int64_t micro_batch = micro_batch_of(phase);
     const std::int64_t data_ranks = num_ranks_ / tensor_;

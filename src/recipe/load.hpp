@@ -85,6 +85,12 @@ const char* growth_name(Growth growth);
 // Names of the phases of its own run whose models a phase takes or learns from.
 std::vector<std::string> needed_phases(const Phase& phase);
 
+// Names of the phases that make corpora which the phase trains on.
+std::vector<std::string> makers_of(const Recipe& recipe, const Phase& phase);
+
+// The recipe without the corpora that its phases make: what can be prepared before any phase.
+Recipe without_made_corpora(const Recipe& recipe);
+
 // Sizes of the model that the recipe may leave at 0.
 std::int64_t feed_forward_of(const Model& model);
 std::int64_t head_width_of(const Model& model);
@@ -107,7 +113,7 @@ const Corpus* find_corpus(const Recipe& recipe, const std::string& name);
 const Phase* find_phase(const Recipe& recipe, const std::string& name);
 
 // Names of the corpora that the tokenizer is trained on: as written, else all text corpora, else
-// all. Empty when a finished model is given.
+// all that have files. Empty when a finished model is given.
 std::vector<std::string> tokenizer_corpora(const Recipe& recipe);
 
 // Metrics of a phase's whole validation or test part, which the sections iterate and stop.early may

@@ -9,6 +9,7 @@
 
 #include "base/corpus_source.hpp"
 #include "recipe/adaptation.hpp"
+#include "recipe/generation.hpp"
 #include "recipe/guard.hpp"
 #include "recipe/iterate.hpp"
 #include "recipe/regularisation.hpp"
@@ -60,6 +61,7 @@ struct Corpus {
   BadLines bad_lines = BadLines::kRefuse;
   // Classes and tags are those of the training part.
   std::int64_t max_train_samples = 0;  // 0: all; else a keyed choice of that many
+  std::string made_by;                 // instead of files: the phase that makes its training part
 };
 
 // Decoder, encoder, encoder and decoder; family_defaults() in load.hpp has each family's values.
@@ -209,7 +211,8 @@ struct Phase {
   std::string from;                          // name of an earlier phase, or
   std::optional<OtherRun> from_run;          // a phase of another run; neither: from scratch
   std::map<std::string, double> objectives;  // pretraining: names (goals.hpp) and their weights
-  std::optional<Task> task;                  // exactly one of objectives and task
+  std::optional<Task> task;                  // exactly one of objectives, task and
+  std::optional<Generate> generate;          // making a corpus, which is all the phase does
   std::map<std::string, double> data;        // corpora with their weights, in the order of names
   Batch batch;
   Optimizer optimizer;

@@ -94,6 +94,7 @@ std::string phase_hash(const Recipe& recipe, std::size_t phase_index) {
     part.phases.push_back(recipe.phases[number]);
     part.phases.back().gate.reset();
     for (const auto& [name, weight] : recipe.phases[number].data) corpora.insert(name);
+    if (recipe.phases[number].generate) corpora.insert(recipe.phases[number].generate->of);
   }
   for (const Corpus& corpus : recipe.corpora) {
     if (corpora.count(corpus.name) > 0) part.corpora.push_back(corpus);

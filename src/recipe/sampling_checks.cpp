@@ -106,6 +106,12 @@ void check_sampling(const Recipe& recipe, const Phase& phase, const std::string&
   SamplingChecks(recipe, phase, path, places, faults).check_all();
 }
 
+std::string remedy_without_validation(const Recipe& recipe, const std::string& corpus) {
+  const Corpus* found = find_corpus(recipe, corpus);
+  return found != nullptr && !found->made_by.empty() ? "measure on a corpus that is given"
+                                                     : "give it valid files";
+}
+
 std::string corpus_without_validation(const Recipe& recipe, const Phase& phase,
                                       const std::string& metric) {
   std::string without;

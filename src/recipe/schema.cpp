@@ -55,6 +55,11 @@ static void describe(Section& section, Corpus& corpus) {
   }
   section.require("kind", alternatives(names));
   section.choice("kind", corpus.kind, kinds);
+  section.value("made_by", corpus.made_by);
+  if (section.writing() && !corpus.made_by.empty()) {  // it has one other key
+    section.value("max_train_samples", corpus.max_train_samples, at_least(0));
+    return;
+  }
   CorpusFormat format = corpus.format.value_or(default_format(corpus.kind));
   section.choice("format", format, corpus_formats());
   corpus.format = format;
@@ -222,20 +227,38 @@ static void describe(Section& section, Guard& guard) {
   section.value("skip_data", guard.skip_data);
 }
 
+static void describe(Section& section, Generate& generate) {
+  section.require("of", "the corpus whose texts are given to the model");
+  section.value("of", generate.of);
+  section.value("max_new_tokens", generate.max_new_tokens, at_least(1));
+  section.value("temperature", generate.temperature, at_least(0));
+  section.value("top_k", generate.top_k, at_least(0));
+  section.value("top_p", generate.top_p, fraction_above_zero());
+  section.value("beams", generate.beams, at_least(1));
+  section.value("length_penalty", generate.length_penalty, finite());
+}
+
 static void describe(Section& section, Phase& phase) {
   section.require("name", "a phase goes by its name");
   section.safe_name("name", phase.name);
   section.text_or_section("from", phase.from, phase.from_run);
+  section.section("generate", phase.generate);
+  if (section.writing() && phase.generate) {  // it has no other keys
+    section.section("slurm", phase.slurm);
+    return;
+  }
   section.weights("objectives", phase.objectives);
   section.section("task", phase.task);
-  section.require("data", "the corpora to train on, such as {name: 1.0}");
+  if (!phase.generate) {
+    section.require("data", "the corpora to train on, such as {name: 1.0}");
+    section.require("stop", "steps or epochs");
+  }
   section.weights("data", phase.data);
   section.section("batch", phase.batch);
   section.section("optimizer", phase.optimizer);
   section.value("freeze", phase.freeze);
   section.section("unfreeze", phase.unfreeze);
   describe(section, phase.adaptation);
-  section.require("stop", "steps or epochs");
   section.section("stop", phase.stop);
   section.section("evaluate", phase.evaluate);
   section.value("mask_fraction", phase.mask_fraction, fraction_between());

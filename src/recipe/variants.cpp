@@ -55,6 +55,7 @@ std::vector<std::size_t> road_to(const Recipe& recipe, const std::string& phase)
     if (at == nullptr || !road.insert(static_cast<std::size_t>(at - recipe.phases.data())).second)
       continue;
     for (const std::string& name : needed_phases(*at)) wanted.push_back(name);
+    for (const std::string& name : makers_of(recipe, *at)) wanted.push_back(name);
   }
   return {road.begin(), road.end()};
 }

@@ -238,8 +238,10 @@ std::string run_charts_section(const RunRecord& record) {
       loss.lines.push_back({label + ", valid.loss", shifted(valid->second, start),
                             colour_of(phase.task), LineStyle::kDots, false});
     }
-    rate.lines.push_back({label, thinned(shifted(history.learning_rate, start), kSmoothPoints), 5,
-                          LineStyle::kSolid, false});
+    if (!history.learning_rate.empty()) {
+      rate.lines.push_back({label, thinned(shifted(history.learning_rate, start), kSmoothPoints), 5,
+                            LineStyle::kSolid, false});
+    }
     const Points& raw = history.tokens_per_second;
     speed.lines.push_back(
         {label, thinned(shifted(raw, start), kSmoothPoints), 2, LineStyle::kFaint, false});

@@ -36,7 +36,7 @@ void add_step(History& history, double step, const json& record) {
   };
   const std::optional<double> loss = number_of(record, "loss");
   if (loss && !std::isfinite(*loss)) ++history.num_not_finite;
-  add(history.losses["loss"], loss);
+  if (loss) history.losses["loss"].push_back({step, *loss});  // a phase may train nothing
   add(history.learning_rate, number_of(record, "learning_rate"));
   add(history.tokens_per_second, number_of(record, "tokens_per_second"));
   add(history.step_seconds, number_of(record, "seconds"));

@@ -15,7 +15,9 @@ std::string title_of(const Lineage& lineage) {
   if (lineage.step > 0) text += fmt::format(", step {}", lineage.step);
   if (!lineage.run.empty()) text += ", of run " + lineage.run;
   if (lineage.round > 1) text += fmt::format(", round {}", lineage.round);
-  if (!lineage.digest.empty()) text += ", checkpoint " + short_digest(lineage.digest);
+  if (!lineage.digest.empty())
+    text +=
+        (lineage.generation.is_null() ? ", checkpoint " : ", text ") + short_digest(lineage.digest);
   return text;
 }
 
@@ -34,6 +36,13 @@ void add_lines(const Lineage& lineage, const std::string& role, const std::strin
     data += fmt::format("{} {}, ", name, short_digest(digest));
   lines.push_back(
       fmt::format("{}data: {}tokenizer {}", below, data, short_digest(lineage.tokenizer)));
+  if (!lineage.generation.is_null()) {
+    std::string settings;
+    for (const auto& [name, value] : lineage.generation.items())
+      settings += (settings.empty() ? "" : ", ") + name + " " + value.dump();
+    lines.push_back(below + "generation: " + settings);
+  }
+  for (const auto& [name, made] : lineage.made) add_lines(*made, name + " made by ", below, lines);
   for (const std::string& change : lineage.changes) lines.push_back(below + "changed: " + change);
   if (lineage.from) {
     add_lines(*lineage.from, "from ", below, lines);

@@ -45,7 +45,6 @@ Progress::Progress(std::string phase, std::int64_t first_step, std::int64_t tota
   terminal_ =
       output_.terminal ? *output_.terminal : terminal_columns(fileno(output_.stream)).has_value();
   state_.step = first_step;
-  state_.loss = std::numeric_limits<double>::quiet_NaN();
   started_seconds_ = shown_seconds_ = output_.clock_seconds();
 }
 
@@ -63,8 +62,9 @@ std::string Progress::line(int columns, bool bar) const {
       total_steps_ > 0 ? static_cast<double>(state_.step) / static_cast<double>(total_steps_) : 0;
   std::string facts = fmt::format("step {}/{}", state_.step, total_steps_);
   if (state_.step > first_step_) {
-    facts += fmt::format("  loss {:.4f}  {} tokens/s  {} left", state_.loss,
-                         quantity_text(state_.tokens_per_second), duration_text(seconds_left()));
+    if (state_.loss) facts += fmt::format("  loss {:.4f}", *state_.loss);
+    facts += fmt::format("  {} tokens/s  {} left", quantity_text(state_.tokens_per_second),
+                         duration_text(seconds_left()));
   }
   std::string text = phase_ + "  ";
   const auto needed = static_cast<int>(width_of(text) + width_of(facts)) + kBarColumns + 10;

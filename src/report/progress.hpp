@@ -12,7 +12,7 @@ namespace polyphase::report {
 // What a person wants to know after a step.
 struct ProgressUpdate {
   std::int64_t step = 0;         // steps done in this phase
-  double loss = 0;               // nats; not-a-number is shown as such
+  std::optional<double> loss;    // nats; not-a-number is shown as such; none: nothing is trained
   double tokens_per_second = 0;  // whole job
 };
 

@@ -42,6 +42,9 @@ struct PhaseState {
   std::map<std::string, double> metrics;  // "valid.loss", "test.accuracy", …; may hold not-a-number
   Handover handover;
   std::string reason;  // why it stopped or failed
+
+  // Whether it trains a model; else it makes a corpus.
+  bool trains() const { return task != "generate"; }
 };
 
 // One round of a run whose recipe changes itself.

@@ -19,7 +19,7 @@ namespace polyphase {
 // How far a phase is, for whoever shows it. Told on every rank, after every step.
 struct PhaseProgress {
   std::int64_t step = 0, total_steps = 0;
-  double loss = 0;
+  std::optional<double> loss;  // none where nothing is trained
   double tokens_per_second = 0;
 };
 

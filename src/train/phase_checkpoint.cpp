@@ -167,7 +167,9 @@ Lineage new_lineage(const PhaseJob& job, const PhaseCorpus& corpus) {
           .tokenizer = corpus.tokenizer_digest(),
           .corpora = corpus.corpus_digests(),
           .from = nullptr,
-          .teacher = nullptr};
+          .teacher = nullptr,
+          .made = corpus.made(),
+          .generation = {}};
 }
 
 void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,

@@ -72,6 +72,16 @@ std::shared_ptr<const Augmentation> augmentation_of(
   return result;
 }
 
+std::string contents_of(const CorpusIndex& index) {
+  std::string digests;
+  for (const auto& [part, shards] : index.splits) {
+    for (const ShardSummary& shard : shards) {
+      for (const auto& [dataset, digest] : shard.digests) digests += digest;
+    }
+  }
+  return digests;
+}
+
 // "x, y and 3 more", of what `a` has and `b` has not.
 std::string lacking(const std::vector<std::string>& a, const std::vector<std::string>& b) {
   constexpr std::size_t kMostShown = 5;
@@ -85,6 +95,8 @@ std::string lacking(const std::vector<std::string>& a, const std::vector<std::st
 }
 
 }  // namespace
+
+std::string digest_of_contents(const CorpusIndex& index) { return digest(contents_of(index)); }
 
 std::uint64_t phase_key(const std::string& phase_name) {
   return std::stoull(digest(phase_name).substr(0, 16), nullptr, 16);
@@ -131,19 +143,17 @@ void PhaseCorpus::read_index(const std::string& name, std::string& contents) {
     fail<DataError>("the corpora {} and {} were prepared with different tokenizers; prepare again",
                     names_.front(), name);
   }
-  std::string own;
   for (const auto& [part, shards] : index.splits) {
-    for (const ShardSummary& shard : shards) {
-      for (const auto& [dataset, digest] : shard.digests) own += digest;
-    }
     const bool holds_samples =
         std::any_of(shards.begin(), shards.end(),
                     [](const ShardSummary& shard) { return shard.num_documents > 0; });
     if (holds_samples) parts_[part].insert(name);
   }
   if (phase_.data.size() > 1) contents += name;
-  contents += own;
-  corpus_digests_[name] = digest(own);
+  contents += contents_of(index);
+  corpus_digests_[name] = digest_of_contents(index);
+  if (!index.made.is_null())
+    made_[name] = std::make_shared<const Lineage>(index.made.get<Lineage>());
   names_.push_back(name);
 }
 

@@ -12,6 +12,8 @@
 #include "corpus/dataset.hpp"
 #include "corpus/sample.hpp"
 #include "corpus/training_samples.hpp"
+#include "io/lineage.hpp"
+#include "io/shard.hpp"
 #include "recipe/recipe.hpp"
 #include "train/phase_model.hpp"
 
@@ -21,6 +23,9 @@ namespace polyphase {
 std::uint64_t phase_key(const std::string& phase_name);
 
 BatchSizes batch_sizes_of(const recipe::Phase& phase);
+
+// Digest of a prepared corpus' tokens and labels.
+std::string digest_of_contents(const CorpusIndex& index);
 
 // What a phase's corpora are opened for: training needs what changes texts, too.
 enum class CorpusUse { kTraining, kEvaluation };
@@ -48,6 +53,8 @@ class PhaseCorpus {
   const std::string& content_digest() const { return content_digest_; }
   // By corpus.
   const std::map<std::string, std::string>& corpus_digests() const { return corpus_digests_; }
+  // Of those that phases made, what made them.
+  const std::map<std::string, std::shared_ptr<const Lineage>>& made() const { return made_; }
   PhaseData phase_data() const;
   // Whether any of the corpora has it.
   bool has(const std::string& part) const { return parts_.contains(part); }
@@ -69,6 +76,7 @@ class PhaseCorpus {
   const recipe::Phase& phase_;
   std::string data_dir_, tokenizer_digest_, content_digest_;
   std::map<std::string, std::string> corpus_digests_;
+  std::map<std::string, std::shared_ptr<const Lineage>> made_;
   std::vector<std::string> names_;
   std::map<std::string, std::set<std::string>> parts_;  // part → corpora that have it
   std::vector<CorpusPart> train_;

@@ -73,6 +73,15 @@ TEST_F(StartFile, ProgressBetweenRestartsLetsItGoOn) {
   }
 }
 
+TEST_F(StartFile, TextsOfACorpusInTheMakingAreProgress) {
+  const fs::path phase = run_ / "round-1" / "02-back-translate";
+  fs::create_directories(phase);
+  for (int restart = 0; restart < 6; ++restart) {
+    std::ofstream(phase / "pairs.jsonl", std::ios::app) << "a line\n";
+    EXPECT_EQ(start(restart), ExitCode::kInterrupted);
+  }
+}
+
 TEST_F(StartFile, JobThatIsKilledAgainAndAgainIsRefused) {
   for (int restart = 0; restart < 4; ++restart) {
     setenv("SLURM_RESTART_COUNT", fmt::format("{}", restart).c_str(), 1);

@@ -24,6 +24,7 @@ CorpusIndex index_of(const ShardSummary& summary) {
   index.source_digests = {{"glosses.txt", "89ab"}};
   index.label_names = {"noun.act", "größe"};
   index.splits["train"] = {summary};
+  index.made = {{"phase", "back-translate"}};
   index.skipped["train"] = {.count = 12, .first = {"glosses.txt:3: no label"}};
   return index;
 }

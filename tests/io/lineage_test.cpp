@@ -21,6 +21,9 @@ Lineage three_phases() {
   lineage.changes = {"phases.topic.dropout: 0.1 → 0.2"};
   lineage.tokenizer = "t";
   lineage.corpora = {{"topics", "c"}};
+  Lineage made = {.run = "small", .phase = "maker", .digest = "d3", .seed = 9};
+  made.generation = {{"beams", 4}};
+  lineage.made["topics"] = std::make_shared<const Lineage>(made);
   lineage.from = std::make_shared<const Lineage>(base);
   lineage.teacher = std::make_shared<const Lineage>(teacher);
   return lineage;
@@ -54,6 +57,9 @@ TEST_F(LineageTest, ComesBackFromJsonWithItsAncestors) {
   EXPECT_EQ(back.from->run, "inf");
   EXPECT_EQ(back.teacher->round, 3);
   EXPECT_EQ(back.versions.size(), 2U);
+  EXPECT_EQ(back.made.at("topics")->digest, "d3");
+  EXPECT_EQ(back.made.at("topics")->generation.at("beams"), 4);
+  EXPECT_TRUE(back.generation.is_null());
   EXPECT_EQ(back.from->from, nullptr);
 }
 

@@ -28,6 +28,17 @@ TEST(HistoryTest, StepsEvaluationsAndEventsBecomeCurves) {
   EXPECT_EQ(history.last_step, 10);
 }
 
+TEST(HistoryTest, StepsThatTrainNothingHaveNoLossCurve) {
+  const RunFolder folder;
+  folder.write(
+      "m.jsonl",
+      "{\"kind\":\"step\",\"step\":4,\"tokens\":90,\"seconds\":2,\"tokens_per_second\":45}\n");
+  const History history = read_history(folder.path() / "m.jsonl");
+  EXPECT_TRUE(history.losses.empty());
+  EXPECT_EQ(history.tokens_per_second.size(), 1U);
+  EXPECT_EQ(history.last_step, 4);
+}
+
 TEST(HistoryTest, MissingFileIsEmptyAndDamageIsTold) {
   const RunFolder folder;
   const History missing = read_history(folder.path() / "none.jsonl");

@@ -86,6 +86,15 @@ TEST_F(ProgressTest, LineFitsItsTerminalAndShowsLossAndRate) {
   }
 }
 
+TEST_F(ProgressTest, APhaseThatTrainsNothingHasNoLoss) {
+  Progress progress("back-translate", 0, 100, output(true));
+  now_seconds_ += 1;
+  progress.update({.step = 50, .loss = std::nullopt, .tokens_per_second = 1000});
+  EXPECT_EQ(progress.line(160, true).find("loss"), std::string::npos);
+  EXPECT_NE(progress.line(160, true).find("1.00 k tokens/s"), std::string::npos)
+      << progress.line(160, true);
+}
+
 TEST_F(ProgressTest, NoteStandsOnALineOfItsOwn) {
   Progress progress("pretrain", 0, 10, output(true));
   progress.update({1, 5.0, 1000});
