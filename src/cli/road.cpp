@@ -147,10 +147,9 @@ void Road::prepare_made(const Round& round, const recipe::Recipe& recipe,
   if (!folders.empty()) prepare_made_corpora(recipe, folders, data_dir_, world_);
 }
 
-bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
-  const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
-  const recipe::Recipe& recipe = recipe_of(journal, use.round);
-  const recipe::Phase& phase = recipe.phases[use.number];
+// Collective. Everything that the phase is made of must be there.
+void Road::require_needed(const Journal& journal, const Round& round, const recipe::Recipe& recipe,
+                          const recipe::Phase& phase) {
   std::map<std::string, std::string> states;  // of the phases that it needs
   std::vector<std::string> names = recipe::needed_phases(phase);
   const std::vector<std::string> makers = recipe::makers_of(recipe, phase);
@@ -169,6 +168,13 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
                         name, state, name);
     }
   });
+}
+
+bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
+  const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
+  const recipe::Recipe& recipe = recipe_of(journal, use.round);
+  const recipe::Phase& phase = recipe.phases[use.number];
+  require_needed(journal, round, recipe, phase);
   prepare_made(round, recipe, phase);
   const PhaseJob job = job_of(journal, use);
   agree_on(world_, [&] {

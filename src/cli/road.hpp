@@ -41,6 +41,8 @@ class Road {
   bool run_round(const Journal& journal, const std::string& only);
   bool run_phase_of(const Journal& journal, const PhaseUse& use);
   std::string state_of(const Journal& journal, const PhaseUse& use);
+  void require_needed(const Journal& journal, const Round& round, const recipe::Recipe& recipe,
+                      const recipe::Phase& phase);
   bool corpus_is_needed(const Journal& journal, const PhaseUse& maker);
   void prepare_made(const Round& round, const recipe::Recipe& recipe, const recipe::Phase& phase);
   PhaseJob job_of(const Journal& journal, const PhaseUse& use);

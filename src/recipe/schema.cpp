@@ -2,6 +2,7 @@
 #include "recipe/schema.hpp"
 
 #include "recipe/adaptation_schema.hpp"
+#include "recipe/generation_schema.hpp"
 #include "recipe/goals.hpp"
 #include "recipe/iterate_schema.hpp"
 #include "recipe/load.hpp"
@@ -225,17 +226,6 @@ static void describe(Section& section, Guard& guard) {
   section.value("max_rollbacks", guard.max_rollbacks, at_least(0));
   section.value("learning_rate_scale", guard.learning_rate_scale, fraction_above_zero());
   section.value("skip_data", guard.skip_data);
-}
-
-static void describe(Section& section, Generate& generate) {
-  section.require("of", "the corpus whose texts are given to the model");
-  section.value("of", generate.of);
-  section.value("max_new_tokens", generate.max_new_tokens, at_least(1));
-  section.value("temperature", generate.temperature, at_least(0));
-  section.value("top_k", generate.top_k, at_least(0));
-  section.value("top_p", generate.top_p, fraction_above_zero());
-  section.value("beams", generate.beams, at_least(1));
-  section.value("length_penalty", generate.length_penalty, finite());
 }
 
 static void describe(Section& section, Phase& phase) {

@@ -218,6 +218,32 @@ class BackTranslationTest(RoadTest):
         self.assert_says(outcome, "back-translate: done before")
         self.assertEqual(self.straight.file("made.json").stat().st_mtime_ns, before)
 
+    def test_a_round_makes_its_own_corpus(self):
+        recipe = self.texts / "rounds.yaml"
+        recipe.write_text(RECIPE + """
+iterate:
+  target: {phase: en-de, metric: valid.loss, at_most: 0.01}
+  max_rounds: 2
+  confidence: 0
+  strategies: [{name: narrower, set: {phases.back-translate.generate.top_k: 2}}]
+""")
+        folder = self.scratch / "rounds"
+        arguments = ["run", recipe, *settings({"run_dir": folder})]
+        self.assert_exit(polyphase(*arguments), DONE)
+        self.assertEqual(sorted(path.name for path in folder.glob("round-2/*")),
+                         ["02-back-translate", "03-en-de", "recipe.yaml"])
+        first, second = [(folder / f"round-{number}" / "02-back-translate" / "pairs.jsonl").read_bytes()
+                         for number in (1, 2)]
+        self.assertEqual(first, self.straight.pairs())
+        self.assertEqual(first.count(b"\n"), second.count(b"\n"))
+        self.assertNotEqual(first, second)
+        checkpoint = sorted(folder.glob("round-2/03-en-de/checkpoints/step-*"))[-1]
+        made = json.loads((checkpoint / "manifest.json").read_text())["state"]["lineage"]["data"]["made"]
+        self.assertEqual((made["back"]["round"], made["back"]["generation"]["top_k"]), (2, 2))
+        for number in (1, 2):
+            self.assert_exit(polyphase("evaluate", folder, "--phase", "en-de", "--round", number), DONE)
+        self.assert_says(polyphase(*arguments), "rounds: ")
+
     # --- the other commands
 
     def test_other_commands_know_such_a_phase(self):
