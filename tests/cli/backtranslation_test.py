@@ -148,11 +148,14 @@ class BackTranslationTest(RoadTest):
 
     # --- the same, whatever happens
 
-    def test_two_ranks_make_the_same_bytes(self):
+    def test_two_and_three_ranks_make_the_same_bytes(self):
         run = self.begun("two")
         self.assert_exit(run.go(ranks=2), DONE)
         self.assert_same_corpus(run)
         self.assert_same_road(run, self.straight, ("de-en", "en-de"))
+        run = self.begun("three")
+        self.assert_exit(run.go("--phase", "back-translate", ranks=3), DONE)
+        self.assert_same_corpus(run)
 
     def test_a_killed_job_goes_on_behind_what_it_wrote(self):
         run = self.begun("killed")
