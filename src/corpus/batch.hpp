@@ -6,13 +6,18 @@
 
 namespace polyphase {
 
+// Added to the segment of a token that the pair's other text holds as well, where a model has an
+// embedding for it (the exact match of Chen et al., 2017, arXiv 1704.00051, section 3.2).
+inline constexpr std::int32_t kMatch = 2;
+inline bool in_second_text(std::int32_t segment) { return segment % kMatch == 1; }
+
 // Sequences laid one behind the other, N rows, in host memory. There is no padding between
 // sequences; behind the last one a few rows (token 0, row id 0) round N up, so that products see
 // few different shapes.
 struct Rows {
   std::vector<std::int32_t> tokens_N;     // vocabulary ids, masks already drawn
   std::vector<std::int32_t> positions_N;  // in the sequence
-  std::vector<std::int32_t> segments_N;   // 0: first text, 1: second text of a pair
+  std::vector<std::int32_t> segments_N;   // 0: first text, 1: second text of a pair; see kMatch
   std::vector<std::uint64_t> row_ids_N;   // (global sample << 16) | place in it: keys dropout
   std::vector<std::int32_t> starts;       // B + 1: sequence b is rows [starts[b], starts[b+1])
   std::int64_t max_tokens = 0;            // of the longest sequence

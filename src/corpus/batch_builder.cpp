@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "corpus/text_layout.hpp"
+
 namespace polyphase {
 namespace {
 
@@ -51,7 +53,7 @@ void BatchBuilder::begin() {
 void BatchBuilder::add(const Sample& sample, std::uint64_t global_sample) {
   const std::int32_t start = batch_.starts.back();
   append_rows(batch_, sample.tokens, sample.ends, global_sample);
-  append(batch_.segments_N, sample.segments);
+  append(batch_.segments_N, settings_.matches ? segments_with_matches(sample) : sample.segments);
   if (!batch_.source.starts.empty()) {
     append_rows(batch_.source, sample.source, {static_cast<std::int32_t>(sample.source.size())},
                 global_sample);

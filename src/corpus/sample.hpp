@@ -37,6 +37,7 @@ struct SampleSettings {
   double mask_fraction = 0.15;   // of the tokens that are not special: masked, or in spans
   double span_tokens = 3.0;      // mean length of a corrupted span
   bool encoder_decoder = false;  // generation: the source is a sequence of its own
+  bool matches = false;          // segments say which tokens both texts of a pair hold
   std::int64_t max_tokens = 128;  // of a sequence, special tokens among them; kMinMaxTokens … 65536
   std::int32_t first_sentinel = 0, num_sentinels = 0;  // ids that stand for corrupted spans
   // Whole-word masks: whether a word begins with the token id. Empty: tokens are masked one by one.
@@ -50,8 +51,8 @@ struct SampleSettings {
 // What a micro-batch is made of: one sequence, or, in a window over several documents, one for each
 // of them. Empty where there is no such thing.
 struct Sample {
-  std::vector<std::int32_t> tokens;  // masks already drawn
-  std::vector<std::int32_t> segments;
+  std::vector<std::int32_t> tokens;        // masks already drawn
+  std::vector<std::int32_t> segments;      // of a text; batches add kMatch
   std::vector<std::int32_t> ends;          // of its sequences, the last one tokens.size()
   std::vector<std::int32_t> prefixes;      // of its sequences: tokens that all of the sequence sees
   std::vector<std::int32_t> source;        // what the encoder reads

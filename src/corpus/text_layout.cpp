@@ -2,7 +2,10 @@
 #include "corpus/text_layout.hpp"
 
 #include <algorithm>
+#include <array>
+#include <unordered_set>
 
+#include "corpus/batch.hpp"
 #include "text/tokenizer.hpp"
 
 namespace polyphase {
@@ -17,6 +20,19 @@ void append_tokens(const ShardText& text, std::int64_t first, std::int64_t count
   const auto begin = text.tokens.begin() + first;
   sample.tokens.insert(sample.tokens.end(), begin, begin + count);
   sample.segments.insert(sample.segments.end(), count, segment);
+}
+
+std::vector<std::int32_t> segments_with_matches(const Sample& sample) {
+  std::array<std::unordered_set<std::int32_t>, 2> texts;
+  for (std::size_t i = 0; i < sample.tokens.size(); ++i)
+    texts[sample.segments[i]].insert(sample.tokens[i]);
+  std::vector<std::int32_t> segments = sample.segments;
+  for (std::size_t i = 0; i < sample.tokens.size(); ++i) {
+    const std::int32_t token = sample.tokens[i];
+    if (token >= text::kNumSpecialIds && texts[1 - segments[i]].contains(token))
+      segments[i] += kMatch;
+  }
+  return segments;
 }
 
 void fit_pair(std::int64_t room, std::int64_t& first, std::int64_t& second) {

@@ -14,6 +14,10 @@ void append_token(std::int32_t token, std::int32_t segment, Sample& sample);
 void append_tokens(const ShardText& text, std::int64_t first, std::int64_t count,
                    std::int32_t segment, Sample& sample);
 
+// The sample's segments, kMatch added where the other text of the pair shows the same token;
+// special tokens match none.
+std::vector<std::int32_t> segments_with_matches(const Sample& sample);
+
 // Shortens the longer of two texts, then both, until they fit together.
 void fit_pair(std::int64_t room, std::int64_t& first, std::int64_t& second);
 

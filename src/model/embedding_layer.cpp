@@ -8,7 +8,10 @@
 namespace polyphase {
 namespace {
 
-constexpr std::int64_t kNumSegments = 2;
+// First and second text; the same of tokens that both of them hold.
+std::int64_t num_segments(const recipe::Model& model) {
+  return model.matches ? 2 * kMatch : kMatch;
+}
 
 }  // namespace
 
@@ -32,7 +35,7 @@ EmbeddingLayer::EmbeddingLayer(ParameterSet& parameters, const Communicator& ten
   }
   if (model.segments) {
     segment_ = parameters.declare(
-        {.name = "embedding.segment.weight", .global_shape = {kNumSegments, model.width}});
+        {.name = "embedding.segment.weight", .global_shape = {num_segments(model), model.width}});
   }
 }
 

@@ -43,7 +43,7 @@ AnswerRows answer_rows(const Rows& rows, std::int64_t sequence) {
   const std::int32_t begin = rows.starts[sequence], end = rows.starts[sequence + 1];
   AnswerRows result{.none = begin, .first = end, .end = std::max(begin, end - 1)};
   for (std::int32_t row = begin; row < end; ++row) {
-    if (rows.segments_N[row] != 1) continue;
+    if (!in_second_text(rows.segments_N[row])) continue;
     result.first = row;
     break;
   }

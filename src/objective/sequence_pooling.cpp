@@ -10,14 +10,14 @@
 namespace polyphase {
 namespace {
 
-// Where each sequence's first and second text begin, and the end: its second text is what has
-// segment 1.
+// Where each sequence's first and second text begin, and the end: its second text is what
+// has that segment.
 std::vector<std::int32_t> starts_of_texts(const Batch& batch) {
   std::vector<std::int32_t> starts;
   for (std::int64_t b = 0; b < batch.num_sequences(); ++b) {
     const auto begin = batch.segments_N.begin() + batch.starts[b];
     const auto end = batch.segments_N.begin() + batch.starts[b + 1];
-    const auto second = std::find(begin, end, 1);
+    const auto second = std::find_if(begin, end, in_second_text);
     starts.push_back(batch.starts[b]);
     starts.push_back(batch.starts[b] + static_cast<std::int32_t>(second - begin));
   }

@@ -57,6 +57,12 @@ class Checks {
       fault("model.positions", "rotary positions turn pairs, but a head is {} wide; make it even",
             head_width_of(model));
     }
+    if (model.matches && (!model.segments || model.family != Family::kBert)) {
+      fault(
+          "model.matches",
+          "matches are told by the segments of an encoder's pairs of texts: they need family bert "
+          "and segments: true");
+    }
     check_relative_positions(model);
     if (model.head_width == 0 && model.width % model.num_heads != 0) {
       fault("model.num_heads",

@@ -87,6 +87,7 @@ struct Model {
   double rotary_theta = 10000.0;
   std::int64_t relative_buckets = 32, relative_max_distance = 128;
   bool segments = true;  // an embedding for first and second text
+  bool matches = false;  // and of a pair's tokens for whether the other text holds them too
   NormPlacement norm = NormPlacement::kPost;
   NormalisationKind norm_kind = NormalisationKind::kLayer;
   double norm_epsilon = 1e-12;

@@ -102,6 +102,7 @@ static void describe(Section& section, Model& model) {
   section.value("relative_buckets", model.relative_buckets, at_least(4));
   section.value("relative_max_distance", model.relative_max_distance, at_least(2));
   section.value("segments", model.segments);
+  section.value("matches", model.matches);
   section.choice("norm", model.norm,
                  {{"pre", NormPlacement::kPre}, {"post", NormPlacement::kPost}});
   section.choice("norm_kind", model.norm_kind,

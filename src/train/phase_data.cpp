@@ -209,6 +209,7 @@ SampleSettings PhaseCorpus::sample_settings(std::uint64_t phase_key) const {
                              .mask_fraction = phase_.mask_fraction,
                              .span_tokens = phase_.span_tokens,
                              .encoder_decoder = recipe::has_decoder(recipe_.model, phase_),
+                             .matches = recipe_.model.matches,
                              .max_tokens = recipe::max_tokens_of(recipe_, phase_),
                              .first_sentinel = static_cast<std::int32_t>(train()->vocab_size()),
                              .num_sentinels = static_cast<std::int32_t>(recipe::kNumSentinels),

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "corpus/batch_builder.hpp"
+#include "corpus/text_layout.hpp"
 #include "tests/corpus/corpus_fixture.hpp"
 
 namespace polyphase {
@@ -91,6 +93,28 @@ TEST_F(SampleTest, ClassificationOfOneTextAndOfTwo) {
   EXPECT_EQ(two.segments, (Tokens{0, 0, 0, 0, 1, 1}));
   EXPECT_EQ(two.sequence_label, 0);
   EXPECT_TRUE(two.targets.positions.empty());
+}
+
+TEST_F(SampleTest, TokensOfBothTextsAreMarkedAfterMasking) {
+  Sample pair;
+  pair.tokens = {2, 10, 11, 4, 12, 3, 12, 10, 10, 4, 13, 3};
+  pair.segments = {0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1};
+  EXPECT_EQ(segments_with_matches(pair), (Tokens{0, 2, 0, 0, 2, 0, 3, 3, 3, 1, 1, 1}));
+  const Sample single{.tokens = {2, 10, 10, 3}, .segments = {0, 0, 0, 0}};
+  EXPECT_EQ(segments_with_matches(single), single.segments);
+
+  pair.ends = {12};
+  SampleSettings settings{.kind = SampleKind::kClassification, .max_tokens = 16};
+  const auto built = [&] {
+    BatchBuilder builder(settings);
+    builder.add(pair, 0);
+    Tokens segments = builder.finish().segments_N;
+    segments.resize(pair.tokens.size());
+    return segments;
+  };
+  EXPECT_EQ(built(), pair.segments);
+  settings.matches = true;
+  EXPECT_EQ(built(), segments_with_matches(pair));
 }
 
 TEST_F(SampleTest, TheLongerOfTwoTextsIsCutFirst) {

@@ -74,6 +74,13 @@ TEST(RecipeChecks, RelativePositionsReachBehindTheirSingleBuckets) {
             "tell the first 8 distances apart one by one; it must be larger");
 }
 
+TEST(RecipeChecks, MatchesNeedSegmentsOfAnEncoder) {
+  EXPECT_EQ(faults_of(kGoodRecipe, {"model.matches=true"}), "");
+  EXPECT_EQ(faults_of(kGoodRecipe, {"model.matches=true", "model.segments=false"}),
+            "--set model.matches: matches are told by the segments of an encoder's pairs of texts: "
+            "they need family bert and segments: true");
+}
+
 TEST(RecipeChecks, ExactlyOneOfStepsAndEpochs) {
   EXPECT_EQ(faults_of(good_recipe_with("{steps: 100}", "{steps: 100, epochs: 2}")),
             "r.yaml:21:11: phases.pretrain.stop has both steps and epochs; expected exactly one of "
