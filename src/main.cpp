@@ -163,7 +163,7 @@ void describe_generate(CLI::App& app, GenerateOptions& options, std::function<Ex
 // Every command fills `command`, which then runs on all ranks.
 void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argument,
                        std::string& phase, std::int64_t& ranks, std::int64_t& tensor,
-                       SubmitOptions& submit, const Communicator& world,
+                       SubmitOptions& submit, ReportOptions& report, const Communicator& world,
                        std::function<ExitCode()>& command) {
   app.require_subcommand(1);
   const auto with_recipe = [&](const char* name, const char* what) {
@@ -213,7 +213,14 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
     command = [&] { return on_rank_0(world, [&] { return plan_command(recipe, ranks, tensor); }); };
   });
   with_path("status", "Where a run stands", "Run folder", status_command);
-  with_path("report", "Write a run's report as one HTML file", "Run folder", report_command);
+  CLI::App* page = app.add_subcommand(
+      "report",
+      "Write a run's report as one HTML file; of several runs, a page and a table side by side");
+  page->add_option("runs", report.runs, "Run folders")->required();
+  page->add_option("--output", report.output,
+                   "File; default: report.html, or comparison.html, in the first run's folder");
+  page->callback(
+      [&] { command = [&] { return on_rank_0(world, [&] { return report_command(report); }); }; });
   with_path("inspect", "What is in a checkpoint or a prepared corpus", "Folder", inspect_command);
   with_path("verify", "Whether every digest of a checkpoint or a prepared corpus holds", "Folder",
             verify_command);
@@ -240,11 +247,12 @@ int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSes
   std::string argument, phase;
   std::int64_t ranks = world.size(), tensor = 0;
   SubmitOptions submit;
+  ReportOptions report;
   EvaluateOptions evaluate;
   PredictOptions predict;
   GenerateOptions generate;
   std::function<ExitCode()> command;
-  describe_commands(app, recipe, argument, phase, ranks, tensor, submit, world, command);
+  describe_commands(app, recipe, argument, phase, ranks, tensor, submit, report, world, command);
   describe_evaluate(app, evaluate, command, world);
   describe_predict(app, predict, command, world);
   describe_generate(app, generate, command, world);

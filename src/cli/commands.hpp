@@ -42,6 +42,12 @@ struct GenerateOptions : ModelOptions {
   std::string references;             // a file that the texts are scored against; empty: none
   GenerationSettings settings;
 };
+struct ReportOptions {
+  std::vector<std::string> runs;
+  std::string output;  // file of the page; empty: report.html, of several comparison.html, in the
+                       // first run's folder
+};
+
 struct SubmitOptions {
   std::vector<std::int64_t> seeds;  // empty: one run, with the recipe's
   bool dry_run = false;
@@ -70,7 +76,8 @@ ExitCode predict_command(const PredictOptions& options, const Communicator& worl
 ExitCode evaluate_command(const EvaluateOptions& options, const Communicator& world);
 
 ExitCode status_command(const std::string& run_folder);
-ExitCode report_command(const std::string& run_folder);
+// One run's page; of several runs a table, and a page that puts them side by side.
+ExitCode report_command(const ReportOptions& options);
 ExitCode inspect_command(const std::string& path);
 ExitCode verify_command(const std::string& folder);
 

@@ -6,6 +6,7 @@
 #include "control/slurm_jobs.hpp"
 #include "io/checkpoint.hpp"
 #include "io/shard.hpp"
+#include "report/comparison.hpp"
 #include "report/html.hpp"
 #include "report/lineage_text.hpp"
 #include "report/status_text.hpp"
@@ -60,9 +61,9 @@ void inspect_corpus(const std::filesystem::path& file) {
   }
 }
 
-}  // namespace
-
-namespace {
+int terminal_width() {
+  return report::terminal_columns(fileno(stdout)).value_or(report::kDefaultColumns);
+}
 
 // Of a run whose jobs have not begun, the jobs are all there is to tell.
 std::string status_of(const std::filesystem::path& run_folder, int columns) {
@@ -75,7 +76,7 @@ std::string status_of(const std::filesystem::path& run_folder, int columns) {
 }  // namespace
 
 ExitCode status_command(const std::string& run_folder) {
-  const int columns = report::terminal_columns(fileno(stdout)).value_or(report::kDefaultColumns);
+  const int columns = terminal_width();
   const std::vector<std::string> runs = read_slurm_jobs(run_folder).runs;
   for (const std::string& run : runs) {
     fmt::print("==== {}\n{}\n", run, status_of(std::filesystem::path(run_folder) / run, columns));
@@ -84,8 +85,18 @@ ExitCode status_command(const std::string& run_folder) {
   return ExitCode::kDone;
 }
 
-ExitCode report_command(const std::string& run_folder) {
-  fmt::print("{}\n", report::write_report(run_folder).string());
+ExitCode report_command(const ReportOptions& options) {
+  const std::vector<std::filesystem::path> runs(options.runs.begin(), options.runs.end());
+  const bool alone = runs.size() == 1;
+  std::filesystem::path page = options.output;
+  if (page.empty()) page = runs.front() / (alone ? "report.html" : "comparison.html");
+  if (alone) {
+    report::write_report(runs.front(), page);
+  } else {
+    report::write_comparison(runs, page);
+    fmt::print("{}", report::comparison_text(runs, terminal_width()));
+  }
+  fmt::print("{}\n", page.string());
   return ExitCode::kDone;
 }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "report/history.hpp"
 #include "report/run_state.hpp"
 
-// The parts of the report, each a piece of well-formed HTML, or empty when there is nothing to
+// The parts of the reports, each a piece of well-formed HTML, or empty when there is nothing to
 // show.
 namespace polyphase::report {
 
@@ -16,6 +17,9 @@ struct RunRecord {
   RunState run;
   std::vector<History> histories;  // one a phase
 };
+
+// DataError when status.json is not readable.
+RunRecord read_record(const std::filesystem::path& run_folder);
 
 // "topic", or "topic · round 2" in a run of several rounds.
 std::string phase_label(const RunState& run, const PhaseState& phase);

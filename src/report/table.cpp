@@ -67,18 +67,21 @@ std::string Table::text(int columns) const {
   return text;
 }
 
-std::string headline_text(const PhaseState& phase, const std::string& split) {
+std::string headline_metric(const PhaseState& phase, const std::string& split) {
   // Of tags, most are "outside": accuracy says little there.
   const bool tags = phase.task.starts_with("tagging");
-  const std::vector<std::string> by_worth = {
-      tags ? "f1" : "accuracy", "exact_match", "f1", "pearson", "bleu", "perplexity"};
-  std::string text;
-  for (const std::string& name : by_worth) {
-    const auto found = phase.metrics.find(split + "." + name);
-    if (found == phase.metrics.end()) continue;
-    text = fmt::format("{} {}", name, value_text(found->second));
-    break;
+  for (const char* name :
+       {tags ? "f1" : "accuracy", "exact_match", "f1", "pearson", "bleu", "perplexity", "loss"}) {
+    if (phase.metrics.contains(split + "." + name)) return name;
   }
+  return "";
+}
+
+std::string headline_text(const PhaseState& phase, const std::string& split) {
+  const std::string metric = headline_metric(phase, split);
+  std::string text;
+  if (!metric.empty() && metric != "loss")
+    text = fmt::format("{} {}", metric, value_text(phase.metrics.at(split + "." + metric)));
   const auto loss = phase.metrics.find(split + ".loss");
   if (loss == phase.metrics.end()) return text;
   return fmt::format("{}{}loss {}", text, text.empty() ? "" : ", ", value_text(loss->second));

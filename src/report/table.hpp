@@ -40,6 +40,10 @@ class Table {
 // left out.
 std::string phase_table(const RunState& run, int columns);
 
+// The metric that the phase's task is judged by, of a split ("valid" or "test"): "f1"; of language
+// models, "loss" where there is no other. "" when it has none.
+std::string headline_metric(const PhaseState& phase, const std::string& split);
+
 // "f1 0.643, loss 1.204": the metric that the phase's task is judged by, and the loss, of a split
 // ("valid" or "test"). "" when it has neither.
 std::string headline_text(const PhaseState& phase, const std::string& split);
