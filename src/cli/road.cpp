@@ -51,6 +51,7 @@ Road::Road(const recipe::Recipe& recipe, const Communicator& world)
   });
   const std::string refusal = from_rank_0(world, [&] { return start_->refusal(); });
   if (!refusal.empty()) throw AgreedError(refusal, kNoProgress);
+  sources_.emplace(recipe, world, run_dir_, folder_ ? &*folder_ : nullptr);
   data_dir_ = (std::filesystem::path(run_dir_) / "data").string();
   prepared_ = prepare_corpora(recipe, data_dir_, world, [&] { return stop_.agreed(world); });
 }
@@ -83,13 +84,6 @@ Journal Road::next_journal() {
   const std::string text =
       from_rank_0(world_, [&] { return nlohmann::json(controller_->advance()).dump(); });
   return nlohmann::json::parse(text).get<Journal>();
-}
-
-const recipe::Recipe& Road::recipe_of(const Journal& journal, std::int64_t round) {
-  const auto known = recipes_.find(round);
-  if (known != recipes_.end()) return known->second;
-  const Round& wanted = journal.rounds.at(static_cast<std::size_t>(round - 1));
-  return recipes_.emplace(round, recipe::variant_of(recipe_, wanted.variant)).first->second;
 }
 
 // The last round's phases in order, those of earlier rounds among them: should the last checkpoint
@@ -127,7 +121,7 @@ std::string Road::state_of(const Journal& journal, const PhaseUse& use) {
 bool Road::corpus_is_needed(const Journal& journal, const PhaseUse& maker) {
   const std::vector<PhaseUse>& uses = journal.rounds.back().phases;
   return std::any_of(uses.begin(), uses.end(), [&](const PhaseUse& use) {
-    const recipe::Recipe& recipe = recipe_of(journal, use.round);
+    const recipe::Recipe& recipe = sources_->recipe_of(journal, use.round);
     return folder_->find(use.folder).state != "done" &&
            contains(recipe::makers_of(recipe, recipe.phases[use.number]), maker.name);
   });
@@ -172,10 +166,11 @@ void Road::require_needed(const Journal& journal, const Round& round, const reci
 
 bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
   const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
-  const recipe::Recipe& recipe = recipe_of(journal, use.round);
+  const recipe::Recipe& recipe = sources_->recipe_of(journal, use.round);
   const recipe::Phase& phase = recipe.phases[use.number];
   require_needed(journal, round, recipe, phase);
   prepare_made(round, recipe, phase);
+  if (phase.generate) prepare_made(round, recipe, *recipe::find_phase(recipe, phase.from));
   const PhaseJob job = job_of(journal, use);
   agree_on(world_, [&] {
     if (folder_) folder_->set_state(folder_->find(use.folder), "running");
@@ -199,7 +194,7 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
 
 PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use) {
   const std::filesystem::path run = run_dir_;
-  const recipe::Recipe& recipe = recipe_of(journal, use.round);
+  const recipe::Recipe& recipe = sources_->recipe_of(journal, use.round);
   const recipe::Phase& phase = recipe.phases[use.number];
   const auto& distil = phase.adaptation.distil;
   // With a checkpoint of its own, a phase has taken over what there was to take.
@@ -212,68 +207,15 @@ PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use) {
           .data_dir = data_dir_,
           .folder = run / use.folder,
           .from = begun ? std::optional<SourcePhase>()
-                        : source_of(journal, use, phase.from, phase.from_run),
-          .teacher = distil ? source_of(journal, use, distil->teacher, distil->teacher_run)
-                            : std::optional<SourcePhase>(),
-          .run = identity_of(journal, use),
+                        : sources_->source_of(journal, use, phase.from, phase.from_run),
+          .teacher = distil
+                         ? sources_->source_of(journal, use, distil->teacher, distil->teacher_run)
+                         : std::optional<SourcePhase>(),
+          .run = sources_->identity_of(journal, use),
           .world = world_,
           .grid = grid_,
           .stop = stop_,
           .progress = [this, use](const PhaseProgress& now) { show(use, now); }};
-}
-
-// Collective. None where neither is given. What is taken of another run is noted, and must be what
-// was taken before.
-std::optional<SourcePhase> Road::source_of(const Journal& journal, const PhaseUse& use,
-                                           const std::string& own,
-                                           const std::optional<recipe::OtherRun>& other) {
-  if (!other && own.empty()) return std::nullopt;
-  if (!other) {
-    const recipe::Recipe& recipe = recipe_of(journal, use.round);
-    const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
-    const PhaseUse* needed = round.find(own);
-    POLYPHASE_PROMISE(needed != nullptr, "round {} lacks {}", round.number, own);
-    return SourcePhase{.recipe = recipe,
-                       .phase = *recipe::find_phase(recipe, own),
-                       .folder = std::filesystem::path(run_dir_) / needed->folder,
-                       .name = own,
-                       .is_of_other_run = false,
-                       .digest = ""};
-  }
-  const std::string text = from_rank_0(world_, [&] {
-    OtherRunPhase found;
-    try {
-      found = find_other_run_phase(recipe_, *other);
-    } catch (const RecipeError& error) {
-      fail<RecipeError>("phase {}: {}", use.name, error.what());
-    }
-    const Lineage* taken = folder_->taken(*other);
-    if (taken != nullptr) found.lineage = *taken;  // which the phase's start compares it with
-    folder_->take(folder_->find(use.folder), *other, found.lineage);
-    return nlohmann::json(found).dump();
-  });
-  const auto found = nlohmann::json::parse(text).get<OtherRunPhase>();
-  const recipe::Recipe& recipe = other_recipe(found.recipe);
-  return SourcePhase{.recipe = recipe,
-                     .phase = *recipe::find_phase(recipe, found.phase),
-                     .folder = found.folder,
-                     .name = recipe::other_run_name(*other),
-                     .is_of_other_run = true,
-                     .digest = found.lineage.digest};
-}
-
-const recipe::Recipe& Road::other_recipe(const std::string& text) {
-  const auto known = other_recipes_.find(text);
-  if (known != other_recipes_.end()) return known->second;
-  return other_recipes_.emplace(text, recipe::parse(text, "the other run's recipe")).first->second;
-}
-
-RunIdentity Road::identity_of(const Journal& journal, const PhaseUse& use) {
-  const std::string first = recipe::resolved(recipe::variant_of(recipe_, {}));
-  return {.name = recipe_.name,
-          .round = use.round,
-          .changes = recipe::differences(first, recipe::resolved(recipe_of(journal, use.round))),
-          .version = program_version()};
 }
 
 void Road::show(const PhaseUse& use, const PhaseProgress& now) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 
+#include "cli/phase_sources.hpp"
 #include "comm/session.hpp"
 #include "control/controller.hpp"
 #include "control/run_folder.hpp"
@@ -37,7 +37,6 @@ class Road {
 
  private:
   Journal next_journal();
-  const recipe::Recipe& recipe_of(const Journal& journal, std::int64_t round);
   bool run_round(const Journal& journal, const std::string& only);
   bool run_phase_of(const Journal& journal, const PhaseUse& use);
   std::string state_of(const Journal& journal, const PhaseUse& use);
@@ -46,11 +45,6 @@ class Road {
   bool corpus_is_needed(const Journal& journal, const PhaseUse& maker);
   void prepare_made(const Round& round, const recipe::Recipe& recipe, const recipe::Phase& phase);
   PhaseJob job_of(const Journal& journal, const PhaseUse& use);
-  std::optional<SourcePhase> source_of(const Journal& journal, const PhaseUse& use,
-                                       const std::string& own,
-                                       const std::optional<recipe::OtherRun>& other);
-  const recipe::Recipe& other_recipe(const std::string& text);
-  RunIdentity identity_of(const Journal& journal, const PhaseUse& use);
   void show(const PhaseUse& use, const PhaseProgress& now);
   void note_failure(const std::string& folder, const std::string& reason);
   void note(const std::string& folder, const PhaseOutcome& outcome);
@@ -68,8 +62,7 @@ class Road {
   std::optional<RunFolder> folder_;
   std::optional<StartRecord> start_;
   std::optional<Controller> controller_;
-  std::map<std::int64_t, recipe::Recipe> recipes_;       // of the rounds
-  std::map<std::string, recipe::Recipe> other_recipes_;  // of other runs, by their text
+  std::optional<PhaseSources> sources_;
   std::optional<report::Progress> progress_;
 };
 
