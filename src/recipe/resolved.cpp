@@ -5,6 +5,7 @@
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
+#include "recipe/differing_keys.hpp"
 #include "recipe/document.hpp"
 #include "recipe/load.hpp"
 #include "recipe/schema.hpp"
@@ -122,6 +123,23 @@ std::vector<std::string> differences(const std::string& resolved_a, const std::s
     if (in_a.count(path) == 0) lines.push_back(fmt::format("{}: (none) → {}", path, value));
   }
   return lines;
+}
+
+std::map<std::string, std::vector<std::string>> differing_keys(
+    const std::vector<std::string>& resolved) {
+  std::map<std::string, std::vector<std::string>> by_key;
+  for (std::size_t r = 0; r < resolved.size(); ++r) {
+    for (const auto& [path, value] : leaves_of(resolved[r])) {
+      const std::vector<std::string> nowhere(resolved.size(), "–");
+      by_key.emplace(path, nowhere).first->second[r] = value;
+    }
+  }
+  std::erase_if(by_key, [](const auto& entry) {
+    const std::vector<std::string>& values = entry.second;
+    return std::all_of(values.begin(), values.end(),
+                       [&](const std::string& value) { return value == values.front(); });
+  });
+  return by_key;
 }
 
 }  // namespace polyphase::recipe

@@ -4,18 +4,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <optional>
 
+#include "base/error.hpp"
+#include "recipe/differing_keys.hpp"
 #include "report/chart.hpp"
 #include "report/format.hpp"
 #include "report/page.hpp"
-#include "report/recipe_differences.hpp"
 #include "report/sections.hpp"
 #include "report/table.hpp"
 
 namespace polyphase::report {
 namespace {
 
+constexpr std::size_t kColours = 6;           // of the style sheet
 constexpr std::size_t kPoints = 240;          // of a curve
 constexpr double kSmoothFraction = 1.0 / 40;  // of a phase's steps
 
@@ -33,11 +37,11 @@ struct ComparedPhase {
   std::vector<const History*> histories;
 };
 
-// A metric in those runs that have it.
+// A metric in those runs that have it; it may not be a number there.
 struct Scores {
   std::string metric;  // "test.accuracy"; empty: no run has any
   std::vector<std::optional<double>> values;
-  std::vector<double> sorted;
+  std::vector<double> sorted;  // those that are finite
 
   // Of an even number of values the mean of the two in the middle.
   double median() const {
@@ -45,29 +49,33 @@ struct Scores {
   }
 };
 
+// The folder's own name, also where its path ends in a slash.
+std::string folder_name(const std::filesystem::path& folder) {
+  return (folder / "").lexically_normal().parent_path().filename().string();
+}
+
 std::vector<NamedRun> read_runs(const std::vector<std::filesystem::path>& folders) {
   std::vector<NamedRun> runs;
   for (const std::filesystem::path& folder : folders) {
     const auto same_name = [&](const std::filesystem::path& other) {
-      return other.lexically_normal().filename() == folder.lexically_normal().filename();
+      return folder_name(other) == folder_name(folder);
     };
     const bool unique = std::count_if(folders.begin(), folders.end(), same_name) == 1;
-    runs.push_back(
-        {.label =
-             (unique ? folder.lexically_normal().filename() : folder.lexically_normal()).string(),
-         .record = read_record(folder),
-         .recipe = text_of_file(folder / "recipe.yaml")});
+    runs.push_back({.label = unique ? folder_name(folder) : folder.string(),
+                    .record = read_record(folder),
+                    .recipe = text_of_file(folder / "recipe.yaml")});
   }
   return runs;
 }
 
-// The phase of that name in a run's best round, or in the last round that has it.
-std::optional<std::size_t> phase_of(const RunState& run, const std::string& name) {
-  const RoundState* best = find_round(run.rounds, run.rounds.best);
+// The phase of that name, if it has begun: of a run with rounds that of the best one.
+std::optional<std::size_t> find_begun(const RunRecord& record, const std::string& name) {
+  const RoundState* best = find_round(record.run.rounds, record.run.rounds.best);
   std::optional<std::size_t> found;
-  for (std::size_t p = 0; p < run.phases.size(); ++p) {
-    const PhaseState& phase = run.phases[p];
-    if (phase.name != name || phase.step == 0) continue;
+  for (std::size_t p = 0; p < record.run.phases.size(); ++p) {
+    const PhaseState& phase = record.run.phases[p];
+    const bool begun = phase.step > 0 || record.histories[p].last_step > 0;
+    if (phase.name != name || !begun) continue;
     if (best != nullptr) {
       const auto folder = best->folders.find(name);
       if (folder == best->folders.end() || folder->second != phase.folder) continue;
@@ -86,7 +94,7 @@ std::vector<ComparedPhase> phases_of(const std::vector<NamedRun>& runs) {
       if (std::any_of(all.begin(), all.end(), known)) continue;
       ComparedPhase compared{.name = phase.name, .phases = {}, .histories = {}};
       for (const NamedRun& run : runs) {
-        const std::optional<std::size_t> p = phase_of(run.record.run, phase.name);
+        const std::optional<std::size_t> p = find_begun(run.record, phase.name);
         compared.phases.push_back(p ? &run.record.run.phases[*p] : nullptr);
         compared.histories.push_back(p ? &run.record.histories[*p] : nullptr);
       }
@@ -110,10 +118,11 @@ Scores scores_of(const ComparedPhase& compared) {
     for (const PhaseState* phase : compared.phases) {
       const bool has = phase != nullptr && phase->metrics.contains(scores.metric);
       scores.values.push_back(has ? std::optional(phase->metrics.at(scores.metric)) : std::nullopt);
-      if (has) scores.sorted.push_back(*scores.values.back());
+      if (has && std::isfinite(*scores.values.back()))
+        scores.sorted.push_back(*scores.values.back());
     }
     std::sort(scores.sorted.begin(), scores.sorted.end());
-    if (scores.sorted.size() > best.sorted.size()) best = std::move(scores);
+    if (best.metric.empty() || scores.sorted.size() > best.sorted.size()) best = std::move(scores);
   }
   best.values.resize(compared.phases.size());
   return best;
@@ -121,25 +130,25 @@ Scores scores_of(const ComparedPhase& compared) {
 
 std::vector<std::string> cells_of(const ComparedPhase& compared) {
   const Scores scores = scores_of(compared);
-  if (scores.sorted.empty()) return {compared.name, "–", "0", "–", "–", "–"};
+  const bool any = !scores.sorted.empty();
   std::vector<std::string> cells = {compared.name,
-                                    scores.metric,
+                                    scores.metric.empty() ? "–" : scores.metric,
                                     std::to_string(scores.sorted.size()),
-                                    value_text(scores.median()),
-                                    value_text(scores.sorted.front()),
-                                    value_text(scores.sorted.back())};
+                                    any ? value_text(scores.median()) : "–",
+                                    any ? value_text(scores.sorted.front()) : "–",
+                                    any ? value_text(scores.sorted.back()) : "–"};
   for (const std::optional<double>& value : scores.values)
     cells.push_back(value ? value_text(*value) : "–");
   return cells;
 }
 
-const std::vector<std::string> kTitles = {"phase", "metric", "runs", "median", "lowest", "highest"};
+constexpr std::array kTitles = {"phase", "metric", "runs", "median", "lowest", "highest"};
 constexpr std::size_t kFirstNumber = 2;  // of the titles
 
 std::string scores_section(const std::vector<NamedRun>& runs,
                            const std::vector<ComparedPhase>& phases) {
   std::string html = "<h2>Scores</h2>\n<div class=\"card scroll\"><table>\n<tr>";
-  std::vector<std::string> titles = kTitles;
+  std::vector<std::string> titles(kTitles.begin(), kTitles.end());
   for (const NamedRun& run : runs) titles.push_back(run.label);
   for (std::size_t t = 0; t < titles.size(); ++t) {
     html += fmt::format("<th{}>{}</th>", t < kFirstNumber ? "" : " class=\"number\"",
@@ -160,10 +169,20 @@ std::string scores_section(const std::vector<NamedRun>& runs,
 
 std::string differences_section(const std::vector<NamedRun>& runs) {
   std::vector<std::string> recipes;
-  for (const NamedRun& run : runs) recipes.push_back(run.recipe);
+  for (const NamedRun& run : runs) {
+    if (run.recipe.empty())
+      return fmt::format("<p class=\"notice bad\">{} has no recipe.yaml</p>\n",
+                         escape_html(run.label));
+    recipes.push_back(run.recipe);
+  }
+  std::map<std::string, std::vector<std::string>> differing;
+  try {
+    differing = recipe::differing_keys(recipes);
+  } catch (const RecipeError& error) {  // of a damaged file the scores are still worth seeing
+    return fmt::format("<p class=\"notice bad\">{}</p>\n", escape_html(error.what()));
+  }
   std::string rows;
-  for (const auto& [key, values] : recipe_differences(recipes)) {
-    if (key == "run_dir") continue;  // no two runs share it
+  for (const auto& [key, values] : differing) {
     rows += fmt::format("<tr><td><code>{}</code></td>", escape_html(key));
     for (const std::string& value : values) rows += "<td>" + escape_html(value) + "</td>";
     rows += "</tr>\n";
@@ -180,12 +199,13 @@ std::string curves_card(const std::vector<NamedRun>& runs, const ComparedPhase& 
   for (std::size_t r = 0; r < runs.size(); ++r) {
     const History* history = compared.histories[r];
     if (history == nullptr) continue;
-    const int colour = static_cast<int>(r) % 6;
+    const int colour = static_cast<int>(r % kColours);
+    const bool again = r >= kColours;  // a colour's second run is drawn faint
     const auto training = history->losses.find("loss");
     if (training != history->losses.end()) {
       const double window = kSmoothFraction * static_cast<double>(training->second.size());
       chart.lines.push_back({runs[r].label, thinned(smoothed(training->second, window), kPoints),
-                             colour, LineStyle::kSolid, true});
+                             colour, again ? LineStyle::kFaint : LineStyle::kSolid, true});
     }
     const auto valid = history->evaluations.find("valid.loss");
     if (valid != history->evaluations.end())

@@ -9,11 +9,11 @@ namespace polyphase::report {
 
 // Several runs side by side: one recipe under several seeds, or recipes that differ in a few keys.
 // Phases go by their names; of a run with rounds those of its best round count. A phase is compared
-// by the metric that its task is judged by, of the test part where every run has that, else of the
-// validation part.
+// by the metric that its task is judged by, of the test part, or of the validation part where more
+// runs have that.
 
-// A line a phase: in how many runs it was measured, the median, the lowest and the highest value,
-// and as far as `columns` characters reach the value in each run. DataError when a run's
+// A line a phase: in how many runs its score is a finite number, their median, the lowest and the
+// highest, and as far as `columns` characters reach the value in each run. DataError when a run's
 // status.json is not readable.
 std::string comparison_text(const std::vector<std::filesystem::path>& run_folders, int columns);
 

@@ -27,8 +27,12 @@ std::string outlook(const History& history, std::int64_t total_steps) {
   std::string text;
   constexpr std::size_t kRecent = 100;  // steps, so that one slow one counts for little
   std::vector<double> recent;
-  for (std::size_t i = history.step_seconds.size(); i > 0 && recent.size() < kRecent; --i)
-    recent.push_back(history.step_seconds[i - 1].y);
+  const Points& steps = history.step_seconds;
+  for (std::size_t i = steps.size(); i > 0 && recent.size() < kRecent; --i) {
+    // A record of a phase that makes a corpus covers several steps.
+    const double before = i > 1 ? steps[i - 2].x : 0;
+    recent.push_back(steps[i - 1].y / std::max(1.0, steps[i - 1].x - before));
+  }
   if (!recent.empty() && total_steps > history.last_step) {
     const auto middle = recent.begin() + static_cast<std::ptrdiff_t>(recent.size() / 2);
     std::nth_element(recent.begin(), middle, recent.end());

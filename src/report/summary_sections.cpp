@@ -103,6 +103,7 @@ std::string facts_section(const RunState& run) {
   const auto sum = [&](auto member) {
     return std::accumulate(run.phases.begin(), run.phases.end(), 0.0,
                            [&](double total, const PhaseState& phase) {
+                             if (!phase.trains()) return total;
                              return total + static_cast<double>(phase.*member);
                            });
   };

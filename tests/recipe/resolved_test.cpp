@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include "recipe/differing_keys.hpp"
 #include "tests/recipe/good_recipe.hpp"
 
 namespace polyphase::recipe {
@@ -124,6 +125,17 @@ TEST(ResolvedRecipe, TheRecipesOfTheProjectAreGood) {
     EXPECT_EQ(resolved(parse(resolved(recipe), name)), resolved(recipe));
     for (const std::int64_t num_ranks : {1, 2, 4}) check_layout(recipe, num_ranks);
   }
+}
+
+TEST(DifferingKeys, GoByTheNamesOfTheirPhases) {
+  const std::string a =
+      "seed: 1\nrun_dir: x\nphases:\n  - name: topic\n    dropout: 0.1\n    from: x\n";
+  const std::string b = "seed: 2\nrun_dir: y\nphases:\n  - name: topic\n    dropout: 0.1\n";
+  const std::map<std::string, std::vector<std::string>> expected = {
+      {"phases.topic.from", {"x", "–", "x"}}, {"seed", {"1", "2", "1"}}};
+  EXPECT_EQ(differing_keys({a, b, a}), expected);
+  EXPECT_TRUE(differing_keys({a, a}).empty());
+  EXPECT_THROW(differing_keys({a, "seed: [1"}), RecipeError);
 }
 
 }  // namespace

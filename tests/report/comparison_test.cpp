@@ -8,7 +8,6 @@
 
 #include "base/error.hpp"
 #include "report/markup.hpp"
-#include "report/recipe_differences.hpp"
 #include "report/run_folder.hpp"
 
 namespace polyphase::report {
@@ -31,17 +30,6 @@ std::string topic(double accuracy) {
   return phase(
       "topic", 1,
       fmt::format(R"("valid.accuracy": 0.9, "test.accuracy": {}, "test.loss": 1.0)", accuracy));
-}
-
-TEST(RecipeDifferences, OnlyKeysThatDifferByTheNamesOfTheirPhases) {
-  const std::string a = "seed: 1\nphases:\n  - name: topic\n    dropout: 0.1\n    from: x\n";
-  const std::string b = "seed: 2\nphases:\n  - name: topic\n    dropout: 0.1\n";
-  const auto differences = recipe_differences({a, b});
-  const std::map<std::string, std::vector<std::string>> expected = {
-      {"phases.topic.from", {"x", "–"}}, {"seed", {"1", "2"}}};
-  EXPECT_EQ(differences, expected);
-  EXPECT_TRUE(recipe_differences({a, a}).empty());
-  EXPECT_TRUE(recipe_differences({a, "seed: [1"}).empty());
 }
 
 TEST(Comparison, MedianAndSpreadOfWhatTheTaskIsJudgedBy) {
@@ -69,6 +57,27 @@ TEST(Comparison, OfRoundsTheBestCounts) {
   EXPECT_NE(comparison_text({a.path(), a.path()}, 60).find("2  0.7500  0.7500"), std::string::npos);
 }
 
+TEST(Comparison, WhatIsNotFiniteIsShownAndNotCounted) {
+  RunFolder a, b, c;
+  a.write("status.json", status(topic(0.9)));
+  b.write("status.json", status(phase("topic", 1, R"("test.accuracy": null)")));
+  c.write("status.json", status(topic(0.3)));
+  EXPECT_NE(comparison_text({a.path(), b.path(), c.path()}, 60).find("2  0.6000  0.3000   0.9000"),
+            std::string::npos);
+  const std::string none = comparison_text({b.path(), b.path()}, 60);
+  EXPECT_NE(none.find("test.accuracy     0       –       –        –"), std::string::npos) << none;
+}
+
+TEST(Comparison, APhaseThatRunsIsThereAndAFolderMayEndInASlash) {
+  RunFolder a;
+  a.write("status.json", status(R"({"name": "topic", "state": "running", "folder": "p1"})"));
+  a.write("p1/metrics.jsonl", step_lines(20, "classification", 10));
+  const std::string html = comparison_html({a.path() / ""});
+  EXPECT_EQ(count_of(html, "aria-label=\"Loss of topic\""), 1);
+  EXPECT_NE(html.find(">" + a.path().filename().string() + "</th>"), std::string::npos);
+  EXPECT_NE(html.find("has no recipe.yaml"), std::string::npos);
+}
+
 TEST(Comparison, PageIsWellFormedAndShowsRecipesAndCurves) {
   RunFolder a, b;
   for (const RunFolder* run : {&a, &b}) {
@@ -83,6 +92,8 @@ TEST(Comparison, PageIsWellFormedAndShowsRecipesAndCurves) {
   EXPECT_EQ(count_of(html, "<path class=\"solid"), 2);
   EXPECT_NE(html.find("&lt;b&gt;2&lt;/b&gt;"), std::string::npos);
   EXPECT_EQ(html.find("run_dir"), std::string::npos);
+  b.write("recipe.yaml", "name: [1");
+  EXPECT_EQ(markup_fault(comparison_html({a.path(), b.path()})), "");
 }
 
 TEST(Comparison, AFolderWithoutARunIsTold) {

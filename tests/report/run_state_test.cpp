@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report/run_state.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -124,6 +125,23 @@ TEST(StatusTextTest, TellsHowFarAndWhyStopped) {
   EXPECT_NE(text.find("1 of 2 phases done"), std::string::npos) << text;
   EXPECT_NE(text.find("topic: interrupted at step 20 of 50: SIGTERM"), std::string::npos) << text;
   EXPECT_NE(text.find("3.20 k"), std::string::npos) << text;  // tokens/s of both
+}
+
+TEST(StatusTextTest, TimeLeftFollowsStepsAlsoWhereARecordCoversSeveral) {
+  for (const int steps_of_a_record : {1, 16}) {
+    const RunFolder folder;
+    folder.write("status.json",
+                 R"({"name": "demo", "phases": [{"name": "back", "state": "running", "folder": "p",
+                     "task": "generate", "total_steps": 160}]})");
+    std::string lines;
+    for (int step = steps_of_a_record; step <= 80; step += steps_of_a_record) {
+      lines += fmt::format("{{\"kind\":\"step\",\"step\":{},\"tokens\":9,\"seconds\":{}}}\n", step,
+                           0.5 * steps_of_a_record);
+    }
+    folder.write("p/metrics.jsonl", lines);
+    const std::string text = status_text(folder.path(), 100);
+    EXPECT_NE(text.find("of 160, about 0:40 left"), std::string::npos) << text;
+  }
 }
 
 TEST(StatusTextTest, TellsTheLastStepOfARunningPhase) {
