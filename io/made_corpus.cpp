@@ -54,7 +54,8 @@ PairsSummary sum_up_pairs(const fs::path& pairs) {
   PairsSummary summary;
   StreamingDigest digest;
   std::ifstream stream(pairs, std::ios::binary);
-  for (std::string line; next_whole_line(stream, line);) {
+  for (std::string line; std::getline(stream, line);) {
+    const bool whole = !stream.eof();
     const std::optional<TextPair> pair = pair_of(line);
     if (!pair) {
       fail<DataError>(
@@ -64,7 +65,7 @@ PairsSummary sum_up_pairs(const fs::path& pairs) {
     }
     ++summary.num_pairs;
     if (pair->source.find_first_not_of(" \t") == std::string::npos) ++summary.num_empty;
-    line += '\n';
+    if (whole) line += '\n';
     digest.update(line.data(), line.size());
   }
   summary.digest = digest.value();

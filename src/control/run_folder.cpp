@@ -68,10 +68,20 @@ report::RunState state_before(const std::filesystem::path& run_folder) {
 
 }  // namespace
 
+// What an earlier version of the program wrote, with the keys that it did not know yet at their
+// defaults; the text itself where it cannot be read as a recipe.
+std::string read_today(const std::string& stored) {
+  try {
+    return recipe::resolved(recipe::parse(stored, "the run's recipe"));
+  } catch (const RecipeError&) {
+    return stored;
+  }
+}
+
 void refuse_changed_recipe(const std::filesystem::path& run_folder, const recipe::Recipe& recipe) {
   const std::filesystem::path stored = run_folder / "recipe.yaml";
   if (!std::filesystem::exists(stored)) return;
-  const std::string before = read_file(stored), now = recipe::resolved(recipe);
+  const std::string before = read_today(read_file(stored)), now = recipe::resolved(recipe);
   std::vector<std::string> changes;
   try {
     changes = recipe::differences(before, now);

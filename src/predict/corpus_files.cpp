@@ -28,6 +28,7 @@ json to_json(const recipe::Generate& generate) {
 json what_decides(Lineage record) {
   record.versions.clear();
   record.digest.clear();
+  if (!record.generation.is_object()) record.generation = json::object();  // not of ours
   record.generation.erase("empty");
   return record;
 }
@@ -157,7 +158,8 @@ void CorpusFiles::finish() {
   const PairsSummary summary = sum_up_pairs(pairs);
   if (summary.num_empty == summary.num_pairs) {
     fail<RecipeError>(
-        "phase {}: the model of {} wrote nothing for any of the {} texts; train it longer",
+        "phase {}: the model of {} wrote nothing for any of the {} texts; train it longer, "
+        "in another folder (--set run_dir=…)",
         record_.phase, phase_of(job_).from, summary.num_pairs);
   }
   record_.digest = summary.digest;

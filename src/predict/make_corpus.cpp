@@ -36,16 +36,21 @@ GenerationSettings settings_of(const PhaseJob& job) {
 
 // Keys and values that a generation keeps of all tokens, of sources too.
 std::int64_t cache_bytes(const recipe::Recipe& recipe, const recipe::Phase& phase,
-                         std::int64_t num_sequences, bool reorders) {
+                         const recipe::Generate& generate, std::int64_t num_sequences) {
   const recipe::Model model = recipe::model_of(recipe, phase);
   const bool decodes = recipe::has_decoder(model, phase);
   const std::int64_t layers =
       decodes ? 2 * recipe::num_decoder_layers_of(model) : model.num_layers;  // itself, the source
   const std::int64_t columns =
       2 * recipe::num_key_heads_of(model) * recipe::head_width_of(model) / recipe.parallel.tensor;
+  // Room is made for the longest prompt and all that may follow; a decoder alone has its source as
+  // the prompt, which leaves half of the positions or what may be written.
+  const std::int64_t most = recipe::max_tokens_of(recipe, phase);
+  const std::int64_t written = std::min(generate.max_new_tokens, most - 1);
+  const std::int64_t rows = decodes ? most : most - std::min(written, most / 2) + written;
   const std::int64_t number_bytes = recipe.precision == recipe::Precision::kBf16 ? 2 : 4;
-  return (layers + (reorders ? 1 : 0)) * num_sequences * recipe::max_tokens_of(recipe, phase) *
-         columns * number_bytes;
+  const std::int64_t copies = layers + (generate.beams > 1 ? 1 : 0);  // beams change places
+  return copies * num_sequences * rows * columns * number_bytes;
 }
 
 // One job's part of making a corpus. What rank 0 has in its files, the others hear of.
@@ -82,6 +87,13 @@ class CorpusMaking {
       return json(files_->next(kGroupsARound * kTextsTogether * trained_.grid().data.size()))
           .dump(-1, ' ', false, json::error_handler_t::replace);
     }));
+    if (texts.empty()) {
+      throw AgreedError(
+          fmt::format("phase {}: {} has fewer texts than when this job began; run it again once "
+                      "nobody writes to its files",
+                      phase_of(job_).name, phase_of(job_).generate->of),
+          ExitCode::kData);
+    }
     const std::vector<WrittenText> written =
         write_texts(trained_, job_.world, texts, settings_, num_done_);
     const double seconds = now_seconds() - begin;
@@ -143,7 +155,7 @@ PlannedMemory plan_corpus(const recipe::Recipe& recipe, const recipe::Phase& pha
   plan.num_parameters = model->parameters().global_count();
   plan.state_bytes = model->parameters().total_count() * std::int64_t{sizeof(float)};
   plan.activation_bytes = static_cast<std::int64_t>(model->plan_arena_bytes(largest, false)) +
-                          cache_bytes(recipe, writer, num_sequences, phase.generate->beams > 1);
+                          cache_bytes(recipe, writer, *phase.generate, num_sequences);
   return plan;
 }
 

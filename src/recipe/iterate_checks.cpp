@@ -200,6 +200,10 @@ class IterateChecks {
             quoted(recipe_.iterate->target.phase));
       return;
     }
+    if (phase->generate) {
+      fault(path, "{} looks at phase {}, which trains nothing", path, quoted(phase->name));
+      return;
+    }
     if (parts.part.empty()) return;  // a word
     if (parts.part == "test") {
       fault(path, "{} looks at the test part; decisions are made on valid", path);

@@ -95,6 +95,12 @@ class OtherRunChecks {
           name, family_name(theirs_.model.family), family_name(recipe_.model.family));
       return false;
     }
+    if (theirs_.model.segments && theirs_.model.matches != recipe_.model.matches) {
+      fault(
+          "{} was trained with model.matches: {}, and this recipe has {}; a teacher reads the same "
+          "batches: write the same",
+          name, theirs_.model.matches, recipe_.model.matches);
+    }
     if (theirs_.model.max_tokens < max_tokens_of(recipe_, phase)) {
       fault("{} has positions for {} tokens, and this phase has up to {}; give it max_tokens: {}",
             name, theirs_.model.max_tokens, max_tokens_of(recipe_, phase),

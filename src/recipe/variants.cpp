@@ -39,6 +39,13 @@ Recipe variant_of(const Recipe& recipe, const Variant& variant) {
     const bool past = parent != nullptr && contains(gated, parent->name) &&
                       !contains(variant.gates, parent->name);
     if (!past) continue;
+    if (phase.generate) {
+      fail<RecipeError>(
+          "phase {} writes a corpus with the model of {}, which has a gate: a round without {} has "
+          "no "
+          "such model; take out the gate",
+          phase.name, parent->name, parent->name);
+    }
     phase.from = std::string(parent->from);
     phase.from_run = parent->from_run;
     if (phase.starts_anew()) phase.optimizer.keeps_state = false;  // nothing to keep it of

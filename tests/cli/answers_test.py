@@ -2,6 +2,8 @@
 """Answers of a trained phase: cut from their context, scored as SQuAD's scripts do, with and without a threshold."""
 import json
 import random
+import re
+import subprocess
 import unittest
 
 from used_runs import ENCODER, UsedRuns, question, squad
@@ -37,6 +39,16 @@ class AnswerTest(UsedRuns):
         lines = "".join(f"{p['qas'][0]['question']}\t{p['context']}\r\n" for p in data)
         texts = self.predict("--phase", "answer", text=lines).out.splitlines()
         self.assertEqual([line.split("\t")[0] for line in texts], [f["answer"] for f in found])
+
+    def test_tokens_of_question_and_context_are_told_apart(self):
+        checkpoint = sorted(self.encoder.glob("round-1/*-answer/checkpoints/step-*"))[-1]
+        text = subprocess.run(["h5dump", "--dataset", "/optimizer/moment1/embedding.segment.weight",
+                               checkpoint / "model.h5"], check=True, capture_output=True, text=True).stdout
+        values = {int(row): 0.0 for row in range(4)}
+        for row, numbers in re.findall(r"\((\d+),\d+\): (.*)", text):
+            values[int(row)] += sum(abs(float(n)) for n in numbers.strip(",").split(",") if n.strip())
+        # First text, second text, and those of their tokens that the other holds as well.
+        self.assertTrue(all(values.values()), values)
 
     def test_a_question_without_an_answer_scores_as_squad_2(self):
         context, asked, answer, place = question(random.Random(8))

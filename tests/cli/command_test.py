@@ -30,6 +30,20 @@ class CommandTest(RoadTest):
             self.assert_says(outcome, "pretrain: done before", "topic: done before")
             self.assertEqual(self.files_of(self.finished), before)
 
+    def test_a_run_that_knew_fewer_keys_goes_on(self):
+        """As an earlier version left it: a key that came later is not there, and has its default."""
+        run = self.finished.copy_to(self.scratch / "of-an-earlier-version")
+        stored = run.path / "recipe.yaml"
+        text = stored.read_text()
+        self.assertIn("  matches: false\n", text)
+        stored.write_text(text.replace("  matches: false\n", ""))
+        self.assert_exit(run.go(ranks=None), DONE)
+        self.assertEqual(stored.read_text(), text)
+        stored.write_text(text.replace("  matches: false\n", "  matches: true\n"))
+        outcome = run.go(ranks=None)
+        self.assert_exit(outcome, USAGE)
+        self.assert_says(outcome, "model.matches: true → false")
+
     def test_changed_recipe_is_refused_with_the_changes(self):
         before = self.files_of(self.finished)
         outcome = self.finished.go(**{"seed": 9, "phases.tags.stop.steps": 5})

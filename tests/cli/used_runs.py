@@ -25,7 +25,7 @@ name: use
 seed: 3
 tokenizer: {kind: unigram, vocab_size: 120, corpora: [text]}
 """ + CORPORA + """
-model: {family: bert, num_layers: 1, width: 32, num_heads: 2, max_tokens: 40, norm: pre}
+model: {family: bert, num_layers: 1, width: 32, num_heads: 2, max_tokens: 40, norm: pre, matches: true}
 phases:
   - {name: pretrain, objectives: {mlm: 1.0}, data: {text: 1.0}, batch: {sequences: 8}, stop: {steps: 3}}
 """ + "".join(PHASE.format(name=name, task=task, corpus=corpus, steps=steps)

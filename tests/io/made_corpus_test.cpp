@@ -73,6 +73,10 @@ TEST_F(MadeCorpus, IsThereOnlyWithTheDigestOfItsText) {
   EXPECT_EQ(read_made_corpus(scratch_.path())->phase, "p");
   put(lines_of(3));
   EXPECT_THROW(read_made_corpus(scratch_.path()), DataError);
+  std::string unfinished = lines_of(3);  // its last line has no end
+  unfinished.pop_back();
+  put(unfinished);
+  EXPECT_THROW(read_made_corpus(scratch_.path()), DataError);
   std::filesystem::remove(scratch_ / kPairsFile);
   EXPECT_FALSE(read_made_corpus(scratch_.path()));
   put_bytes(scratch_ / kMadeFile, "[");

@@ -79,6 +79,10 @@ TEST(RecipeChecks, MatchesNeedSegmentsOfAnEncoder) {
   EXPECT_EQ(faults_of(kGoodRecipe, {"model.matches=true", "model.segments=false"}),
             "--set model.matches: matches are told by the segments of an encoder's pairs of texts: "
             "they need family bert and segments: true");
+  EXPECT_NE(
+      faults_of(kGoodRecipe, {"model.matches=true", "model.segments=true", "model.family=gpt"})
+          .find("--set model.matches: "),
+      std::string::npos);
 }
 
 TEST(RecipeChecks, ExactlyOneOfStepsAndEpochs) {

@@ -205,5 +205,33 @@ TEST(Generation, ItFitsAnyNumberOfRanks) {
   EXPECT_NO_THROW(check_layout(recipe, 7));
 }
 
+TEST(Generation, AStrategyCannotPutTheWritingModelBehindAGate) {
+  std::string text = road_with("{name: en-de, ", "{name: en-de, from: other, ");
+  const std::string other =
+      "phases:\n  - {name: other, gate: {}, task: {kind: generation}, data: {reversed: 1.0}, "
+      "stop: {epochs: 1}}\n";
+  text.replace(text.find("phases:\n"), std::string("phases:\n").size(), other);
+  text +=
+      "iterate:\n  target: {phase: en-de, metric: valid.loss, at_most: 1}\n  max_rounds: 2\n"
+      "  strategies:\n    - {name: swap, set: {phases.back-translate.from: other}}\n";
+  const Recipe recipe = parse(text, "r.yaml");
+  EXPECT_THROW(variant_of(recipe, {.strategies = {"swap"}, .gates = {}}), RecipeError);
+  EXPECT_EQ(
+      find_phase(variant_of(recipe, {.strategies = {"swap"}, .gates = {"other"}}), "back-translate")
+          ->from,
+      "other");
+}
+
+TEST(Generation, ConditionsDoNotLookAtWhatIsNotTrained) {
+  const std::string text =
+      kRoad +
+      "iterate:\n  target: {phase: en-de, metric: valid.loss, at_most: 1}\n  max_rounds: 2\n"
+      "  strategies:\n    - {name: s, when: back-translate.diverged, set: {phases.en-de.dropout: "
+      "0}}\n";
+  EXPECT_NE(faults_of(text).find("looks at phase \"back-translate\", which trains nothing"),
+            std::string::npos)
+      << faults_of(text);
+}
+
 }  // namespace
 }  // namespace polyphase::recipe

@@ -169,6 +169,18 @@ TEST(OtherRun, ATeacherMayHaveAnotherDepthAndWidth) {
             "and this phase has up to 64; give it max_tokens: 40");
 }
 
+TEST(OtherRun, ATeacherReadsBatchesMadeInTheSameWay) {
+  const std::string ours = student_text("{teacher: {run: ../big, phase: topic}}");
+  const std::string marked = good_recipe_with("max_tokens: 64", "max_tokens: 64, matches: true");
+  EXPECT_EQ(
+      misfit(ours, marked, "topic"),
+      "r.yaml:39:23: phases.student.distil.teacher: big/topic was trained with model.matches: "
+      "true, and this recipe has false; a teacher reads the same batches: write the same");
+  EXPECT_EQ(
+      misfit(replaced(ours, "max_tokens: 64", "max_tokens: 64, matches: true"), marked, "topic"),
+      "");
+}
+
 TEST(OtherRun, ATeacherGoesWithNeitherMixUpNorRDrop) {
   const std::string text = student_text("{teacher: {run: ../big}}") + "    r_drop: 1\n";
   EXPECT_EQ(faults_of(text),
