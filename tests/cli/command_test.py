@@ -38,7 +38,7 @@ class CommandTest(RoadTest):
         self.assertIn("  matches: false\n", text)
         stored.write_text(text.replace("  matches: false\n", ""))
         self.assert_exit(run.go(ranks=None), DONE)
-        self.assertEqual(stored.read_text(), text)
+        self.assertIn("  matches: false\n", stored.read_text())
         stored.write_text(text.replace("  matches: false\n", "  matches: true\n"))
         outcome = run.go(ranks=None)
         self.assert_exit(outcome, USAGE)
