@@ -23,7 +23,9 @@ PhaseLog::PhaseLog(const PhaseJob& job, const PhaseStart& start,
     const std::filesystem::path path = job.folder / "metrics.jsonl";
     writer_.emplace(path);
     writer_->truncate_after(last_step);
-    for (const nlohmann::json& record : read_metrics(path)) {
+    const std::vector<nlohmann::json> records = read_metrics(path);
+    board_.emplace(job.folder, records);
+    for (const nlohmann::json& record : records) {
       const std::int64_t step = record["step"];
       if (record["kind"] == "evaluation") evaluated_.emplace(step, record.value("split", ""));
       if (record.value("what", "") == "rolled back")
@@ -37,9 +39,14 @@ PhaseLog::PhaseLog(const PhaseJob& job, const PhaseStart& start,
   });
 }
 
+void PhaseLog::append(const nlohmann::json& record) {
+  writer_->append(record);
+  board_->append(record);
+}
+
 void PhaseLog::lineage(const Lineage& lineage) {
   if (!writer_) return;
-  writer_->append({{"kind", "lineage"}, {"step", 0}, {"lineage", lineage}});
+  append({{"kind", "lineage"}, {"step", 0}, {"lineage", lineage}});
 }
 
 void PhaseLog::step(const PhaseState& state, const StepPlan& plan, const StepBatches& batches,
@@ -63,23 +70,23 @@ void PhaseLog::step(const PhaseState& state, const StepPlan& plan, const StepBat
                          {"tokens_per_second", static_cast<double>(record.num_tokens) / seconds}};
   if (plan.penalty.on()) line["penalty"] = record.penalty;
   if (phase_.regularisation.r_drop.value_or(0.0) > 0) line["divergence"] = record.divergence;
-  writer_->append(line);
+  append(line);
 }
 
 void PhaseLog::evaluation(std::int64_t step, const std::string& part,
                           const std::map<std::string, double>& metrics) {
   if (!writer_ || !evaluated_.insert({step, part}).second) return;
-  writer_->append({{"kind", "evaluation"}, {"step", step}, {"split", part}, {"metrics", metrics}});
+  append({{"kind", "evaluation"}, {"step", step}, {"split", part}, {"metrics", metrics}});
 }
 
 void PhaseLog::corpus(double unigram_nats) {
   if (!writer_) return;
-  writer_->append({{"kind", "corpus"}, {"step", 0}, {"unigram_nats", unigram_nats}});
+  append({{"kind", "corpus"}, {"step", 0}, {"unigram_nats", unigram_nats}});
 }
 
 void PhaseLog::event(std::int64_t step, const std::string& what, const std::string& detail) {
   if (!writer_ || !events_.insert({step, what, detail}).second) return;
-  writer_->append({{"kind", "event"}, {"step", step}, {"what", what}, {"detail", detail}});
+  append({{"kind", "event"}, {"step", step}, {"what", what}, {"detail", detail}});
 }
 
 }  // namespace polyphase

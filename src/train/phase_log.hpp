@@ -10,13 +10,15 @@
 #include <vector>
 
 #include "io/metrics.hpp"
+#include "io/tensorboard.hpp"
 #include "train/phase.hpp"
 #include "train/phase_checkpoint.hpp"
 #include "train/step.hpp"
 
 namespace polyphase {
 
-// metrics.jsonl of a phase. Rank 0 writes; on other ranks every call does nothing.
+// metrics.jsonl of a phase, and the same for TensorBoard. Rank 0 writes; on other ranks every call
+// does nothing.
 class PhaseLog {
  public:
   // Makes the phase's folder. What a killed job recorded behind its last checkpoint comes again, so
@@ -37,9 +39,12 @@ class PhaseLog {
   void event(std::int64_t step, const std::string& what, const std::string& detail);
 
  private:
+  void append(const nlohmann::json& record);
+
   const recipe::Phase& phase_;
   std::vector<std::string> objective_names_;
-  std::optional<MetricsWriter> writer_;  // rank 0
+  std::optional<MetricsWriter> writer_;     // rank 0, like the next
+  std::optional<TensorBoardWriter> board_;  // the same for TensorBoard
   std::set<std::pair<std::int64_t, std::string>> evaluated_;
   std::set<std::tuple<std::int64_t, std::string, std::string>> events_;
 };
