@@ -62,6 +62,11 @@ Tally tally_of(const SoftmaxOutcome& outcome) {
           .divergence = outcome.divergence};
 }
 
+SoftmaxLoss loss_of(const Pass& pass, SoftmaxLoss loss) {
+  if (!pass.training) loss.label_smoothing = 0.0F;
+  return loss;
+}
+
 SoftmaxStats begin_softmax(const Exec& exec, std::int64_t num_rows, const SoftmaxLoss& loss) {
   Arena& arena = *exec.arena;
   const SoftmaxStats stats = {.max_M = arena.take1<float>(num_rows),
@@ -115,8 +120,9 @@ SoftmaxHead::SoftmaxHead(ParameterSet& parameters, const Communicator& tensor,
 template <class Real>
 SoftmaxOutcome SoftmaxHead::run(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,
                                 const std::vector<std::int32_t>& labels_M, float gradient_scale,
-                                const SoftmaxLoss& loss, std::int64_t num_pairs) {
+                                const SoftmaxLoss& settings, std::int64_t num_pairs) {
   const Exec& exec = pass.exec;
+  const SoftmaxLoss loss = loss_of(pass, settings);
   const auto num_rows = static_cast<std::int64_t>(x_MC.extent(0));
   const std::int64_t num_classes = output_.num_outputs();
   const Tensor2<float> logits_MK = output_.forward<Real>(pass, x_MC);

@@ -19,6 +19,10 @@ struct SoftmaxLoss {
   bool is_soft() const { return static_cast<bool>(soft.logits); }
 };
 
+// The loss as a pass counts it: labels are smoothed for training alone, so that evaluations give
+// the cross-entropy, and a perplexity, that other tools give.
+SoftmaxLoss loss_of(const Pass& pass, SoftmaxLoss loss);
+
 // Cross-entropy of M rows as a person counts it.
 struct SoftmaxOutcome {
   double nats = 0;                   // loss, summed over rows with a label, in row order

@@ -102,8 +102,9 @@ template <class Real>
 SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real> y_MC,
                                            Tensor2<float> dy_MC,
                                            const std::vector<std::int32_t>& labels_M,
-                                           float gradient_scale, const SoftmaxLoss& loss) {
+                                           float gradient_scale, const SoftmaxLoss& settings) {
   const Exec& exec = pass.exec;
+  const SoftmaxLoss loss = loss_of(pass, settings);
   Arena& arena = *exec.arena;
   const auto m = static_cast<std::int64_t>(y_MC.extent(0));
   if (block_width_ == 0 || exec.counting()) decide_blocks(m, loss.is_soft());

@@ -11,10 +11,9 @@ namespace {
 
 // Summed loss of the first step's batch with the scales of a mean, as train_step weighs it.
 double loss_of(ReferenceRun& run, const Batch& batch, const std::vector<float>& scales) {
-  if (run.has_teacher()) run.model().parameters().begin_micro_batch(0);
-  // Soft labels are of training alone.
-  const std::vector<Tally> tallies =
-      run.has_teacher() ? run.model().forward(batch, {}, scales) : run.model().evaluate(batch);
+  run.model().parameters().begin_micro_batch(0);
+  // Soft and smoothed labels are of training alone.
+  const std::vector<Tally> tallies = run.model().forward(batch, {}, scales);
   double loss = 0;
   for (std::size_t o = 0; o < tallies.size(); ++o)
     loss += static_cast<double>(scales[o]) * tallies[o].nats;

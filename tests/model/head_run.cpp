@@ -78,7 +78,7 @@ void HeadRun::check_gradients(double largest) {
                                     parameters.gradients(0).data() + parameters.total_count());
   const std::vector<float> by_hidden = dhidden;
   const auto minimised = [&] {
-    const Tally tally = run(r_drop > 0, 0.0F);
+    const Tally tally = run(true, 0.0F);
     return tally.nats + static_cast<double>(r_drop) * tally.divergence;
   };
   const auto difference = [&](float& x) {

@@ -40,8 +40,7 @@ class HeadRun {
   std::vector<double> copy(const std::string& name);
 
   // Compares all gradients with differences of losses, for losses below `largest` nats and third
-  // derivatives of the order of 1; every parameter must have a gradient. With R-Drop, which passes
-  // without training have not, of what such passes minimise.
+  // derivatives of the order of 1; every parameter must have a gradient.
   void check_gradients(double largest);
 
  private:
