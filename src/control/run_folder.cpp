@@ -66,8 +66,6 @@ report::RunState state_before(const std::filesystem::path& run_folder) {
   }
 }
 
-}  // namespace
-
 // What an earlier version of the program wrote, with the keys that it did not know yet at their
 // defaults; the text itself where it cannot be read as a recipe.
 std::string read_today(const std::string& stored) {
@@ -77,6 +75,8 @@ std::string read_today(const std::string& stored) {
     return stored;
   }
 }
+
+}  // namespace
 
 void refuse_changed_recipe(const std::filesystem::path& run_folder, const recipe::Recipe& recipe) {
   const std::filesystem::path stored = run_folder / "recipe.yaml";

@@ -44,7 +44,7 @@ TEST(TensorBoard, RecordsAreThoseOfItsOwnWriter) {
             "20400a170a10747261696e2f6c6f737365732f6d6c6d15cdccccbdc8095a65");
 }
 
-TEST(TensorBoard, EvaluationsGoByTheirPartAndWhatIsNoNumberIsLeftOut) {
+TEST(TensorBoard, EvaluationsGoByTheirPartAndWhatHasNoNumbersIsLeftOut) {
   const json evaluation = {{"kind", "evaluation"},
                            {"step", 7},
                            {"split", "valid"},
