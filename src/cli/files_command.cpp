@@ -9,6 +9,7 @@
 #include "report/comparison.hpp"
 #include "report/html.hpp"
 #include "report/lineage_text.hpp"
+#include "report/page.hpp"
 #include "report/status_text.hpp"
 #include "report/terminal.hpp"
 
@@ -93,8 +94,9 @@ ExitCode report_command(const ReportOptions& options) {
   if (alone) {
     report::write_report(runs.front(), page);
   } else {
-    report::write_comparison(runs, page);
-    fmt::print("{}", report::comparison_text(runs, terminal_width()));
+    const std::vector<report::NamedRun> read = report::read_runs(runs);
+    report::write_page(page, report::comparison_html(read));
+    fmt::print("{}", report::comparison_text(read, terminal_width()));
   }
   fmt::print("{}\n", page.string());
   return ExitCode::kDone;

@@ -7,6 +7,7 @@
 
 #include "base/log.hpp"
 #include "io/made_corpus.hpp"
+#include "train/phase_checkpoint.hpp"
 #include "train/phase_data.hpp"
 
 namespace polyphase {
@@ -67,20 +68,12 @@ Lineage CorpusFiles::new_record(const fs::path& checkpoint, const std::string& t
       read_corpus_index(fs::path(job_.data_dir) / generate.of / "corpus.json");
   json generation = to_json(generate);
   generation["texts"] = num_texts_;
-  return {.run = job_.run.name,
-          .round = job_.run.round,
-          .phase = phase_of(job_).name,
-          .step = 0,
-          .digest = "",
-          .seed = job_.recipe.seed,
-          .versions = {job_.run.version},
-          .changes = job_.run.changes,
-          .tokenizer = tokenizer,
-          .corpora = {{generate.of, digest_of_contents(given)}},
-          .from = std::make_shared<const Lineage>(lineage_of_checkpoint(checkpoint)),
-          .teacher = nullptr,
-          .made = {},
-          .generation = generation};
+  Lineage record = lineage_of(job_);
+  record.tokenizer = tokenizer;
+  record.corpora = {{generate.of, digest_of_contents(given)}};
+  record.from = std::make_shared<const Lineage>(lineage_of_checkpoint(checkpoint));
+  record.generation = generation;
+  return record;
 }
 
 void CorpusFiles::go_on() {

@@ -23,13 +23,6 @@ constexpr std::size_t kColours = 6;           // of the style sheet
 constexpr std::size_t kPoints = 240;          // of a curve
 constexpr double kSmoothFraction = 1.0 / 40;  // of a phase's steps
 
-// A run and what it goes by here.
-struct NamedRun {
-  std::string label;
-  RunRecord record;
-  std::string recipe;
-};
-
 // A phase in all runs; nullptr where a run has none of that name, or where it has not begun.
 struct ComparedPhase {
   std::string name;
@@ -52,20 +45,6 @@ struct Scores {
 // The folder's own name, also where its path ends in a slash.
 std::string folder_name(const std::filesystem::path& folder) {
   return (folder / "").lexically_normal().parent_path().filename().string();
-}
-
-std::vector<NamedRun> read_runs(const std::vector<std::filesystem::path>& folders) {
-  std::vector<NamedRun> runs;
-  for (const std::filesystem::path& folder : folders) {
-    const auto same_name = [&](const std::filesystem::path& other) {
-      return folder_name(other) == folder_name(folder);
-    };
-    const bool unique = std::count_if(folders.begin(), folders.end(), same_name) == 1;
-    runs.push_back({.label = unique ? folder_name(folder) : folder.string(),
-                    .record = read_record(folder),
-                    .recipe = text_of_file(folder / "recipe.yaml")});
-  }
-  return runs;
 }
 
 // The phase of that name, if it has begun: of a run with rounds that of the best one.
@@ -218,8 +197,21 @@ std::string curves_card(const std::vector<NamedRun>& runs, const ComparedPhase& 
 
 }  // namespace
 
-std::string comparison_text(const std::vector<std::filesystem::path>& run_folders, int columns) {
-  const std::vector<NamedRun> runs = read_runs(run_folders);
+std::vector<NamedRun> read_runs(const std::vector<std::filesystem::path>& folders) {
+  std::vector<NamedRun> runs;
+  for (const std::filesystem::path& folder : folders) {
+    const auto same_name = [&](const std::filesystem::path& other) {
+      return folder_name(other) == folder_name(folder);
+    };
+    const bool unique = std::count_if(folders.begin(), folders.end(), same_name) == 1;
+    runs.push_back({.label = unique ? folder_name(folder) : folder.string(),
+                    .record = read_record(folder),
+                    .recipe = text_of_file(folder / "recipe.yaml")});
+  }
+  return runs;
+}
+
+std::string comparison_text(const std::vector<NamedRun>& runs, int columns) {
   std::vector<Table::Column> titles;
   for (std::size_t t = 0; t < kTitles.size(); ++t)
     titles.push_back({kTitles[t], t < kFirstNumber ? Align::kLeft : Align::kRight});
@@ -230,8 +222,7 @@ std::string comparison_text(const std::vector<std::filesystem::path>& run_folder
   return table.text(columns);
 }
 
-std::string comparison_html(const std::vector<std::filesystem::path>& run_folders) {
-  const std::vector<NamedRun> runs = read_runs(run_folders);
+std::string comparison_html(const std::vector<NamedRun>& runs) {
   const std::vector<ComparedPhase> phases = phases_of(runs);
   std::string names;
   for (const NamedRun& run : runs) names += (names.empty() ? "" : " · ") + run.label;
@@ -248,11 +239,6 @@ std::string comparison_html(const std::vector<std::filesystem::path>& run_folder
         cards + "</div>\n";
   }
   return page_html(title, body);
-}
-
-void write_comparison(const std::vector<std::filesystem::path>& run_folders,
-                      const std::filesystem::path& file) {
-  write_page(file, comparison_html(run_folders));
 }
 
 }  // namespace polyphase::report

@@ -156,20 +156,11 @@ void add_version(Lineage& lineage, const std::string& version) {
 }
 
 Lineage new_lineage(const PhaseJob& job, const PhaseCorpus& corpus) {
-  return {.run = job.run.name,
-          .round = job.run.round,
-          .phase = phase_of(job).name,
-          .step = 0,
-          .digest = "",
-          .seed = job.recipe.seed,
-          .versions = {job.run.version},
-          .changes = job.run.changes,
-          .tokenizer = corpus.tokenizer_digest(),
-          .corpora = corpus.corpus_digests(),
-          .from = nullptr,
-          .teacher = nullptr,
-          .made = corpus.made(),
-          .generation = {}};
+  Lineage lineage = lineage_of(job);
+  lineage.tokenizer = corpus.tokenizer_digest();
+  lineage.corpora = corpus.corpus_digests();
+  lineage.made = corpus.made();
+  return lineage;
 }
 
 void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
@@ -198,6 +189,17 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
 }
 
 }  // namespace
+
+Lineage lineage_of(const PhaseJob& job) {
+  Lineage lineage;
+  lineage.run = job.run.name;
+  lineage.round = job.run.round;
+  lineage.phase = phase_of(job).name;
+  lineage.seed = job.recipe.seed;
+  lineage.versions = {job.run.version};
+  lineage.changes = job.run.changes;
+  return lineage;
+}
 
 PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSet& parameters,
                        Optimizer& optimizer, WeightAverage* average) {

@@ -15,6 +15,10 @@ struct PhaseStart {
   bool resumed = false;  // from a checkpoint of its own
 };
 
+// What a phase of this job begins with in the lineage of what it makes; its data and its origin are
+// for the caller to fill in.
+Lineage lineage_of(const PhaseJob& job);
+
 // Fills parameters, optimizer state and the average (nullptr: the phase has none): from the newest
 // checkpoint of this phase whose every digest holds, else from the phase it starts from, else anew.
 // A damaged checkpoint is set aside, loudly, and the one before it taken. Collective; errors are
