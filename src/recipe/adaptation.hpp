@@ -19,13 +19,20 @@ struct OtherRun {
   std::string phase;  // empty: the only one that is finished, of a run with rounds the target's
 };
 
+// Whose hidden states and attention are matched: those of the last layer, or of each of the n
+// layers with the evenly spaced ones among the teacher's.
+enum class MatchedLayers { kLast, kAll };
+
 // Learning from a finished phase's model (Hinton et al., 2015).
 struct Distil {
   std::string teacher;                  // name of an earlier phase, or
   std::optional<OtherRun> teacher_run;  // a phase of another run
   double temperature = 2.0;             // that both models' logits are divided by
   double weight = 0.5;  // of the teacher's distribution; the labels weigh 1 - weight
-  double hidden = 0.0;  // of the mean squared difference of final hidden states; 0: none
+  // Of the mean squared difference of hidden states, and of the divergence of the distributions
+  // that attention heads have over the tokens (as in MiniLM, Wang et al., 2020); 0: none.
+  double hidden = 0.0, attention = 0.0;
+  MatchedLayers layers = MatchedLayers::kLast;
 };
 
 // Low-rank additions to the weights of products (Hu et al., 2022).

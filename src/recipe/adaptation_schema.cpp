@@ -15,6 +15,9 @@ static void describe(Section& section, Distil& distil) {
   section.value("temperature", distil.temperature, positive());
   section.value("weight", distil.weight, fraction());
   section.value("hidden", distil.hidden, at_least(0));
+  section.value("attention", distil.attention, at_least(0));
+  section.choice("layers", distil.layers,
+                 {{"last", MatchedLayers::kLast}, {"all", MatchedLayers::kAll}});
 }
 
 static void describe(Section& section, Lora& lora) {

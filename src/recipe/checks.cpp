@@ -88,8 +88,9 @@ class Checks {
     check_name(index, path);
     check_from(index, path);
     if (phase.generate) return;  // the rest is of training
-    if (phase.optimizer.keeps_state && phase.starts_anew()) {
-      fault(path + ".optimizer.state", "{}.optimizer.state is keep, but {} starts from no phase",
+    if (phase.optimizer.state != StateHandover::kReset && phase.starts_anew()) {
+      fault(path + ".optimizer.state",
+            "{}.optimizer.state says what becomes of the state before, but {} starts from no phase",
             path, quoted(phase.name));
     }
     check_goal(phase, path);

@@ -22,7 +22,8 @@ namespace polyphase::recipe {
 
 struct Checkpoint {
   std::int64_t every_steps = 200;  // 0: only at the end of a phase
-  std::int64_t keep = 3;           // complete checkpoints kept in a phase
+  std::int64_t keep = 3;           // newest complete checkpoints kept in a phase
+  std::int64_t keep_best = 0;      // and those of so many of its best evaluations
 };
 
 enum class TokenizerKind { kUnigram, kBpe, kWord, kChar };
@@ -105,9 +106,13 @@ struct Model {
   std::optional<double> layer_drop;  // of a phase's steps, the share that passes over a layer
 };
 
+// ZeRO (Rajbhandari et al., 2020), first stage: each data-parallel rank keeps and updates a share.
+enum class Shard { kNone, kOptimizer };
+
 struct Parallel {
   // Ranks that share one copy of the model; all other ranks are data parallel.
   std::int64_t tensor = 1;
+  Shard shard = Shard::kNone;  // what data-parallel ranks divide among them
 };
 
 enum class Precision { kF32, kBf16 };
@@ -167,6 +172,10 @@ struct ParameterGroup {
   std::optional<double> weight_decay;  // instead of the optimizer's, on biases and norms too
 };
 
+// What becomes of the state of the phase before's optimizer: nothing; it goes on, by name, where
+// that was of the same kind; and of another kind, what both have in common goes on.
+enum class StateHandover { kReset, kKeep, kConvert };
+
 // Defaults are those of optimizer_defaults(kind); a kind has only some of the keys.
 struct Optimizer {
   std::string kind = "adamw";
@@ -179,7 +188,7 @@ struct Optimizer {
   double max_grad_value = 0.0;  // of each element, before the norm; 0: no clipping
   double layer_decay = 1.0;     // factor of the learning rate from a layer to the one below it
   std::vector<ParameterGroup> groups;  // the first that matches a name counts
-  bool keeps_state = false;  // of the phase before, by name, where it was of the same kind
+  StateHandover state = StateHandover::kReset;
   Schedule schedule;
 };
 
@@ -240,7 +249,9 @@ struct Phase {
 };
 
 struct Limits {
-  double wall_time_seconds = 0;  // of one job; 0: none. Written as seconds or [HH:]MM:SS
+  // Both are written as seconds or [HH:]MM:SS.
+  double wall_time_seconds = 0;    // of one job; 0: none
+  double watchdog_seconds = 1800;  // a job in which a rank does nothing for so long ends; 0: never
 };
 
 struct Recipe {

@@ -19,6 +19,7 @@ namespace polyphase::recipe {
 static void describe(Section& section, Checkpoint& checkpoint) {
   section.value("every_steps", checkpoint.every_steps, at_least(0));
   section.value("keep", checkpoint.keep, at_least(1));
+  section.value("keep_best", checkpoint.keep_best, at_least(0));
 }
 
 static void describe(Section& section, Tokenizer& tokenizer) {
@@ -127,10 +128,13 @@ static void describe(Section& section, Model& model) {
 
 static void describe(Section& section, Parallel& parallel) {
   section.value("tensor", parallel.tensor, at_least(1));
+  section.choice("shard", parallel.shard,
+                 {{"none", Shard::kNone}, {"optimizer", Shard::kOptimizer}});
 }
 
 static void describe(Section& section, Limits& limits) {
   section.duration("wall_time", limits.wall_time_seconds);
+  section.duration("watchdog", limits.watchdog_seconds);
 }
 
 static void describe(Section& section, Task& task) {
@@ -190,8 +194,10 @@ static void describe(Section& section, Optimizer& optimizer) {
   if (!section.writing() || !optimizer.groups.empty()) {
     section.sections_by_name("groups", optimizer.groups);
   }
-  section.choice("state", optimizer.keeps_state,
-                 std::vector<std::pair<std::string, bool>>{{"reset", false}, {"keep", true}});
+  section.choice("state", optimizer.state,
+                 {{"reset", StateHandover::kReset},
+                  {"keep", StateHandover::kKeep},
+                  {"convert", StateHandover::kConvert}});
   section.section("schedule", optimizer.schedule);
 }
 

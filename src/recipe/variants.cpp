@@ -48,7 +48,8 @@ Recipe variant_of(const Recipe& recipe, const Variant& variant) {
     }
     phase.from = std::string(parent->from);
     phase.from_run = parent->from_run;
-    if (phase.starts_anew()) phase.optimizer.keeps_state = false;  // nothing to keep it of
+    if (phase.starts_anew())
+      phase.optimizer.state = StateHandover::kReset;  // nothing to keep it of
   }
   return result;
 }

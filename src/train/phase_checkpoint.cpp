@@ -176,7 +176,7 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
     try {
       const HandOverRules rules = rules_of(job.recipe, phase, from);
       hand_over = take_over(result, parameters, rules);
-      if (phase.optimizer.keeps_state)
+      if (phase.optimizer.state != recipe::StateHandover::kReset)
         keep_state(job, result, rules, parameters, optimizer, hand_over);
     } catch (const DataError& error) {
       fail<DataError>("{}\nthis is where phase {} starts from: {}", error.what(), phase.name,
@@ -184,7 +184,7 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
     }
   });
   log_info("{}: {}", phase.name, hand_over_text(phase, from.name, hand_over));
-  if (phase.optimizer.keeps_state)
+  if (phase.optimizer.state != recipe::StateHandover::kReset)
     log_info("{}: {}", phase.name, state_text(phase, from.phase, hand_over));
 }
 
