@@ -162,7 +162,7 @@ void describe_generate(CLI::App& app, GenerateOptions& options, std::function<Ex
 
 // Every command fills `command`, which then runs on all ranks.
 void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argument,
-                       std::string& phase, std::int64_t& ranks, std::int64_t& tensor,
+                       RunOptions& run_options, std::int64_t& ranks, std::int64_t& tensor,
                        SubmitOptions& submit, ReportOptions& report, const Communicator& world,
                        std::function<ExitCode()>& command) {
   app.require_subcommand(1);
@@ -187,8 +187,11 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
     command = [&] { return prepare_command(recipe, world); };
   });
   CLI::App* run = with_recipe("run", "Train, or go on with a stopped run");
-  run->add_option("--phase", phase, "Only this phase");
-  run->callback([&] { command = [&] { return run_command(recipe, phase, world); }; });
+  run->add_option("--phase", run_options.phase, "Only this phase");
+  run->add_flag(
+      "--log-samples", run_options.log_samples,
+      "Write which samples every step trained on: samples-NNNN.jsonl, a file a data rank");
+  run->callback([&] { command = [&] { return run_command(recipe, run_options, world); }; });
   CLI::App* jobs =
       with_recipe("submit", "Submit a run to Slurm, as a chain of jobs; again: what is missing");
   jobs->add_flag("--dry-run", submit.dry_run, "Print scripts and commands, submit nothing");
@@ -244,7 +247,8 @@ int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSes
   CLI::App app("Polyphase trains transformer language models in phases.");
   app.set_version_flag("--version", POLYPHASE_VERSION);
   RecipeOptions recipe;
-  std::string argument, phase;
+  std::string argument;
+  RunOptions run_options;
   std::int64_t ranks = world.size(), tensor = 0;
   SubmitOptions submit;
   ReportOptions report;
@@ -252,7 +256,8 @@ int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSes
   PredictOptions predict;
   GenerateOptions generate;
   std::function<ExitCode()> command;
-  describe_commands(app, recipe, argument, phase, ranks, tensor, submit, report, world, command);
+  describe_commands(app, recipe, argument, run_options, ranks, tensor, submit, report, world,
+                    command);
   describe_evaluate(app, evaluate, command, world);
   describe_predict(app, predict, command, world);
   describe_generate(app, generate, command, world);

@@ -38,9 +38,10 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 
 }  // namespace
 
-Road::Road(const recipe::Recipe& recipe, const Communicator& world)
+Road::Road(const recipe::Recipe& recipe, const Communicator& world, bool log_samples)
     : recipe_(recipe),
       world_(world),
+      log_samples_(log_samples),
       stop_(recipe.limits.wall_time_seconds),
       grid_(make_grid(world, static_cast<int>(recipe.parallel.tensor))) {
   run_dir_ = from_rank_0(world, [&] {
@@ -58,6 +59,9 @@ Road::Road(const recipe::Recipe& recipe, const Communicator& world)
 
 bool Road::run(const std::string& only) {
   if (!prepared_) return false;
+  watchdog_.emplace(std::filesystem::path(run_dir_) / "ranks.txt", recipe_.limits.watchdog_seconds,
+                    world_);
+  stop_.tell(&*watchdog_);
   for (;;) {
     const Journal journal = next_journal();
     if (!journal.ended.empty()) {
@@ -215,10 +219,12 @@ PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use) {
           .world = world_,
           .grid = grid_,
           .stop = stop_,
-          .progress = [this, use](const PhaseProgress& now) { show(use, now); }};
+          .progress = [this, use](const PhaseProgress& now) { show(use, now); },
+          .log_samples = log_samples_};
 }
 
 void Road::show(const PhaseUse& use, const PhaseProgress& now) {
+  watchdog_->at(use.name, now.step);
   if (world_.rank() != 0) return;
   if (!progress_) {
     progress_.emplace(use.name, now.step - 1, now.total_steps);

@@ -21,7 +21,7 @@ class Road {
  public:
   // Locks the run folder and prepares the corpora. Collective. Refused with kNoProgress when this
   // Slurm job was started again and again and got no further.
-  Road(const recipe::Recipe& recipe, const Communicator& world);
+  Road(const recipe::Recipe& recipe, const Communicator& world, bool log_samples);
 
   // Runs every phase that is not done, or only the one named, and of a recipe that iterates as many
   // rounds as it takes. False: stopped on request.
@@ -55,7 +55,9 @@ class Road {
 
   const recipe::Recipe& recipe_;
   const Communicator& world_;
+  const bool log_samples_;
   StopRequest stop_;
+  std::optional<Watchdog> watchdog_;
   RankGrid grid_;
   std::string data_dir_, run_dir_;
   bool prepared_ = false;

@@ -8,14 +8,15 @@
 
 namespace polyphase {
 
-ExitCode run_command(const RecipeOptions& options, const std::string& phase,
+ExitCode run_command(const RecipeOptions& recipe_options, const RunOptions& options,
                      const Communicator& world) {
-  const recipe::Recipe recipe = shared_recipe(options, world, {.trains = true, .phase = phase});
-  if (!phase.empty() && recipe::find_phase(recipe, phase) == nullptr) {
+  const recipe::Recipe recipe =
+      shared_recipe(recipe_options, world, {.trains = true, .phase = options.phase});
+  if (!options.phase.empty() && recipe::find_phase(recipe, options.phase) == nullptr) {
     std::vector<std::string> names;
     for (const recipe::Phase& known : recipe.phases) names.push_back(known.name);
-    throw AgreedError(fmt::format("--phase {}: the recipe has no such phase; it has {}", phase,
-                                  fmt::join(names, ", ")),
+    throw AgreedError(fmt::format("--phase {}: the recipe has no such phase; it has {}",
+                                  options.phase, fmt::join(names, ", ")),
                       ExitCode::kUsage);
   }
   agree_on(world, [&] { check_all_patterns(recipe); });
@@ -23,8 +24,8 @@ ExitCode run_command(const RecipeOptions& options, const std::string& phase,
     log_warning(
         "precision: bf16, but this processor has no instructions for it: products are computed in "
         "float32 from converted numbers; precision: f32 is faster here");
-  Road road(recipe, world);
-  const bool finished = road.run(phase);
+  Road road(recipe, world, options.log_samples);
+  const bool finished = road.run(options.phase);
   agree_on(world, [&] { road.report(); });
   const ExitCode code = road.end(finished);
   if (code == ExitCode::kInterrupted) {

@@ -20,6 +20,7 @@ template <class T>
 void all_reduce(const Communicator::Impl& impl, T* data, std::int64_t count, MPI_Datatype type,
                 MPI_Op op) {
   if (impl.size == 1) return;
+  const WaitsForRanks waits;
   for (std::int64_t first = 0; first < count; first += kMaxCount) {
     const int piece = static_cast<int>(std::min(kMaxCount, count - first));
     check_mpi(MPI_Allreduce(MPI_IN_PLACE, data + first, piece, type, op, impl.comm),
@@ -32,6 +33,7 @@ std::vector<T> gather_equal(const Communicator::Impl& impl, const std::vector<T>
                             MPI_Datatype type) {
   std::vector<T> all(mine.size() * static_cast<std::size_t>(impl.size));
   const int count = static_cast<int>(mine.size());
+  const WaitsForRanks waits;
   check_mpi(MPI_Allgather(mine.data(), count, type, all.data(), count, type, impl.comm),
             "MPI_Allgather");
   return all;
@@ -89,6 +91,7 @@ std::vector<std::string> Communicator::gather(const std::string& mine) const {
   }
   POLYPHASE_PROMISE(total < std::numeric_limits<int>::max(), "gathered text of {} bytes", total);
   std::string all(static_cast<std::size_t>(total), '\0');
+  const WaitsForRanks waits;
   check_mpi(MPI_Allgatherv(mine.data(), static_cast<int>(mine.size()), MPI_CHAR, all.data(),
                            counts.data(), offsets.data(), MPI_CHAR, impl_->comm),
             "MPI_Allgatherv");
@@ -101,6 +104,7 @@ std::vector<std::string> Communicator::gather(const std::string& mine) const {
 }
 
 std::string Communicator::broadcast(const std::string& text, int root) const {
+  const WaitsForRanks waits;
   std::int64_t length = static_cast<std::int64_t>(text.size());
   check_mpi(MPI_Bcast(&length, 1, MPI_INT64_T, root, impl_->comm), "MPI_Bcast");
   POLYPHASE_PROMISE(length < std::numeric_limits<int>::max(), "broadcast text of {} bytes", length);
@@ -111,6 +115,9 @@ std::string Communicator::broadcast(const std::string& text, int root) const {
   return received;
 }
 
-void Communicator::barrier() const { check_mpi(MPI_Barrier(impl_->comm), "MPI_Barrier"); }
+void Communicator::barrier() const {
+  const WaitsForRanks waits;
+  check_mpi(MPI_Barrier(impl_->comm), "MPI_Barrier");
+}
 
 }  // namespace polyphase

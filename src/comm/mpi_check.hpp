@@ -3,6 +3,8 @@
 
 #include <mpi.h>
 
+#include <atomic>
+
 #include "base/error.hpp"
 #include "comm/communicator.hpp"
 
@@ -15,6 +17,15 @@ struct Communicator::Impl {
   int size = 1;
   bool owned = false;  // made by a split, so freed here
   int next_tag = 0;    // of TreeSum: every rank starts them in the same order
+};
+
+// Stands around a call that waits for other ranks, so that job.hpp can tell.
+struct WaitsForRanks {
+  inline static std::atomic<int> depth = 0;
+  WaitsForRanks() { ++depth; }
+  ~WaitsForRanks() { --depth; }
+  WaitsForRanks(const WaitsForRanks&) = delete;
+  WaitsForRanks& operator=(const WaitsForRanks&) = delete;
 };
 
 inline void check_mpi(int code, const char* call) {

@@ -3,8 +3,7 @@
 
 #include <mpi.h>
 
-#include <cstdlib>
-
+#include "comm/job.hpp"
 #include "comm/mpi_check.hpp"
 
 namespace polyphase {
@@ -52,10 +51,7 @@ int MpiSession::num_ranks_of_node() const {
   return size;
 }
 
-void MpiSession::abort(ExitCode code) const {
-  MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
-  std::abort();  // not reached: MPI_Abort does not return
-}
+void MpiSession::abort(ExitCode code) const { abort_job(code); }
 
 Communicator planning_communicator(int size) {
   auto impl = std::make_unique<Communicator::Impl>();

@@ -93,7 +93,9 @@ struct BatchStream::Impl {
       const std::int64_t behind = std::min(sequences, (micro + 1) * settings.micro_batch);
       for (std::int64_t place = micro * settings.micro_batch; place < behind; ++place) {
         if (stop.stop_requested()) return std::nullopt;
-        maker.add(first + place, [&](Sample& sample) { samples.make(first + place, sample); });
+        maker.add(first + place, [&](Sample& sample) {
+          result.samples.push_back(samples.make(first + place, sample));
+        });
       }
       result.micro_batches.push_back(maker.finish());
     }

@@ -32,8 +32,9 @@ struct StepBatches {
   std::int64_t step = 0;             // counted from 0, over the whole phase
   double epoch = 0;                  // samples consumed after this step / samples of an epoch
   std::vector<Batch> micro_batches;  // this rank's, in the order of the whole step's micro-batches
-  std::int64_t first_micro_batch = 0;  // number of micro_batches[0] within the step
-  std::int64_t num_truncated = 0;      // of this rank's samples, those cut at max_tokens
+  std::int64_t first_micro_batch = 0;            // number of micro_batches[0] within the step
+  std::int64_t num_truncated = 0;                // of this rank's samples, those cut at max_tokens
+  std::vector<TrainingSamples::Choice> samples;  // this rank's, in order
 };
 
 // Batches of a phase in order, built ahead by one reader thread. Global sample g = samples of all

@@ -128,11 +128,12 @@ TrainingSamples::Choice TrainingSamples::at(std::int64_t global_sample) {
   return choice;
 }
 
-void TrainingSamples::make(std::int64_t global_sample, Sample& result) {
+TrainingSamples::Choice TrainingSamples::make(std::int64_t global_sample, Sample& result) {
   const Choice choice = at(global_sample);
   walks_[choice.corpus]->maker.make(
       choice.sample,
       {.global_sample = static_cast<std::uint64_t>(global_sample), .epoch = choice.epoch}, result);
+  return choice;
 }
 
 }  // namespace polyphase

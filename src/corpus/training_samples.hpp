@@ -62,7 +62,7 @@ class TrainingSamples {
     std::int64_t epoch = 0;   // of the corpus
   };
   Choice at(std::int64_t global_sample);
-  void make(std::int64_t global_sample, Sample& result);
+  Choice make(std::int64_t global_sample, Sample& result);  // which one it is
 
  private:
   struct Walk;

@@ -15,6 +15,7 @@
 #include "train/phase_checkpoint.hpp"
 #include "train/phase_evaluation.hpp"
 #include "train/phase_guard.hpp"
+#include "train/sample_log.hpp"
 #include "train/step.hpp"
 #include "train/teacher.hpp"
 #include "train/unigram.hpp"
@@ -82,6 +83,7 @@ class PhaseRun {
       log_->corpus(unigram_entropy(*corpus_.train(), job_.grid.data));
     if (rollback) go_on_after(*rollback, job, state_, *log_);
     open_stream();
+    if (job.log_samples) sample_log_.emplace(job, state_.step);
   }
 
   // What made run() end before anything was finished or stopped.
@@ -151,6 +153,7 @@ class PhaseRun {
     state_.num_tokens += record.num_tokens;
     state_.seconds += seconds;
     log_->step(state_, plan, batches, record, seconds);
+    if (sample_log_) sample_log_->step(state_.step, batches.samples);
     if (phase_.guard) rollback_ = judge_step(job_, record, state_, *log_);
     if (job_.progress) {
       job_.progress({.step = state_.step,
@@ -270,6 +273,7 @@ class PhaseRun {
   std::optional<GradientReducer> reducer_;
   std::optional<BatchStream> stream_;
   std::optional<PhaseLog> log_;
+  std::optional<SampleLog> sample_log_;
   PhaseState state_;
   std::int64_t saved_step_ = -1;
   // Since this job took the phase up: samples of all ranks, and those of this rank that were cut.

@@ -44,6 +44,7 @@ struct PhaseJob {
   const RankGrid& grid;
   StopRequest& stop;
   std::function<void(const PhaseProgress&)> progress;
+  bool log_samples = false;  // every data rank writes which samples a step has (SampleLog)
 };
 
 inline const recipe::Phase& phase_of(const PhaseJob& job) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "comm/communicator.hpp"
+#include "train/watchdog.hpp"
 
 namespace polyphase {
 
@@ -19,14 +20,18 @@ class StopRequest {
   // Installs the handlers. wall_time_seconds counts from the program's start; 0: no limit.
   explicit StopRequest(double wall_time_seconds);
 
-  // Collective over all ranks of `world`. Once true, it stays true.
+  // Collective over all ranks of `world`. Once true, it stays true. Whatever takes long asks this
+  // again and again: where it does, a rank lives.
   bool agreed(const Communicator& world);
+  // The watchdog to be told so from now on; nullptr: none.
+  void tell(Watchdog* watchdog) { watchdog_ = watchdog; }
   const std::string& reason() const { return reason_; }
 
  private:
   double wall_time_seconds_;
   double start_seconds_;
   std::string reason_;
+  Watchdog* watchdog_ = nullptr;
 };
 
 }  // namespace polyphase
