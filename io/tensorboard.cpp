@@ -2,20 +2,15 @@
 #include "io/tensorboard.hpp"
 
 #include <bit>
-#include <chrono>
 #include <cstdint>
 
+#include "base/clock.hpp"
 #include "io/file.hpp"
 
 namespace polyphase {
 namespace {
 
 using nlohmann::json;
-
-double now_since_1970() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
-}
 
 // Little-endian bytes.
 template <class T>
@@ -69,7 +64,7 @@ std::string summary_of(const json& object, const std::string& path) {
 }
 
 std::string first_record() {
-  return framed(double_field(1, now_since_1970()) + bytes_field(3, "brain.Event:2"));
+  return framed(double_field(1, seconds_since_1970()) + bytes_field(3, "brain.Event:2"));
 }
 
 }  // namespace
@@ -110,7 +105,8 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder,
                                      const std::vector<json>& records) {
   const std::filesystem::path path = folder / kFile;
   std::string text = first_record();
-  for (const json& record : records) text += tensorboard::event_record(record, now_since_1970());
+  for (const json& record : records)
+    text += tensorboard::event_record(record, seconds_since_1970());
   write_file_atomically(path, text);
   state_.reset(new State{CheckedFile::open_append(path)});
 }
@@ -118,7 +114,7 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder,
 TensorBoardWriter::~TensorBoardWriter() = default;
 
 void TensorBoardWriter::append(const json& record) {
-  const std::string event = tensorboard::event_record(record, now_since_1970());
+  const std::string event = tensorboard::event_record(record, seconds_since_1970());
   if (!event.empty()) state_->file.write_once(event);
 }
 

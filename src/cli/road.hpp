@@ -12,6 +12,7 @@
 #include "recipe/recipe.hpp"
 #include "report/progress.hpp"
 #include "train/phase.hpp"
+#include "train/watchdog.hpp"
 
 namespace polyphase {
 

@@ -7,10 +7,10 @@
 
 #include "base/error.hpp"
 #include "control/slurm_jobs.hpp"
-#include "control/starts.hpp"
 #include "report/format.hpp"
 #include "report/history.hpp"
 #include "report/run_state.hpp"
+#include "report/starts.hpp"
 #include "report/table.hpp"
 
 namespace polyphase {
@@ -25,7 +25,7 @@ class SlurmText {
   explicit SlurmText(const fs::path& run_folder)
       : run_folder_(run_folder),
         jobs_(read_slurm_jobs(run_folder)),
-        starts_(read_starts(run_folder)),
+        starts_(report::read_starts(run_folder)),
         queue_(read_queue(jobs_.ids())),
         state_(report::run_state_so_far(run_folder)) {}
 
@@ -77,9 +77,9 @@ class SlurmText {
     return job.what.starts_with(kPhase) ? job.what.substr(std::string(kPhase).size()) : job.what;
   }
 
-  const Start* last_start(const SubmittedJob& job) const {
-    const Start* last = nullptr;
-    for (const Start& start : starts_) {
+  const report::Start* last_start(const SubmittedJob& job) const {
+    const report::Start* last = nullptr;
+    for (const report::Start& start : starts_) {
       if (start.job == job.id || start.array_job == job.id) last = &start;
     }
     return last;
@@ -92,7 +92,7 @@ class SlurmText {
       }
       return "pending";
     }
-    const Start* start = last_start(job);
+    const report::Start* start = last_start(job);
     if (start == nullptr) return "pending";
     if (start->exit_code) {
       return *start->exit_code == 0 ? "done" : *start->exit_code == 75 ? "interrupted" : "failed";
@@ -103,7 +103,7 @@ class SlurmText {
   // Why a job waits, or ended as it did.
   std::string why_of(const SubmittedJob& job) const {
     const QueuedJob* queued = queued_job(job);
-    const Start* start = last_start(job);
+    const report::Start* start = last_start(job);
     if (queued != nullptr && is_live(*queued)) {
       if (queued->state == "PENDING" && start != nullptr)
         return fmt::format("{}; it was stopped and goes on", queued->reason);
@@ -141,28 +141,17 @@ class SlurmText {
     return "";
   }
 
-  // Steps that a kill undid are no longer in the metrics.
   std::string goodput_text() const {
-    if (starts_.empty()) return "";
-    double useful = 0, allocated = 0;
-    for (const report::PhaseState& phase : state_.phases) {
-      const report::History history =
-          report::read_history(run_folder_ / phase.folder / "metrics.jsonl");
-      for (const report::Point& step : history.step_seconds) useful += step.y;
-    }
-    const std::int64_t now = std::time(nullptr);
-    for (std::size_t i = 0; i < starts_.size(); ++i)
-      allocated += seconds_of(starts_, i, run_folder_, now);
-    if (allocated <= 0) return "";
-    return fmt::format("\ngoodput {:.0f} %: of the {} that {} {} had, steps that count took {}\n",
-                       100 * std::min(1.0, useful / allocated), report::duration_text(allocated),
-                       starts_.size(), starts_.size() == 1 ? "start" : "starts",
-                       report::duration_text(useful));
+    std::vector<report::History> histories;
+    for (const report::PhaseState& phase : state_.phases)
+      histories.push_back(report::read_history(run_folder_ / phase.folder / "metrics.jsonl"));
+    const auto goodput = report::goodput_of(starts_, histories, run_folder_, std::time(nullptr));
+    return goodput ? "\n" + goodput->text() + "\n" : "";
   }
 
   fs::path run_folder_;
   SlurmJobs jobs_;
-  std::vector<Start> starts_;
+  std::vector<report::Start> starts_;
   Queue queue_;
   report::RunState state_;
 };

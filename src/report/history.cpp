@@ -95,6 +95,11 @@ History read_history(const std::filesystem::path& metrics_file) {
     if (kind == "evaluation") add_evaluation(history, *step, record);
     if (kind == "corpus") history.unigram_nats = number_of(record, "unigram_nats");
     if (kind == "lineage") history.lineage = lineage_of(record);
+    if (kind == "save") {
+      history.saves.push_back({static_cast<std::int64_t>(*step),
+                               number_of(record, "time").value_or(0),
+                               number_of(record, "stall_seconds").value_or(0)});
+    }
     if (kind == "event") {
       history.events.push_back(
           {static_cast<std::int64_t>(*step), text_of(record, "what"), text_of(record, "detail")});

@@ -18,6 +18,13 @@ struct Point {
 };
 using Points = std::vector<Point>;
 
+// A checkpoint that was begun.
+struct Save {
+  std::int64_t step = 0;
+  double time = 0;           // seconds since 1970
+  double stall_seconds = 0;  // that training waited for it, and for those before to be finished
+};
+
 struct Event {
   std::int64_t step = 0;
   std::string what, detail;
@@ -33,6 +40,7 @@ struct History {
   Points step_seconds;
   std::optional<double> unigram_nats;  // entropy of the training tokens by frequency
   std::vector<Event> events;
+  std::vector<Save> saves;
   std::optional<Lineage> lineage;  // what the phase was made of
   std::int64_t last_step = 0;
   std::int64_t num_not_finite = 0;  // steps whose loss was not a finite number

@@ -8,7 +8,7 @@
 namespace polyphase::report {
 
 RunRecord read_record(const std::filesystem::path& run_folder) {
-  RunRecord record{read_run_state(run_folder), {}};
+  RunRecord record{run_folder, read_run_state(run_folder), {}, read_starts(run_folder)};
   for (const PhaseState& phase : record.run.phases) {
     const bool began = !phase.folder.empty();
     record.histories.push_back(began ? read_history(run_folder / phase.folder / "metrics.jsonl")
@@ -22,7 +22,7 @@ std::string report_html(const std::filesystem::path& run_folder) {
   const RunState& run = record.run;
   std::string page = header_section(run) + facts_section(run) + rounds_section(run) +
                      gains_section(run) + table_section(run);
-  page += run_charts_section(record) + phases_section(record);
+  page += run_charts_section(record) + phases_section(record) + jobs_section(record);
   page += recipe_section(text_of_file(run_folder / "recipe.yaml")) + footer_section(run);
   return page_html(run.name, page);
 }

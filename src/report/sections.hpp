@@ -7,6 +7,7 @@
 
 #include "report/history.hpp"
 #include "report/run_state.hpp"
+#include "report/starts.hpp"
 
 // The parts of the reports, each a piece of well-formed HTML, or empty when there is nothing to
 // show.
@@ -14,8 +15,10 @@ namespace polyphase::report {
 
 // A run and, phase by phase, its curves.
 struct RunRecord {
+  std::filesystem::path folder;
   RunState run;
   std::vector<History> histories;  // one a phase
+  std::vector<Start> starts;
 };
 
 // DataError when status.json is not readable.
@@ -36,6 +39,8 @@ std::string gains_section(const RunState& run);
 std::string run_charts_section(const RunRecord& record);
 // A card a phase: its curves, what it took over, what happened.
 std::string phases_section(const RunRecord& record);
+// When jobs worked on the run, how they ended, and when they saved.
+std::string jobs_section(const RunRecord& record);
 std::string recipe_section(const std::string& recipe_yaml);
 std::string footer_section(const RunState& run);
 

@@ -67,6 +67,15 @@ ul.tree ul.tree { padding-left: 22px; border-left: 2px solid var(--line); margin
 .round { padding: 10px 0; }
 .round .head { display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: baseline; }
 .round p { font-size: 13px; margin: 2px 0 0; overflow-wrap: anywhere; }
+.job { display: grid; grid-template-columns: minmax(150px, 22%) 1fr 76px; gap: 2px 14px; align-items: center; padding: 7px 0; font-size: 13px; }
+.job + .job { border-top: 1px solid var(--line); }
+.job > div { line-height: 1.3; } .job small { display: block; color: var(--soft); font-size: 12px; overflow-wrap: anywhere; }
+.job b { text-align: right; font-weight: 600; font-variant-numeric: tabular-nums; }
+.job .track { position: relative; height: 14px; }
+.job .track i { position: absolute; top: 0; min-width: 3px; background: var(--idle); opacity: 0.75; }
+.job .track i.done { background: var(--good); } .job .track i.running { background: var(--busy); }
+.job .track i.interrupted { background: var(--wait); } .job .track i.failed { background: var(--bad); }
+.job .track u { position: absolute; top: 0; width: 1px; height: 100%; background: var(--card); }
 svg { display: block; width: 100%; height: auto; overflow: hidden; }
 .narrow { display: none; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: 12.5px; color: var(--soft); margin: 6px 0 4px; }
@@ -99,6 +108,7 @@ footer { margin-top: 44px; color: var(--soft); font-size: 13px; overflow-wrap: a
   .fact b { font-size: 21px; }
   .card { padding: 14px; }
   .wide { display: none; } .narrow { display: block; }
+  .job { grid-template-columns: 1fr 76px; } .job .track { grid-column: 1 / -1; grid-row: 2; }
 }
 @media print { body { background: #fff; } .card { break-inside: avoid; } }
 )css";

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
@@ -95,7 +96,7 @@ class PhaseRun {
       if (done()) break;
       if (job_.stop.agreed(job_.world)) return interrupted();
       step();
-      writer_.poll();
+      stalled_by([&] { writer_.poll(); });
       if (rollback_) {
         writer_.finish();
         return outcome(false);
@@ -200,9 +201,20 @@ class PhaseRun {
   void save() {
     if (saved_step_ == state_.step || (state_.guard.skipped_in_a_row > 0 && !done())) return;
     state_.result_step = keeps_best() && state_.best_step >= 0 ? state_.best_step : state_.step;
-    begin_to_save_phase(writer_, job_, corpus_, state_, model_->parameters(), *optimizer_,
-                        average());
+    stalled_by([&] {
+      begin_to_save_phase(writer_, job_, corpus_, state_, model_->parameters(), *optimizer_,
+                          average());
+    });
     saved_step_ = state_.step;
+    log_->save(state_.step, std::exchange(stall_seconds_, 0.0));
+  }
+
+  // Saving, as far as training waits for it.
+  template <class Work>
+  void stalled_by(const Work& work) {
+    const double begin = now_seconds();
+    work();
+    stall_seconds_ += now_seconds() - begin;
   }
 
   PhaseOutcome outcome(bool finished) const {
@@ -276,6 +288,7 @@ class PhaseRun {
   std::optional<SampleLog> sample_log_;
   PhaseState state_;
   std::int64_t saved_step_ = -1;
+  double stall_seconds_ = 0;  // since the last checkpoint was begun
   // Since this job took the phase up: samples of all ranks, and those of this rank that were cut.
   std::int64_t num_seen_ = 0;
   std::int64_t num_truncated_ = 0;

@@ -3,6 +3,7 @@
 
 #include <system_error>
 
+#include "base/clock.hpp"
 #include "comm/agreement.hpp"
 #include "train/phase_data.hpp"
 
@@ -82,6 +83,14 @@ void PhaseLog::evaluation(std::int64_t step, const std::string& part,
 void PhaseLog::corpus(double unigram_nats) {
   if (!writer_) return;
   append({{"kind", "corpus"}, {"step", 0}, {"unigram_nats", unigram_nats}});
+}
+
+void PhaseLog::save(std::int64_t step, double stall_seconds) {
+  if (!writer_) return;
+  append({{"kind", "save"},
+          {"step", step},
+          {"time", seconds_since_1970()},
+          {"stall_seconds", stall_seconds}});
 }
 
 void PhaseLog::event(std::int64_t step, const std::string& what, const std::string& detail) {

@@ -35,6 +35,8 @@ class PhaseLog {
                   const std::map<std::string, double>& metrics);
   // What is known of the corpus before the first step.
   void corpus(double unigram_nats);
+  // A checkpoint of the step was begun, for which and for those before it training waited so long.
+  void save(std::int64_t step, double stall_seconds);
   // A rollback that a killed job made is made again by the next one: it is recorded once.
   void event(std::int64_t step, const std::string& what, const std::string& detail);
 

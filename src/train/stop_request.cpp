@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/clock.hpp"
+#include "train/watchdog.hpp"
 
 namespace polyphase {
 namespace {

@@ -5,9 +5,10 @@
 #include <string>
 
 #include "comm/communicator.hpp"
-#include "train/watchdog.hpp"
 
 namespace polyphase {
+
+class Watchdog;
 
 // Lets signals that ask to stop be remembered from now on. A StopRequest does so too; programs call
 // this before anything that takes time, or a signal that comes early kills them.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "base/error.hpp"
 #include "comm/communicator.hpp"
 
 namespace polyphase {

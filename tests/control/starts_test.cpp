@@ -14,8 +14,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // Starts of job 7 with these counts of restarts and this progress.
-std::vector<Start> starts_of_7(std::vector<std::pair<std::int64_t, std::int64_t>> all) {
-  std::vector<Start> starts;
+std::vector<report::Start> starts_of_7(std::vector<std::pair<std::int64_t, std::int64_t>> all) {
+  std::vector<report::Start> starts;
   for (const auto& [restart, progress] : all)
     starts.push_back({.job = "7", .restart = restart, .progress = progress});
   return starts;
@@ -30,7 +30,7 @@ TEST(Starts, ThreeRestartsWithoutProgressAreEnough) {
 }
 
 TEST(Starts, OtherJobsAndRunsWithoutSlurmAreNotCounted) {
-  std::vector<Start> starts = starts_of_7({{1, 5}, {2, 5}, {3, 5}});
+  std::vector<report::Start> starts = starts_of_7({{1, 5}, {2, 5}, {3, 5}});
   EXPECT_EQ(fruitless(starts, "8", 5), "");
   starts.push_back({.job = "8", .restart = 0, .progress = 5});
   EXPECT_EQ(fruitless(starts, "7", 5), "");
@@ -62,8 +62,8 @@ class StartFile : public testing::Test {
 TEST_F(StartFile, StoppedJobIsNotToGoOnAfterThreeFruitlessRestarts) {
   for (int restart = 0; restart < 3; ++restart) EXPECT_EQ(start(restart), ExitCode::kInterrupted);
   EXPECT_EQ(start(3), kNoProgress);
-  EXPECT_EQ(read_starts(run_).back().exit_code, 93);
-  EXPECT_NE(read_starts(run_).back().reason.find("started again 3 times"), std::string::npos);
+  EXPECT_EQ(report::read_starts(run_).back().exit_code, 93);
+  EXPECT_NE(report::read_starts(run_).back().reason.find("started again 3 times"), std::string::npos);
 }
 
 TEST_F(StartFile, ProgressBetweenRestartsLetsItGoOn) {
@@ -105,7 +105,7 @@ TEST_F(StartFile, StartWithNothingToDoIsForgottenOutsideOfSlurm) {
 
 TEST_F(StartFile, StartThatFailsHasAnEndAndNoExitCode) {
   { const StartRecord record(run_); }
-  const std::vector<Start> starts = read_starts(run_);
+  const std::vector<report::Start> starts = report::read_starts(run_);
   ASSERT_EQ(starts.size(), 1U);
   EXPECT_GT(starts[0].ended, 0);
   EXPECT_FALSE(starts[0].exit_code.has_value());

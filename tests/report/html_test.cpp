@@ -60,6 +60,34 @@ TEST_F(HtmlTest, APhaseTellsWhatItWasMadeOf) {
             std::string::npos);
 }
 
+// Two jobs, the first stopped: each is a bar from its begin to its end, with a mark a save.
+TEST_F(HtmlTest, JobsStandInTheirPlacesOfTime) {
+  EXPECT_EQ(page().find("<h2>Jobs</h2>"), std::string::npos);
+  folder_.write("starts.json", R"([
+    {"job": "7", "array_job": "", "restart": 0, "begun": 1000000000, "ended": 1000000100, "progress": 1,
+     "exit_code": 75, "reason": "<signal>"},
+    {"job": "7", "array_job": "", "restart": 1, "begun": 1000000300, "ended": 1000000400, "progress": 2,
+     "exit_code": 0, "reason": ""}])");
+  folder_.write("p1/metrics.jsonl",
+                R"({"kind":"step","step":1,"loss":5,"losses":{},"seconds":150}
+{"kind":"save","step":1,"time":1000000050.5,"stall_seconds":1.5}
+{"kind":"save","step":2,"time":1000000320.0,"stall_seconds":1.5}
+{"kind":"save","step":3,"time":1000000380.0,"stall_seconds":0}
+)");
+  folder_.write("p2/metrics.jsonl", "");
+  const std::string html = page();
+  EXPECT_EQ(markup_fault(html), "");
+  for (const char* part :
+       {"goodput 75 %: of the 3:20 that 2 starts had, steps that count took 2:30",
+        "3 checkpoints stalled training for 3.00 s, 2.00 % of its steps' time",
+        "2001-09-09 01:46:40", "job 7 · saved and stopped: &lt;signal&gt; · 1 save<",
+        "class=\"interrupted\" style=\"left:0.00%;width:25.00%\"",
+        "job 7, restart 1 · done · 2 saves", "class=\"done\" style=\"left:75.00%;width:25.00%\"",
+        "<u style=\"left:12.62%\">", "<u style=\"left:80.00%\">", "<u style=\"left:95.00%\">"}) {
+    EXPECT_EQ(count_of(html, part), 1) << part;
+  }
+}
+
 TEST_F(HtmlTest, PageNeedsNoOtherFile) {
   const std::string html = page();
   for (const char* word :

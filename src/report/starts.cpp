@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/starts.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/log.hpp"
+#include "io/file.hpp"
+#include "report/format.hpp"
+
+namespace polyphase::report {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+json to_json(const Start& start) {
+  return {{"job", start.job},
+          {"array_job", start.array_job},
+          {"restart", start.restart},
+          {"begun", start.begun},
+          {"ended", start.ended},
+          {"progress", start.progress},
+          {"exit_code", start.exit_code ? json(*start.exit_code) : json()},
+          {"reason", start.reason}};
+}
+
+Start start_of(const json& object) {
+  Start start = {.job = object.at("job"),
+                 .array_job = object.at("array_job"),
+                 .restart = object.at("restart"),
+                 .begun = object.at("begun"),
+                 .ended = object.at("ended"),
+                 .progress = object.at("progress"),
+                 .exit_code = std::nullopt,
+                 .reason = object.at("reason")};
+  if (!object.at("exit_code").is_null()) start.exit_code = object.at("exit_code").get<int>();
+  return start;
+}
+
+std::int64_t modified(const fs::path& file) {
+  struct stat status {};
+  return ::stat(file.c_str(), &status) == 0 ? status.st_mtime : 0;
+}
+
+}  // namespace
+
+std::string to_text(const std::vector<Start>& starts) {
+  json list = json::array();
+  for (const Start& start : starts) list.push_back(to_json(start));
+  return list.dump(1) + "\n";
+}
+
+std::vector<fs::path> phase_folders(const fs::path& run_folder) {
+  std::vector<fs::path> folders;
+  std::error_code none;
+  for (const fs::directory_entry& round : fs::directory_iterator(run_folder, none)) {
+    if (!round.path().filename().string().starts_with("round-")) continue;
+    std::error_code ignored;
+    for (const fs::directory_entry& phase : fs::directory_iterator(round.path(), ignored)) {
+      if (phase.is_directory(ignored)) folders.push_back(phase.path());
+    }
+  }
+  return folders;
+}
+
+std::int64_t last_sign_of_life(const fs::path& run_folder) {
+  std::int64_t last = modified(run_folder / "status.json");
+  for (const fs::path& phase : phase_folders(run_folder))
+    last = std::max(last, modified(phase / "metrics.jsonl"));
+  return last;
+}
+
+std::vector<Start> read_starts(const fs::path& run_folder) {
+  std::error_code ignored;
+  if (!fs::exists(run_folder / kStartsFile, ignored)) return {};
+  try {
+    std::vector<Start> starts;
+    for (const json& object : json::parse(read_file(run_folder / kStartsFile)))
+      starts.push_back(start_of(object));
+    return starts;
+  } catch (const json::exception& error) {
+    log_warning("{}: not a list of starts ({}); it is begun anew",
+                (run_folder / kStartsFile).string(), error.what());
+    return {};
+  }
+}
+
+double seconds_of(const std::vector<Start>& starts, std::size_t index, const fs::path& run_folder,
+                  std::int64_t now) {
+  const Start& start = starts[index];
+  std::error_code ignored;
+  const bool is_last = index + 1 == starts.size();
+  std::int64_t end = start.ended;
+  if (end == 0 && is_last)
+    end = fs::exists(run_folder / "run.lock", ignored) ? now : last_sign_of_life(run_folder);
+  return static_cast<double>(std::max<std::int64_t>(0, end - start.begun));
+}
+
+double Goodput::share() const { return std::min(1.0, useful_seconds / allocated_seconds); }
+
+std::string Goodput::text() const {
+  return fmt::format("goodput {:.0f} %: of the {} that {} {} had, steps that count took {}",
+                     100 * share(), duration_text(allocated_seconds), num_starts,
+                     num_starts == 1 ? "start" : "starts", duration_text(useful_seconds));
+}
+
+std::optional<Goodput> goodput_of(const std::vector<Start>& starts,
+                                  const std::vector<History>& phases, const fs::path& run_folder,
+                                  std::int64_t now) {
+  Goodput goodput = {.num_starts = starts.size()};
+  for (std::size_t i = 0; i < starts.size(); ++i)
+    goodput.allocated_seconds += seconds_of(starts, i, run_folder, now);
+  for (const History& phase : phases) {
+    for (const Point& step : phase.step_seconds) goodput.useful_seconds += step.y;
+  }
+  return goodput.allocated_seconds > 0 ? std::optional(goodput) : std::nullopt;
+}
+
+}  // namespace polyphase::report
