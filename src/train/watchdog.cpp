@@ -27,9 +27,8 @@ namespace polyphase {
 namespace {
 
 constexpr std::size_t kLineBytes = 192;
-// For as long as this, or as three pauses of a thread if that is less, a rank may write nothing and
-// yet run: shared file systems show a file's new state to other nodes after some seconds.
-constexpr double kSilentSeconds = 10;
+// Shared file systems show a file's new state to other nodes after some seconds.
+constexpr double kFileSystemSeconds = 10;
 
 std::string host_name() {
   char name[256] = {};
@@ -46,16 +45,23 @@ struct Sign {
   std::string host, phase;
 };
 
-std::string line_of(const Sign& sign) {
-  std::string line = fmt::format("{} {} {} {} {} {} {}", sign.rank, sign.beats, sign.idle_seconds,
-                                 sign.step, sign.waits, sign.host, sign.phase);
+std::string padded(std::string line) {
   line.resize(kLineBytes - 1, ' ');
   return line + "\n";
+}
+
+std::string first_line() { return padded("rank beats idle-seconds step waits host phase"); }
+
+std::string line_of(const Sign& sign) {
+  return padded(fmt::format("{} {} {} {} {} {} {}", sign.rank, sign.beats, sign.idle_seconds,
+                            sign.step, sign.waits, sign.host, sign.phase));
 }
 
 std::vector<Sign> read_signs(const std::filesystem::path& file) {
   std::vector<Sign> signs;
   std::ifstream lines(file);
+  std::string names;
+  std::getline(lines, names);
   Sign sign;
   while (lines >> sign.rank >> sign.beats >> sign.idle_seconds >> sign.step >> sign.waits >>
          sign.host >> sign.phase)
@@ -89,7 +95,7 @@ struct Watchdog::State {
   State(std::filesystem::path file_in, double patience)
       : file(std::move(file_in)),
         patience_seconds(patience),
-        pause_seconds(std::min(1.0, patience / 8)) {}
+        pause_seconds(std::min(patience / 8, std::max(1.0, patience / 60))) {}
 
   ~State() {
     thread.request_stop();
@@ -121,7 +127,7 @@ struct Watchdog::State {
     sign.idle_seconds = static_cast<std::int64_t>(idle_seconds);
     sign.waits = waits_for_ranks() ? 1 : 0;
     const std::string line = line_of(sign);
-    const auto offset = static_cast<off_t>(kLineBytes) * sign.rank;
+    const auto offset = static_cast<off_t>(kLineBytes) * (sign.rank + 1);
     [[maybe_unused]] const ssize_t written = ::pwrite(descriptor, line.data(), line.size(), offset);
   }
 
@@ -129,21 +135,22 @@ struct Watchdog::State {
   // others go on to show that they run. Should the end not reach a rank, it ends by itself.
   [[noreturn]] void bark() {
     const std::string claim = file.string() + ".ended";
-    const int claimed = ::open(claim.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
-    std::jthread last_resort([] {
-      std::this_thread::sleep_for(std::chrono::duration<double>(kSilentSeconds + 10));
+    const bool first = ::open(claim.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644) >= 0 ||
+                       errno != EEXIST;
+    // In this time each rank that runs has written again.
+    const double wait_seconds = 2 * pause_seconds + std::min(pause_seconds, kFileSystemSeconds);
+    std::jthread last_resort([wait_seconds] {
+      std::this_thread::sleep_for(std::chrono::duration<double>(2 * wait_seconds + 10));
       _exit(static_cast<int>(kStalled));
     });
     const std::vector<Sign> before = read_signs(file);
-    const double wait_seconds = std::min(kSilentSeconds, 3 * pause_seconds);
-    for (double waited = 0; waited < wait_seconds || claimed < 0; waited += pause_seconds) {
+    for (double waited = 0; waited < wait_seconds || !first; waited += pause_seconds) {
       write();
       std::this_thread::sleep_for(std::chrono::duration<double>(pause_seconds));
     }
     std::string text = fmt::format(
         "no rank got on for {} s (limits.watchdog); the job ends here, and the same command goes "
-        "on "
-        "from the last checkpoint\n",
+        "on from the last checkpoint\n",
         patience_seconds);
     const std::vector<Sign> after = read_signs(file);
     for (std::size_t i = 0; i < after.size(); ++i) {
@@ -170,6 +177,7 @@ Watchdog::Watchdog(std::filesystem::path file, double patience_seconds, const Co
     std::error_code ignored;
     std::filesystem::remove(s.file.string() + ".ended", ignored);
     std::ofstream fresh(s.file, std::ios::trunc);
+    fresh << first_line() << std::flush;
     if (!fresh) fail<SystemError>("{}: cannot be written: {}", s.file.string(), strerror(errno));
   });
   agree_on(world, [&] {
