@@ -67,7 +67,7 @@ SelfAttention<Real>::SelfAttention(ParameterSet& parameters, const Communicator&
       output_(parameters, tensor, {{name + ".output", model.width}}, out_of_heads(model)),
       relative_(relative),
       shape_(shape_of(model, tensor, causal)),
-      rotary_theta_(model.positions == recipe::Positions::kRotary ? model.rotary_theta : 0.0) {}
+      rotary_(model) {}
 
 // Keys and values stand behind the queries, or, in a generation, in the cache with those of the
 // passes before.
@@ -94,11 +94,8 @@ Tensor2<Real> SelfAttention<Real>::cached_rows(const Pass& pass) const {
 
 // Queries and, behind them, keys.
 template <class Real>
-void SelfAttention<Real>::rotate(const Pass& pass, Tensor2<Real> qkv_NQ,
-                                 Direction direction) const {
-  if (rotary_theta_ == 0.0) return;
-  rotary<Real>(pass.exec, {qkv_NQ, 0}, shape_.num_heads + shape_.num_key_heads, shape_.head_width,
-               pass.positions_N, rotary_theta_, direction);
+void SelfAttention<Real>::turn(const Pass& pass, Tensor2<Real> qkv_NQ, Direction direction) const {
+  rotary_.turn(pass, qkv_NQ, shape_.num_heads + shape_.num_key_heads, shape_.head_width, direction);
 }
 
 template <class Real>
@@ -110,7 +107,7 @@ void SelfAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
   heads_NC_ = arena.take2<Real>(pass.num_rows, output_.local_in());
   log_sum_NH_ = arena.take2<float>(pass.num_rows, shape_.num_heads);
   query_key_value_.template forward<Real, Real>(pass, qkv_NQ_, y_NC);
-  rotate(pass, qkv_NQ_, Direction::kForward);
+  turn(pass, qkv_NQ_, Direction::kForward);
   if (pass.cache != nullptr) {
     store_rows<Real>(pass.exec, cached_rows(pass), pass.cache->places_N(), qkv_NQ_,
                      query_key_value_.first_column(1));
@@ -135,7 +132,7 @@ void SelfAttention<Real>::backward(const Pass& pass, Tensor2<float> dy_NC,
                            {dqkv_NQ, query_key_value_.first_column(2)}, relative_.gradient(),
                            relative_.write(), dheads_NC, heads_NC_, log_sum_NH_, input(pass),
                            pass.dropout_at(place_, pass.dropout.attention));
-  rotate(pass, dqkv_NQ, Direction::kBackward);
+  turn(pass, dqkv_NQ, Direction::kBackward);
   query_key_value_.template backward_bias<Real>(pass, dqkv_NQ);
   query_key_value_.template backward_weight<Real>(pass, dqkv_NQ, y_NC);
   query_key_value_.template backward_input<Real, float>(pass, dy_NC, dqkv_NQ);
@@ -151,7 +148,8 @@ CrossAttention<Real>::CrossAttention(ParameterSet& parameters, const Communicato
                  into_heads(model)),
       output_(parameters, tensor, {{name + ".output", model.width}}, out_of_heads(model)),
       encoder_(encoder),
-      shape_(shape_of(model, tensor, false)) {}
+      shape_(shape_of(model, tensor, false)),
+      rotary_(model) {}
 
 template <class Real>
 AttentionInput<Real> CrossAttention<Real>::input(const Pass& pass) const {
@@ -173,6 +171,8 @@ void CrossAttention<Real>::make_keys_and_values(const Pass& pass) {
           : pass.cache->source_rows<Real>(place_, key_value_.local_out(), fresh);
   if (fresh) {
     key_value_.template forward<Real, Real>(*encoder_.pass, key_value_SK_, encoder_.hidden_SC);
+    rotary_.turn(*encoder_.pass, key_value_SK_, shape_.num_key_heads, shape_.head_width,
+                 Direction::kForward);
   }
 }
 
@@ -185,6 +185,7 @@ void CrossAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
   heads_NC_ = arena.take2<Real>(pass.num_rows, output_.local_in());
   log_sum_NH_ = arena.take2<float>(pass.num_rows, shape_.num_heads);
   query_.template forward<Real, Real>(pass, query_NC_, y_NC);
+  rotary_.turn(pass, query_NC_, shape_.num_heads, shape_.head_width, Direction::kForward);
   make_keys_and_values(pass);
   attention_forward<Real>(pass.exec, heads_NC_, log_sum_NH_, input(pass),
                           pass.dropout_at(place, pass.dropout.attention));
@@ -206,6 +207,9 @@ void CrossAttention<Real>::backward(const Pass& pass, Tensor2<float> dy_NC,
                            {dkey_value_SK, key_value_.first_column(1)}, {}, Write::kOverwrite,
                            dheads_NC, heads_NC_, log_sum_NH_, input(pass),
                            pass.dropout_at(place_, pass.dropout.attention));
+  rotary_.turn(pass, dquery_NC, shape_.num_heads, shape_.head_width, Direction::kBackward);
+  rotary_.turn(*encoder_.pass, dkey_value_SK, shape_.num_key_heads, shape_.head_width,
+               Direction::kBackward);
   query_.template backward_bias<Real>(pass, dquery_NC);
   query_.template backward_weight<Real>(pass, dquery_NC, y_NC);
   query_.template backward_input<Real, float>(pass, dy_NC, dquery_NC);

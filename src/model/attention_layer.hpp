@@ -11,6 +11,26 @@
 
 namespace polyphase {
 
+// Turns heads by the places of their tokens (kernels/rotary.hpp), where a model has rotary
+// positions.
+class RotaryPositions {
+ public:
+  explicit RotaryPositions(const recipe::Model& model)
+      : theta_(model.positions == recipe::Positions::kRotary ? model.rotary_theta : 0.0) {}
+
+  // The first `num_heads` heads of the rows of `pass`, which is where they belong.
+  template <class Real>
+  void turn(const Pass& pass, Tensor2<Real> rows_NQ, int num_heads, int head_width,
+            Direction direction) const {
+    if (theta_ != 0.0)
+      rotary<Real>(pass.exec, {rows_NQ, 0}, num_heads, head_width, pass.positions_N, theta_,
+                   direction);
+  }
+
+ private:
+  double theta_;  // 0: none
+};
+
 // Attention of a stack's rows to themselves. Heads are split over the tensor-parallel ranks.
 template <class Real>
 class SelfAttention final : public Sublayer<Real> {
@@ -27,12 +47,12 @@ class SelfAttention final : public Sublayer<Real> {
  private:
   AttentionInput<Real> input(const Pass& pass) const;
   Tensor2<Real> cached_rows(const Pass& pass) const;
-  void rotate(const Pass& pass, Tensor2<Real> qkv_NQ, Direction direction) const;
+  void turn(const Pass& pass, Tensor2<Real> qkv_NQ, Direction direction) const;
 
   Linear query_key_value_, output_;
   const RelativeTable& relative_;
   AttentionShape shape_;
-  double rotary_theta_;  // 0: no rotary positions
+  RotaryPositions rotary_;
   Tensor2<Real> qkv_NQ_, heads_NC_;
   Tensor2<float> log_sum_NH_;
   std::uint64_t place_ = 0;
@@ -47,7 +67,8 @@ struct EncoderOutput {
   Tensor2<float> dhidden_SC;
 };
 
-// Attention of a decoder's rows to the encoder's output.
+// Attention of a decoder's rows to the encoder's output. Rotary positions count from the begin of
+// either text: equal places attract each other alike, wherever in the texts they are.
 template <class Real>
 class CrossAttention final : public Sublayer<Real> {
  public:
@@ -67,6 +88,7 @@ class CrossAttention final : public Sublayer<Real> {
   Linear query_, key_value_, output_;
   const EncoderOutput<Real>& encoder_;
   AttentionShape shape_;
+  RotaryPositions rotary_;
   Tensor2<Real> query_NC_, key_value_SK_, heads_NC_;
   Tensor2<float> log_sum_NH_;
   std::uint64_t place_ = 0;

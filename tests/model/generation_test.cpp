@@ -71,7 +71,8 @@ TEST_P(Generation, CachedRowsGiveTheLogitsOfTheWholeSequence) {
 
 INSTANTIATE_TEST_SUITE_P(Families, Generation,
                          testing::Values("family_gpt2_clm", "family_llama_clm",
-                                         "family_t5_1_0_span", "family_t5_1_1_generation"),
+                                         "family_t5_1_0_span", "family_t5_1_1_generation",
+                                         "family_t5_rotary_generation"),
                          [](const auto& info) { return info.param; });
 
 class Reordering : public Generation {};

@@ -78,6 +78,7 @@ CASES = {
     "t5_1_1_classification": (T5_1_1, {"task": {"kind": "classification"}}, CLASSES),
     "t5_1_1_question_answering": (T5_1_1, {"task": {"kind": "question_answering"}}, []),
     "bert_pairs": (BERT, {"task": {"kind": "classification", "pooling": "pair"}}, CLASSES),
+    "t5_rotary_generation": (T5_1_1 | {"positions": "rotary"}, {"task": {"kind": "generation"}}, []),
 }
 
 

@@ -124,7 +124,7 @@ class Attention(nn.Module):
         for head in range(self.heads):
             part, shared = head * self.size, head * self.key_heads // self.heads * self.size
             q_TD, k_SD, v_SD = (y[:, a:a + self.size] for y, a in ((q, part), (k, shared), (v, shared)))
-            if self.m["positions"] == "rotary" and not self.crosses:
+            if self.m["positions"] == "rotary":
                 q_TD, k_SD = rotate(q_TD, self.m["rotary_theta"]), rotate(k_SD, self.m["rotary_theta"])
             scores = q_TD @ k_SD.T / (math.sqrt(self.size) if self.m["scaled_scores"] else 1.0)
             if relative is not None and not self.crosses:
