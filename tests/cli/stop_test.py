@@ -73,6 +73,16 @@ class StopTest(RoadTest):
                 self.check_stop(f"script-{number.name}", 2, number, to="script",
                                 heard=signal.SIGUSR1)
 
+    def test_a_signal_before_the_ranks_run_is_not_lost(self):
+        """mpirun has nobody to hand it to yet, or dies of it."""
+        run = self.new_run("early", **{**SLOWLY, "phases.pretrain.stop.steps": 100000})
+        for delay in (0, 0.05, 0.1, 0.15, 0.2, 0.3):
+            job = run.start()
+            self.assertTrue(job.wait_until(lambda: job.mpirun() is not None))
+            time.sleep(delay)
+            job.process.send_signal(signal.SIGTERM)
+            self.assert_exit(job.wait(), INTERRUPTED)
+
     def test_launcher_that_ends_the_job_loses_nothing(self):
         """Asked to end, Open MPI's mpirun sends SIGTERM, soon kills, and has a status of its own."""
         run = self.new_run("ended", **SLOWLY)
