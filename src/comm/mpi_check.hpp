@@ -19,6 +19,11 @@ struct Communicator::Impl {
   int next_tag = 0;    // of TreeSum: every rank starts them in the same order
 };
 
+// Tags of TreeSum repeat after this many sums; far fewer are ever under way at once. Exchanges of
+// parts have the one above them: a rank may begin one while its neighbour still sums.
+inline constexpr int kNumTreeSumTags = 1 << 14;
+inline constexpr int kExchangeTag = kNumTreeSumTags;
+
 // Stands around a call that waits for other ranks, so that job.hpp can tell.
 struct WaitsForRanks {
   inline static std::atomic<int> depth = 0;

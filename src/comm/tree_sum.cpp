@@ -18,18 +18,17 @@ struct Range {
 
 bool is_power_of_two(int n) { return (n & (n - 1)) == 0; }
 
-// Tags repeat after this many sums; far fewer are ever under way at once.
-constexpr int kNumTags = 1 << 14;
-
 }  // namespace
 
 // Orderings that must hold: a stage's receive buffer is free again only when both requests of the
 // stage are done, and the half that was sent is overwritten only by the doubling stage that mirrors
-// it; so one stage is under way at a time.
+// it; so one stage is under way at a time. A sum for one rank has a stage for each halving, in
+// which a rank either gives its sum away, and is done, or adds its partner's.
 struct TreeSum::State {
   Communicator::Impl& impl;
   float* data;
   std::int64_t count;
+  int only_on;
   int tag;
   int stage = 0;  // halving stages first, then doubling stages
   int num_halvings = 0;
@@ -38,20 +37,25 @@ struct TreeSum::State {
   MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
   bool done = false;
 
-  State(Communicator::Impl& impl_in, float* data_in, std::int64_t count_in)
-      : impl(impl_in), data(data_in), count(count_in), tag(impl.next_tag) {
-    impl.next_tag = (impl.next_tag + 1) % kNumTags;
+  State(Communicator::Impl& impl_in, float* data_in, std::int64_t count_in, int only_on_in)
+      : impl(impl_in), data(data_in), count(count_in), only_on(only_on_in), tag(impl.next_tag) {
+    impl.next_tag = (impl.next_tag + 1) % kNumTreeSumTags;
     POLYPHASE_PROMISE(count <= std::numeric_limits<int>::max(), "a sum of {} elements", count);
     if (impl.size == 1 || count == 0) {
       done = true;
     } else if (is_power_of_two(impl.size)) {
       while ((1 << num_halvings) < impl.size) ++num_halvings;
-      kept.push_back({0, count});
-      received.resize(static_cast<std::size_t>((count + 1) / 2));
+      if (!for_one()) {
+        kept.push_back({0, count});
+        received.resize(static_cast<std::size_t>((count + 1) / 2));
+      }
       start_stage();
     }
   }
 
+  bool for_one() const { return only_on >= 0; }
+  // Of a sum for one rank. Those that are still at it differ from that rank in the bits above.
+  bool gives_away() const { return (((impl.rank ^ only_on) >> stage) & 1) == 1; }
   bool halving() const { return stage < num_halvings; }
   int level() const { return halving() ? stage : 2 * num_halvings - 1 - stage; }
   int partner() const { return impl.rank ^ (1 << level()); }
@@ -65,6 +69,7 @@ struct TreeSum::State {
   }
 
   void start_stage() {
+    if (for_one()) return start_stage_for_one();
     const Range mine = half(true), other = half(false);
     const Range send = halving() ? other : mine;
     const Range receive = halving() ? mine : other;
@@ -77,7 +82,34 @@ struct TreeSum::State {
               "MPI_Isend");
   }
 
+  void start_stage_for_one() {
+    if (gives_away()) {
+      check_mpi(MPI_Isend(data, static_cast<int>(count), MPI_FLOAT, partner(), tag, impl.comm,
+                          &requests[1]),
+                "MPI_Isend");
+      return;
+    }
+    received.resize(static_cast<std::size_t>(count));
+    check_mpi(MPI_Irecv(received.data(), static_cast<int>(count), MPI_FLOAT, partner(), tag,
+                        impl.comm, &requests[0]),
+              "MPI_Irecv");
+  }
+
+  void finish_stage_for_one() {
+    done = gives_away() || stage + 1 == num_halvings;
+    if (!gives_away()) {
+      for (std::int64_t i = 0; i < count; ++i) data[i] += received[static_cast<std::size_t>(i)];
+    }
+    ++stage;
+    if (done) {
+      std::vector<float>().swap(received);
+    } else {
+      start_stage();
+    }
+  }
+
   void finish_stage() {
+    if (for_one()) return finish_stage_for_one();
     if (halving()) {
       const Range mine = half(true);
       float* sum = data + mine.begin;
@@ -114,8 +146,8 @@ struct TreeSum::State {
   }
 };
 
-TreeSum::TreeSum(const Communicator& ranks, float* data, std::int64_t count)
-    : state_(std::make_unique<State>(ranks.impl(), data, count)) {}
+TreeSum::TreeSum(const Communicator& ranks, float* data, std::int64_t count, int only_on)
+    : state_(std::make_unique<State>(ranks.impl(), data, count, only_on)) {}
 TreeSum::~TreeSum() = default;
 TreeSum::TreeSum(TreeSum&&) noexcept = default;
 TreeSum& TreeSum::operator=(TreeSum&&) noexcept = default;

@@ -17,9 +17,14 @@ namespace polyphase {
 // Thakur et al., 2005, "Optimization of collective communication operations in MPICH"), so each
 // rank sends 2·(R-1)/R of the data. Otherwise the whole array goes up the same tree to rank 0 and
 // back, inside wait().
+//
+// A sum that one rank alone wants is the same tree with half the traffic: each rank gives its sum
+// so far to the one beside it that is on the way there. The other ranks' data is spoilt. (With a
+// number of ranks that is no power of two, all of them get it.)
 class TreeSum {
  public:
-  TreeSum(const Communicator& ranks, float* data, std::int64_t count);
+  static constexpr int kEveryRank = -1;
+  TreeSum(const Communicator& ranks, float* data, std::int64_t count, int only_on = kEveryRank);
   ~TreeSum();
   TreeSum(TreeSum&&) noexcept;
   TreeSum& operator=(TreeSum&&) noexcept;

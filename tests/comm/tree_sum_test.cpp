@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/exchange_parts.hpp"
 #include "comm/session.hpp"
 
 namespace polyphase {
@@ -56,6 +57,51 @@ TEST(TreeSum, ManyAtOnceDoNotMix) {
     for (std::int64_t i = 0; i < kCount; ++i) {
       ASSERT_EQ(data[s][i], tree(0, 8, world->size(), i + s));
     }
+  }
+}
+
+TEST(TreeSum, OneRankAloneGetsTheSameBits) {
+  constexpr std::int64_t kCount = 5001;
+  std::vector<std::vector<float>> data(3 * static_cast<std::size_t>(world->size()),
+                                       std::vector<float>(kCount));
+  std::vector<TreeSum> sums;
+  for (std::size_t s = 0; s < data.size(); ++s) {  // for one rank after the other, and for all
+    const int only_on = s % 3 == 2 ? TreeSum::kEveryRank : static_cast<int>(s) % world->size();
+    for (std::int64_t i = 0; i < kCount; ++i)
+      data[s][i] = value(world->rank(), i + static_cast<std::int64_t>(s));
+    sums.emplace_back(*world, data[s].data(), kCount, only_on);
+    sums.front().poll();
+  }
+  for (TreeSum& sum : sums) sum.wait();
+  for (std::size_t s = 0; s < data.size(); ++s) {
+    if (s % 3 != 2 && static_cast<int>(s) % world->size() != world->rank()) continue;
+    for (std::int64_t i = 0; i < kCount; ++i) {
+      ASSERT_EQ(data[s][i], tree(0, 8, world->size(), i + static_cast<std::int64_t>(s)));
+    }
+  }
+}
+
+// Rank r has the stretches of length r (rank 0: nothing), and between them lies what nobody sends.
+TEST(ExchangeParts, EveryRankGetsThePartsOfTheOthersAndNothingElse) {
+  const int size = world->size();
+  std::vector<std::vector<ArrayPart>> parts(static_cast<std::size_t>(size));
+  std::vector<int> owners;
+  for (int round = 0; round < 3; ++round) {
+    for (int rank = 0; rank < size; ++rank) {
+      const auto begin = static_cast<std::int64_t>(owners.size());
+      for (int i = 0; i < rank; ++i) owners.push_back(rank);
+      if (rank > 0)
+        parts[static_cast<std::size_t>(rank)].push_back({.begin = begin, .end = begin + rank});
+      owners.push_back(-1);
+    }
+  }
+  std::vector<float> data;
+  for (std::size_t i = 0; i < owners.size(); ++i)
+    data.push_back(static_cast<float>(100 * world->rank()) + static_cast<float>(i) / 1000.0F);
+  exchange_parts(*world, data.data(), parts);
+  for (std::size_t i = 0; i < owners.size(); ++i) {
+    const int from = owners[i] < 0 ? world->rank() : owners[i];
+    EXPECT_EQ(data[i], static_cast<float>(100 * from) + static_cast<float>(i) / 1000.0F) << i;
   }
 }
 
