@@ -14,6 +14,16 @@ void combine(const Exec& exec, Tensor1<float> y, float factor_y, Tensor1<const f
       });
 }
 
+void swap_elements(const Exec& exec, Tensor1<float> x, Tensor1<float> y) {
+  const KernelRegion region("swap_elements");
+  for_elements(
+      exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
+        const float value = x.data()[i];
+        x.data()[i] = y.data()[i];
+        y.data()[i] = value;
+      });
+}
+
 void clamp(const Exec& exec, Tensor1<float> x, float largest) {
   const KernelRegion region("clamp");
   for_elements(

@@ -9,6 +9,9 @@ namespace polyphase {
 void combine(const Exec& exec, Tensor1<float> y, float factor_y, Tensor1<const float> x,
              float factor_x);
 
+// x gets the elements of y, and y those of x.
+void swap_elements(const Exec& exec, Tensor1<float> x, Tensor1<float> y);
+
 // Brings every element of x into [-largest, largest]; NaN stays.
 void clamp(const Exec& exec, Tensor1<float> x, float largest);
 

@@ -12,6 +12,7 @@ class SgdRule final : public UpdateRule {
  public:
   explicit SgdRule(const recipe::Optimizer& settings) : settings_(settings) {}
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
+  bool is_element_wise(const Parameter&) const override { return true; }
   void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
               const UpdateNumbers& numbers) const override;
 
@@ -25,6 +26,7 @@ class AdamRule final : public UpdateRule {
   enum class Decay { kInGradient, kDecoupled };
   AdamRule(const recipe::Optimizer& settings, Decay decay) : settings_(settings), decay_(decay) {}
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
+  bool is_element_wise(const Parameter&) const override { return true; }
   void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
               const UpdateNumbers& numbers) const override;
 
@@ -37,6 +39,7 @@ class LionRule final : public UpdateRule {
  public:
   explicit LionRule(const recipe::Optimizer& settings) : settings_(settings) {}
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
+  bool is_element_wise(const Parameter&) const override { return true; }
   void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
               const UpdateNumbers& numbers) const override;
 

@@ -8,14 +8,26 @@
 #include "kernels/elementwise.hpp"
 
 namespace polyphase {
+namespace {
 
-double gradient_norm(const Exec& exec, const ParameterSet& parameters,
-                     Tensor1<const float> gradients, const Communicator& tensor) {
-  double whole = 0, split = 0;
+// Sums of the squares of each parameter's gradients; 0 where there is nothing to look at.
+std::vector<double> squares_of(const Exec& exec, const ParameterSet& parameters,
+                               Tensor1<const float> gradients, const Shards& shards) {
+  std::vector<double> squares;
   for (const Parameter& parameter : parameters.all()) {
-    if (!parameter.trained) continue;
+    const bool counts = parameter.trained && shards.has(shards.owner_of(parameter));
     const Tensor1<const float> gradient(gradients.data() + parameter.offset, parameter.count);
-    (parameter.spec.split_dimension < 0 ? whole : split) += sum_of_squares(exec, gradient);
+    squares.push_back(counts ? sum_of_squares(exec, gradient) : 0.0);
+  }
+  return squares;
+}
+
+double norm_of(const ParameterSet& parameters, const std::vector<double>& squares,
+               const Communicator& tensor) {
+  double whole = 0, split = 0;
+  for (std::size_t number = 0; number < squares.size(); ++number) {
+    const Parameter& parameter = parameters.at(number);
+    if (parameter.trained) (parameter.spec.split_dimension < 0 ? whole : split) += squares[number];
   }
   if (tensor.size() > 1) {
     double sum = 0;
@@ -23,6 +35,23 @@ double gradient_norm(const Exec& exec, const ParameterSet& parameters,
     split = sum;
   }
   return std::sqrt(whole + split);
+}
+
+}  // namespace
+
+double gradient_norm(const Exec& exec, const ParameterSet& parameters,
+                     Tensor1<const float> gradients, const Shards& shards,
+                     const Communicator& tensor, const Communicator& data) {
+  std::vector<double> squares = squares_of(exec, parameters, gradients, shards);
+  if (shards.divided()) {
+    const std::vector<double> all = data.gather(squares);
+    for (std::size_t number = 0; number < squares.size(); ++number) {
+      const int owner = shards.owner_of(parameters.at(number));
+      if (!shards.has(owner))
+        squares[number] = all[static_cast<std::size_t>(owner) * squares.size() + number];
+    }
+  }
+  return norm_of(parameters, squares, tensor);
 }
 
 void clamp_gradients(const Exec& exec, const ParameterSet& parameters, Tensor1<float> gradients,

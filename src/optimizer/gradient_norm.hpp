@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/parameters.hpp"
+#include "optimizer/shards.hpp"
 
 namespace polyphase {
 
@@ -9,8 +10,11 @@ class Communicator;
 
 // Euclidean norm of the gradients of all trained parameters of the whole model, the same on every
 // rank: parameters that every tensor-parallel rank holds count once, parts of split ones add up.
+// Where the optimizer is divided, this data rank has the sums of those gradients alone that the
+// shards give it whole or cut: the norm is the same to the last bit. Collective over both groups.
 double gradient_norm(const Exec& exec, const ParameterSet& parameters,
-                     Tensor1<const float> gradients, const Communicator& tensor);
+                     Tensor1<const float> gradients, const Shards& shards,
+                     const Communicator& tensor, const Communicator& data);
 
 // Brings every element of trained parameters' gradients into [-max_value, max_value].
 void clamp_gradients(const Exec& exec, const ParameterSet& parameters, Tensor1<float> gradients,

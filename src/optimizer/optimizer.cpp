@@ -1,71 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "optimizer/optimizer.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
+#include "comm/exchange_parts.hpp"
 
 namespace polyphase {
 namespace {
 
 constexpr std::int64_t kLateStep = std::int64_t{1} << 60;  // everything is trained by then
-constexpr std::int64_t kAlignedFloats = 16;                // tensors start at multiples of 64 bytes
 
-std::int64_t product(const std::vector<std::int64_t>& shape) {
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape) count *= extent;
-  return count;
-}
-
-// A state of one number a row is split as the rows are, and so for columns.
-StateTensor tensor_of(const StateSpec& spec, std::size_t number, const Parameter& parameter) {
-  const ParameterSpec& whole = parameter.spec;
-  StateTensor tensor = {.name = std::string(spec.name) + "/" + whole.name,
-                        .parameter = number,
-                        .global_shape = whole.global_shape,
-                        .local_shape = parameter.local_shape,
-                        .split_dimension = whole.split_dimension,
-                        .begin = whole.split_dimension < 0 ? 0 : whole.split.begin};
-  if (spec.extent != StateExtent::kWhole) {
-    const int kept = spec.extent == StateExtent::kRows ? 0 : 1;
-    tensor.global_shape = {whole.global_shape[static_cast<std::size_t>(kept)]};
-    tensor.local_shape = {parameter.local_shape[static_cast<std::size_t>(kept)]};
-    tensor.split_dimension = whole.split_dimension == kept ? 0 : -1;
-    if (tensor.split_dimension < 0) tensor.begin = 0;
+// What each data rank has of the parts of the storage that a step trains.
+std::vector<std::vector<ArrayPart>> trained_parts(const ParameterSet& parameters,
+                                                  const Shards& shards) {
+  const std::vector<StorageRange> trained = parameters.trained_ranges();
+  std::vector<std::vector<ArrayPart>> parts;
+  for (const StorageRange& range : shards.ranges) {
+    parts.emplace_back();
+    for (const StorageRange& part : trained) {
+      const std::int64_t begin = std::max(range.begin, part.begin),
+                         end = std::min(range.end, part.end);
+      if (begin < end) parts.back().push_back({.begin = begin, .end = end});
+    }
   }
-  tensor.count = product(tensor.local_shape);
-  return tensor;
+  return parts;
 }
 
 }  // namespace
 
 Optimizer::Optimizer(const ParameterSet& parameters, const recipe::Phase& phase,
-                     const Communicator& tensor)
+                     const Communicator& tensor, Shards shards)
     : tensor_(tensor),
       rule_(make_update_rule(phase.optimizer)),
-      treatments_(treatments(parameters, phase)) {
+      treatments_(treatments(parameters, phase)),
+      shards_(std::move(shards)),
+      layout_(shards_) {
   for (std::size_t number = 0; number < parameters.all().size(); ++number) {
     if (!treatments_[number].is_trained()) continue;
-    Trained trained = {
-        .number = number, .treatment = treatments_[number], .first_state = state_.size()};
-    for (const StateSpec& spec : rule_->state_of(parameters.at(number))) {
-      StateTensor tensor_state = tensor_of(spec, number, parameters.at(number));
-      tensor_state.offset = total_count_;
-      total_count_ += (tensor_state.count + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;
-      state_.push_back(std::move(tensor_state));
-      ++trained.num_states;
+    const Parameter& parameter = parameters.at(number);
+    for (const Piece& piece : shards_.pieces_of(parameter)) {
+      Trained trained = {.number = number,
+                         .piece = piece,
+                         .treatment = treatments_[number],
+                         .first_state = state_.size()};
+      for (const StateSpec& spec : rule_->state_of(parameter)) {
+        state_.push_back(state_tensor(spec, number, parameter, piece, shards_));
+        layout_.place(state_.back());
+        ++trained.num_states;
+      }
+      trained_.push_back(trained);
     }
-    trained_.push_back(trained);
   }
 }
 
 void Optimizer::allocate() {
-  storage_ = Kokkos::View<float*, Memory>("optimizer state", total_count_);
+  storage_ = Kokkos::View<float*, Memory>("optimizer state", layout_.count(shards_.rank));
   for (StateTensor& tensor : state_) {
-    tensor.values = Tensor1<float>(storage_.data() + tensor.offset, tensor.count);
+    if (tensor.is_here)
+      tensor.values = Tensor1<float>(storage_.data() + tensor.offset, tensor.count);
   }
-}
-
-std::int64_t Optimizer::state_bytes() const {
-  return total_count_ * static_cast<std::int64_t>(sizeof(float));
 }
 
 std::size_t Optimizer::plan_arena_bytes(ParameterSet& parameters) const {
@@ -95,23 +89,32 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
   for (const Trained& trained : trained_) {
     const Treatment& treatment = trained.treatment;
     if (treatment.first_step > step) continue;
+    // A plan counts what others have too, so that all ranks have as large an arena.
+    if (!exec.counting() && !shards_.has(trained.piece.owner)) continue;
     const Parameter& parameter = parameters.at(trained.number);
+    const std::int64_t begin = parameter.offset + trained.piece.begin;
     state.clear();
     for (std::size_t s = 0; s < trained.num_states; ++s) {
       const StateTensor& tensor = state_[trained.first_state + s];
       state.push_back(Tensor1<float>(storage_.data() + tensor.offset, tensor.count));
     }
-    rule_->update(
-        exec, tensor_,
-        {.parameter = parameter,
-         .value = Tensor1<float>(parameters.values().data() + parameter.offset, parameter.count),
-         .gradient = Tensor1<const float>(gradients.data() + parameter.offset, parameter.count),
-         .state = state},
-        {.learning_rate = learning_rate * treatment.learning_rate_scale,
-         .weight_decay = treatment.weight_decay,
-         .gradient_scale = gradient_scale,
-         .count = trained.num_updates_before + step - treatment.first_step + 1});
+    rule_->update(exec, tensor_,
+                  {.parameter = parameter,
+                   .value = Tensor1<float>(parameters.values().data() + begin, trained.piece.count),
+                   .gradient = Tensor1<const float>(gradients.data() + begin, trained.piece.count),
+                   .state = state},
+                  {.learning_rate = learning_rate * treatment.learning_rate_scale,
+                   .weight_decay = treatment.weight_decay,
+                   .gradient_scale = gradient_scale,
+                   .count = trained.num_updates_before + step - treatment.first_step + 1});
   }
+}
+
+void Optimizer::share_updates(const Exec& exec, ParameterSet& parameters,
+                              const Communicator& data) const {
+  if (!shards_.divided()) return;
+  exec.space.fence();
+  exchange_parts(data, parameters.values().data(), trained_parts(parameters, shards_));
 }
 
 }  // namespace polyphase

@@ -6,32 +6,25 @@
 #include <string>
 #include <vector>
 
+#include "optimizer/shards.hpp"
+#include "optimizer/state_tensor.hpp"
 #include "optimizer/treatment.hpp"
 #include "optimizer/update_rule.hpp"
 
 namespace polyphase {
 
-// A state tensor of one parameter, as a checkpoint holds it beside the parameters.
-struct StateTensor {
-  std::string name;           // "moment1/layers.0.attention.query.weight"
-  std::size_t parameter = 0;  // its number
-  std::vector<std::int64_t> global_shape, local_shape;
-  int split_dimension = -1;            // -1: every tensor-parallel rank holds the whole
-  std::int64_t begin = 0;              // of this rank's part along split_dimension
-  std::int64_t offset = 0, count = 0;  // elements of the optimizer's storage
-  Tensor1<float> values;               // empty until the optimizer is allocated
-};
-
 // Updates the trained parameters of a phase by one rule, each treated as its phase asks. State
-// exists for those parameters alone that the phase trains at some step.
+// exists for those parameters alone that the phase trains at some step. Divided over data ranks,
+// each keeps state of, and updates, what it has of the shards.
 class Optimizer {
  public:
   // Plans; `tensor` is the group of ranks that the parameters are split over, and must live on.
-  Optimizer(const ParameterSet& parameters, const recipe::Phase& phase, const Communicator& tensor);
+  Optimizer(const ParameterSet& parameters, const recipe::Phase& phase, const Communicator& tensor,
+            Shards shards = {});
 
   // Makes the state, all zeros. Until then only what plans may be called.
   void allocate();
-  std::int64_t state_bytes() const;
+  std::int64_t state_bytes(int data_rank = 0) const { return layout_.bytes(data_rank); }
   // Of the arena that update() works in.
   std::size_t plan_arena_bytes(ParameterSet& parameters) const;
 
@@ -43,16 +36,24 @@ class Optimizer {
   // Marks which parameters this step (counted from 0) trains. To be called before its gradients are
   // computed.
   void begin_step(ParameterSet& parameters, std::int64_t step) const;
-  // Collective over the tensor group. Gradients are multiplied with gradient_scale first.
+  // Collective over the tensor group. Gradients are multiplied with gradient_scale first; those of
+  // what other data ranks have are not looked at.
   void update(const Exec& exec, ParameterSet& parameters, Tensor1<const float> gradients,
               double learning_rate, double gradient_scale, std::int64_t step) const;
 
+  // Gives every data rank what the others have just updated. Collective over the data group, unless
+  // nothing is divided.
+  void share_updates(const Exec& exec, ParameterSet& parameters, const Communicator& data) const;
+
+  // Of all data ranks; what this one has not, has no values.
   const std::vector<StateTensor>& state() const { return state_; }
+  const Shards& shards() const { return shards_; }
 
  private:
-  // One trained parameter; its state tensors are num_states from first_state on.
+  // A trained parameter, or a piece of it; its state tensors are num_states from first_state on.
   struct Trained {
     std::size_t number = 0;
+    Piece piece;
     Treatment treatment;
     std::size_t first_state = 0, num_states = 0;
     std::int64_t num_updates_before = 0;  // this phase
@@ -62,8 +63,9 @@ class Optimizer {
   std::unique_ptr<UpdateRule> rule_;
   std::vector<Treatment> treatments_;
   std::vector<Trained> trained_;
+  Shards shards_;
   std::vector<StateTensor> state_;
-  std::int64_t total_count_ = 0;
+  StateLayout layout_;
   Kokkos::View<float*, Memory> storage_;
 };
 

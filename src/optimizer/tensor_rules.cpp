@@ -140,6 +140,10 @@ std::vector<StateSpec> MuonRule::state_of(const Parameter& parameter) const {
   return {{"momentum"}};
 }
 
+bool MuonRule::is_element_wise(const Parameter& parameter) const {
+  return !is_product_in_layers(parameter);
+}
+
 void MuonRule::update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
                       const UpdateNumbers& numbers) const {
   const Parameter& parameter = tensors.parameter;

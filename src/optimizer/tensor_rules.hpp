@@ -14,6 +14,7 @@ class LambRule final : public UpdateRule {
  public:
   explicit LambRule(const recipe::Optimizer& settings) : settings_(settings) {}
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
+  bool is_element_wise(const Parameter&) const override { return false; }
   void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
               const UpdateNumbers& numbers) const override;
 
@@ -29,6 +30,7 @@ class LambRule final : public UpdateRule {
 class AdafactorRule final : public UpdateRule {
  public:
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
+  bool is_element_wise(const Parameter&) const override { return false; }
   void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
               const UpdateNumbers& numbers) const override;
 
@@ -48,6 +50,7 @@ class MuonRule final : public UpdateRule {
   explicit MuonRule(const recipe::Optimizer& settings)
       : settings_(settings), others_(settings, AdamRule::Decay::kDecoupled) {}
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
+  bool is_element_wise(const Parameter& parameter) const override;
   void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
               const UpdateNumbers& numbers) const override;
 

@@ -20,7 +20,8 @@ struct StateSpec {
   StateExtent extent = StateExtent::kWhole;
 };
 
-// This rank's part of one parameter and of what its rule keeps, in the order of state_of().
+// This rank's part of one parameter and of what its rule keeps, in the order of state_of(); or, if
+// it is element-wise, any elements of these.
 struct UpdateTensors {
   const Parameter& parameter;
   Tensor1<float> value;
@@ -44,6 +45,8 @@ class UpdateRule {
  public:
   virtual ~UpdateRule() = default;
   virtual std::vector<StateSpec> state_of(const Parameter& parameter) const = 0;
+  // Whether each element is changed by itself, so that some of them may be updated alone.
+  virtual bool is_element_wise(const Parameter& parameter) const = 0;
   virtual void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
                       const UpdateNumbers& numbers) const = 0;
 };

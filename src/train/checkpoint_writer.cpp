@@ -17,9 +17,15 @@ namespace {
 
 // Whether this rank writes a tensor of parameter `number`: of the data-parallel copies one each, of
 // unsplit ones the first tensor rank.
-bool writes(int split_dimension, std::size_t number, const RankGrid& grid) {
+bool writes(bool is_split, std::size_t number, const RankGrid& grid) {
   const bool my_turn = static_cast<int>(number) % grid.data.size() == grid.data.rank();
-  return my_turn && (split_dimension >= 0 || grid.tensor.rank() == 0);
+  return my_turn && (is_split || grid.tensor.rank() == 0);
+}
+
+// What one data rank alone has, that one writes.
+bool writes(const StateTensor& tensor, const RankGrid& grid) {
+  if (tensor.owner == kEveryDataRank) return writes(tensor.is_split, tensor.parameter, grid);
+  return tensor.is_here && (tensor.is_split || grid.tensor.rank() == 0);
 }
 
 // What this rank writes, copied to host memory that is used again for every checkpoint.
@@ -34,7 +40,7 @@ struct Snapshot {
     for (std::size_t number = 0; number < parameters.all().size(); ++number) {
       const Parameter& parameter = parameters.at(number);
       const ParameterSpec& spec = parameter.spec;
-      if (!writes(spec.split_dimension, number, grid)) continue;
+      if (!writes(spec.split_dimension >= 0, number, grid)) continue;
       add({.name = "parameters/" + spec.name,
            .global_shape = spec.global_shape,
            .split_dimension = spec.split_dimension,
@@ -52,7 +58,7 @@ struct Snapshot {
 
  private:
   void add_state(const std::string& name, const StateTensor& tensor, const RankGrid& grid) {
-    if (!writes(tensor.split_dimension, tensor.parameter, grid)) return;
+    if (!writes(tensor, grid)) return;
     add({.name = name,
          .global_shape = tensor.global_shape,
          .split_dimension = tensor.split_dimension,

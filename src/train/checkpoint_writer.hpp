@@ -16,9 +16,10 @@ namespace polyphase {
 // Writes checkpoints while training goes on: parameters ("parameters/NAME") and optimizer state
 // ("optimizer/moment1/NAME" …), and averages ("average/NAME") are copied, then a thread digests and
 // writes the copy. Every rank is a writer: a data-parallel copy of the model writes each tensor
-// once, dealt to the data ranks in turn. When all ranks have written, a thread of rank 0 commits
-// the checkpoint and keeps the newest `keep` and that of kept_step. All calls are collective over
-// all ranks; an error of any rank is thrown on all of them by the call that hears of it.
+// once, dealt to the data ranks in turn, but what one of them alone has. When all ranks have
+// written, a thread of rank 0 commits the checkpoint and keeps the newest `keep` and that of
+// kept_step. All calls are collective over all ranks; an error of any rank is thrown on all of them
+// by the call that hears of it.
 //
 // Orderings that must hold: a copy is not touched before its thread has ended; rank 0 commits after
 // every rank has reported; the next checkpoint begins after the last is committed. Only the main

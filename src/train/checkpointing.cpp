@@ -37,7 +37,9 @@ void read_parameter(CheckpointReader& reader, const std::string& name, const Par
               parameter.local_shape, values + parameter.offset);
 }
 
+// Nothing is read of what other data ranks have.
 void read_state(CheckpointReader& reader, const std::string& name, const StateTensor& tensor) {
+  if (!tensor.is_here) return;
   HostValues values(tensor.values);
   reader.read(name, tensor.split_dimension, tensor.begin, tensor.local_shape, values.data());
   values.store();

@@ -16,8 +16,14 @@ constexpr std::int64_t kBucketFloats = std::int64_t{1} << 20;
 }  // namespace
 
 GradientReducer::GradientReducer(const Exec& exec, ParameterSet& parameters,
-                                 const Communicator& data)
-    : exec_(exec), parameters_(parameters), data_(data) {}
+                                 const Communicator& data, const Shards& shards)
+    : exec_(exec), parameters_(parameters), data_(data) {
+  for (const Parameter& parameter : parameters.all()) {
+    const int owner = shards.owner_of(parameter);
+    if (stretches_.empty() || stretches_.back().owner != owner)
+      stretches_.push_back({.begin = parameter.offset, .owner = owner});
+  }
+}
 
 std::size_t GradientReducer::num_gradient_sets(std::int64_t num_micro_batches) {
   std::size_t sets = 1;  // the micro-batch's own, and one for each level of the tree that may wait
@@ -77,9 +83,12 @@ void GradientReducer::send(std::int64_t begin, std::int64_t end) {
   if (data_.size() == 1) return;
   exec_.space.fence();
   float* gradients = parameters_.gradients(set_).data();
-  for (std::int64_t stop = end; stop > begin; stop -= std::min(kBucketFloats, stop - begin)) {
-    const std::int64_t start = std::max(begin, stop - kBucketFloats);
-    sums_.emplace_back(data_, gradients + start, stop - start);
+  auto stretch = stretches_.rbegin();
+  for (std::int64_t stop = end; stop > begin;) {
+    while (stretch->begin >= stop) ++stretch;
+    const std::int64_t start = std::max({begin, stop - kBucketFloats, stretch->begin});
+    sums_.emplace_back(data_, gradients + start, stop - start, stretch->owner);
+    stop = start;
   }
   for (TreeSum& sum : sums_) sum.poll();
 }

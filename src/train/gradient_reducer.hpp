@@ -8,6 +8,7 @@
 #include "comm/communicator.hpp"
 #include "comm/tree_sum.hpp"
 #include "model/parameters.hpp"
+#include "optimizer/shards.hpp"
 
 namespace polyphase {
 
@@ -15,10 +16,13 @@ namespace polyphase {
 // micro-batches: this rank's part of the tree as the micro-batches come, then pairs of
 // data-parallel ranks. In the last micro-batch, gradients of the upper layers go over the network
 // in buckets while the lower layers still compute. num_gradient_sets(m) sets of gradients serve m
-// micro-batches a rank. Gradients of frozen parameters are neither added nor sent.
+// micro-batches a rank. Gradients of frozen parameters are neither added nor sent. Where the
+// optimizer is divided, a parameter's gradient goes to the rank that has all of it, and to every
+// rank if it is cut.
 class GradientReducer {
  public:
-  GradientReducer(const Exec& exec, ParameterSet& parameters, const Communicator& data);
+  GradientReducer(const Exec& exec, ParameterSet& parameters, const Communicator& data,
+                  const Shards& shards = {});
 
   static std::size_t num_gradient_sets(std::int64_t num_micro_batches);
 
@@ -28,13 +32,18 @@ class GradientReducer {
   void final_from(std::size_t parameter);
   void end_micro_batch();
 
-  // Waits for the sums over ranks; the step's gradients.
+  // Waits for the sums over ranks; the step's gradients, of what the shards give this rank.
   Tensor1<float> finish();
   double wait_seconds() const {
     return wait_seconds_;
   }  // of the last finish(): exposed communication
 
  private:
+  // A part of the storage whose gradients go to one rank, or to all.
+  struct Stretch {
+    std::int64_t begin = 0;
+    int owner = kEveryDataRank;
+  };
   bool last() const { return micro_batch_ + 1 == num_micro_batches_; }
   void settle(std::int64_t begin, std::int64_t end);
   void send(std::int64_t begin, std::int64_t end);
@@ -42,6 +51,7 @@ class GradientReducer {
   const Exec& exec_;
   ParameterSet& parameters_;
   const Communicator& data_;
+  std::vector<Stretch> stretches_;  // each up to the next one's begin
   std::int64_t num_micro_batches_ = 1;
   std::int64_t micro_batch_ = -1;
   std::vector<StorageRange> trained_;  // by rising begin

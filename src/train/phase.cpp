@@ -64,14 +64,17 @@ class PhaseRun {
       model_->learn_from(teacher_->model(), *phase_.adaptation.distil);
     }
     model_->parameters().allocate(GradientReducer::num_gradient_sets(local_micro_batches));
-    optimizer_.emplace(model_->parameters(), phase_, job.grid.tensor);
+    const Shards shards = make_shards(job.recipe, phase_, model_->parameters(),
+                                      job.grid.data.rank(), job.grid.data.size());
+    optimizer_.emplace(model_->parameters(), phase_, job.grid.tensor, shards);
     optimizer_->allocate();
-    if (phase_.regularisation.average) average_.emplace(model_->parameters(), phase_);
+    if (phase_.regularisation.average)
+      average_.emplace(model_->parameters(), phase_, shards, job.grid.data);
     model_->allocate_arena(
         std::max({model_->plan_arena_bytes(largest, true), model_->plan_arena_bytes(largest, false),
                   optimizer_->plan_arena_bytes(model_->parameters())}));
     if (teacher_) teacher_->model().allocate_arena(model_->teaching_bytes());
-    reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data);
+    reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data, shards);
     const PhaseStart start =
         start_phase(job, corpus_, model_->parameters(), *optimizer_, average());
     state_ = start.state;

@@ -36,10 +36,14 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
     model->learn_from(*teacher, *distil);
     plan.teacher_bytes = teacher->parameters().total_count() * std::int64_t{sizeof(float)};
   }
-  const Optimizer optimizer(model->parameters(), phase, tensor);
-  plan.state_bytes = parameter_bytes + optimizer.state_bytes();
-  if (phase.regularisation.average)
-    plan.state_bytes += WeightAverage::planned_bytes(model->parameters());
+  const Shards shards = make_shards(recipe, phase, model->parameters(), 0, num_data_ranks);
+  const Optimizer optimizer(model->parameters(), phase, tensor, shards);
+  for (int rank = 0; rank < num_data_ranks; ++rank) {
+    std::int64_t bytes = optimizer.state_bytes(rank);
+    if (phase.regularisation.average)
+      bytes += WeightAverage::planned_bytes(model->parameters(), phase, shards, rank);
+    plan.state_bytes = std::max(plan.state_bytes, parameter_bytes + bytes);
+  }
   plan.gradient_bytes =
       static_cast<std::int64_t>(GradientReducer::num_gradient_sets(plan.num_micro_batches)) *
       parameter_bytes;

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "base/clock.hpp"
 #include "comm/agreement.hpp"
 #include "optimizer/gradient_norm.hpp"
 #include "train/evaluate.hpp"
@@ -38,10 +39,11 @@ std::optional<std::string> judge(const StepPlan& plan, double loss, double grad_
 
 // Brings gradients into their bounds; what they are to be multiplied with remains.
 double clip(const StepPlan& plan, const PhaseModel& model, ParameterSet& parameters,
-            Tensor1<float> gradients, double grad_norm, const Communicator& tensor) {
+            Tensor1<float> gradients, double grad_norm, const Shards& shards,
+            const RankGrid& grid) {
   if (plan.max_grad_value > 0) {
     clamp_gradients(model.exec(), parameters, gradients, plan.max_grad_value);
-    grad_norm = gradient_norm(model.exec(), parameters, gradients, tensor);
+    grad_norm = gradient_norm(model.exec(), parameters, gradients, shards, grid.tensor, grid.data);
   }
   return clip_scale(grad_norm, plan.max_grad_norm);
 }
@@ -72,7 +74,8 @@ StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseMod
   StepRecord record = {.num_tokens = counts.back(), .wait_seconds = reducer.wait_seconds()};
   record.penalty =
       add_penalty(model.exec(), model.parameters(), gradients, plan.penalty, grid.tensor);
-  record.grad_norm = gradient_norm(model.exec(), model.parameters(), gradients, grid.tensor);
+  record.grad_norm = gradient_norm(model.exec(), model.parameters(), gradients, optimizer.shards(),
+                                   grid.tensor, grid.data);
   const std::vector<Tally> totals = sum_tallies(tallies, grid.data, Dealing::kBlocks);
   for (std::size_t o = 0; o < totals.size(); ++o) {
     record.losses.push_back(mean_loss(totals[o]));
@@ -84,9 +87,12 @@ StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseMod
   record.fault = judge(plan, record.loss, record.grad_norm);
   if (record.fault) return record;
   const double scale =
-      clip(plan, model, model.parameters(), gradients, record.grad_norm, grid.tensor);
+      clip(plan, model, model.parameters(), gradients, record.grad_norm, optimizer.shards(), grid);
   optimizer.update(model.exec(), model.parameters(), gradients, plan.learning_rate, scale,
                    plan.step);
+  const double updated = now_seconds();
+  optimizer.share_updates(model.exec(), model.parameters(), grid.data);
+  record.wait_seconds += now_seconds() - updated;
   return record;
 }
 

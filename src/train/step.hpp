@@ -38,7 +38,7 @@ struct StepRecord {
   double penalty = 0;           // likewise no part of the loss
   double grad_norm = 0;         // of all that is minimised, before clipping
   std::int64_t num_tokens = 0;  // of the whole job
-  double wait_seconds = 0;      // exposed communication of gradients, this rank
+  double wait_seconds = 0;      // exposed communication of gradients and updates, this rank
   // Why nothing was updated: parameters and optimizer state are as they were before the step.
   std::optional<std::string> fault;
 };

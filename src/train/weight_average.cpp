@@ -3,51 +3,96 @@
 
 #include <algorithm>
 
+#include "comm/exchange_parts.hpp"
 #include "kernels/combine.hpp"
 #include "optimizer/treatment.hpp"
 
 namespace polyphase {
 
-WeightAverage::WeightAverage(const ParameterSet& parameters, const recipe::Phase& phase)
-    : decay_(phase.regularisation.average->decay),
-      values_("averaged parameters", parameters.total_count()) {
-  const std::vector<Treatment> treated = treatments(parameters, phase);
+namespace {
+
+// Of all data ranks, with where they begin in the parameters' storage.
+struct Planned {
+  std::vector<StateTensor> tensors;
+  std::vector<std::int64_t> begins;
+  StateLayout layout;
+};
+
+Planned plan(const ParameterSet& parameters, const std::vector<Treatment>& treated,
+             const Shards& shards) {
+  Planned planned = {.layout = StateLayout(shards)};
   for (std::size_t number = 0; number < treated.size(); ++number) {
-    first_steps_.push_back(treated[number].first_step);
     if (!treated[number].is_trained()) continue;
     const Parameter& parameter = parameters.at(number);
-    const ParameterSpec& spec = parameter.spec;
-    tensors_.push_back(
-        {.name = "average/" + spec.name,
-         .parameter = number,
-         .global_shape = spec.global_shape,
-         .local_shape = parameter.local_shape,
-         .split_dimension = spec.split_dimension,
-         .begin = spec.split_dimension < 0 ? 0 : spec.split.begin,
-         .offset = parameter.offset,
-         .count = parameter.count,
-         .values = Tensor1<float>(values_.data() + parameter.offset, parameter.count)});
+    for (const Piece& piece : shards.pieces_of(parameter)) {
+      planned.tensors.push_back(state_tensor({"average"}, number, parameter, piece, shards));
+      planned.layout.place(planned.tensors.back());
+      planned.begins.push_back(parameter.offset + piece.begin);
+    }
+  }
+  return planned;
+}
+
+}  // namespace
+
+WeightAverage::WeightAverage(const ParameterSet& parameters, const recipe::Phase& phase,
+                             Shards shards, const Communicator& data)
+    : decay_(phase.regularisation.average->decay), shards_(std::move(shards)), data_(data) {
+  const std::vector<Treatment> treated = treatments(parameters, phase);
+  for (const Treatment& treatment : treated) first_steps_.push_back(treatment.first_step);
+  Planned planned = plan(parameters, treated, shards_);
+  values_ = Kokkos::View<float*, Memory>("averaged parameters", planned.layout.count(shards_.rank));
+  tensors_ = std::move(planned.tensors);
+  begins_ = std::move(planned.begins);
+  for (StateTensor& tensor : tensors_) {
+    if (tensor.is_here)
+      tensor.values = Tensor1<float>(values_.data() + tensor.offset, tensor.count);
   }
 }
 
-std::int64_t WeightAverage::planned_bytes(const ParameterSet& parameters) {
-  return parameters.total_count() * static_cast<std::int64_t>(sizeof(float));
+std::int64_t WeightAverage::planned_bytes(const ParameterSet& parameters,
+                                          const recipe::Phase& phase, const Shards& shards,
+                                          int data_rank) {
+  return plan(parameters, treatments(parameters, phase), shards).layout.bytes(data_rank);
 }
 
 void WeightAverage::start(const ParameterSet& parameters) {
-  Kokkos::deep_copy(Tensor1<float>(values_.data(), values_.size()), parameters.values());
+  for (std::size_t t = 0; t < tensors_.size(); ++t) {
+    const StateTensor& tensor = tensors_[t];
+    if (!tensor.is_here) continue;
+    Kokkos::deep_copy(tensor.values,
+                      Tensor1<const float>(parameters.values().data() + begins_[t], tensor.count));
+  }
 }
 
 void WeightAverage::update(const Exec& exec, const ParameterSet& parameters, std::int64_t step) {
   const double t = static_cast<double>(step);
   const auto kept = static_cast<float>(std::min(decay_, (1.0 + t) / (10.0 + t)));
-  for (const StateTensor& tensor : tensors_) {
+  for (std::size_t number = 0; number < tensors_.size(); ++number) {
+    const StateTensor& tensor = tensors_[number];
+    if (!tensor.is_here) continue;
     if (first_steps_[tensor.parameter] >= step) continue;  // steps of training count from 0
     // 1 - kept is exact, so that the average of equal values stays where it is but for rounding.
     combine(exec, tensor.values, kept,
-            Tensor1<const float>(parameters.values().data() + tensor.offset, tensor.count),
+            Tensor1<const float>(parameters.values().data() + begins_[number], tensor.count),
             1.0F - kept);
   }
+}
+
+void WeightAverage::swap(ParameterSet& parameters) {
+  std::vector<std::vector<ArrayPart>> parts(shards_.ranges.size());
+  for (std::size_t t = 0; t < tensors_.size(); ++t) {
+    const StateTensor& tensor = tensors_[t];
+    if (shards_.divided())
+      parts[static_cast<std::size_t>(tensor.owner)].push_back(
+          {.begin = begins_[t], .end = begins_[t] + tensor.count});
+    if (!tensor.is_here) continue;
+    swap_elements(Exec{}, tensor.values,
+                  Tensor1<float>(parameters.values().data() + begins_[t], tensor.count));
+  }
+  if (!shards_.divided()) return;
+  Exec{}.space.fence();
+  exchange_parts(data_, parameters.values().data(), parts);
 }
 
 }  // namespace polyphase

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <vector>
 
 #include "optimizer/optimizer.hpp"
@@ -12,12 +13,16 @@ namespace polyphase {
 // in the form of TensorFlow's ExponentialMovingAverage). After step t, counted from 1,
 //     average ← d · average + (1 - d) · parameters,   d = min(decay, (1 + t) / (10 + t)),
 // so that it follows early steps closely and needs no correction of its start. Parameters that a
-// step does not train are left as they are.
+// step does not train are left as they are. Each data rank keeps the average of what the shards
+// give it; those of parameters that a phase never trains are kept nowhere.
 class WeightAverage {
  public:
-  WeightAverage(const ParameterSet& parameters, const recipe::Phase& phase);
+  // `data`, which must live on, is where the shards are.
+  WeightAverage(const ParameterSet& parameters, const recipe::Phase& phase, Shards shards,
+                const Communicator& data);
 
-  static std::int64_t planned_bytes(const ParameterSet& parameters);
+  static std::int64_t planned_bytes(const ParameterSet& parameters, const recipe::Phase& phase,
+                                    const Shards& shards, int data_rank);
 
   // The average is what the parameters are.
   void start(const ParameterSet& parameters);
@@ -29,30 +34,38 @@ class WeightAverage {
 
  private:
   friend class AveragedParameters;
+  // The averages in place of the parameters, and the parameters in place of the averages.
+  void swap(ParameterSet& parameters);
 
   double decay_;
+  Shards shards_;
+  const Communicator& data_;
   std::vector<std::int64_t> first_steps_;  // of training, by parameter
   std::vector<StateTensor> tensors_;
-  Kokkos::View<float*, Memory> values_;  // laid out as the parameters are
+  std::vector<std::int64_t> begins_;  // of the tensors, in the parameters' storage
+  Kokkos::View<float*, Memory> values_;
 };
 
-// While it lives, the model's parameters are their averages. Without an average it does nothing.
+// While it lives, the model's parameters are their averages: where these are divided, its beginning
+// and its end are collective. An error that ends its life leaves the parameters as averages, since
+// ranks may then have parted. Without an average it does nothing.
 class AveragedParameters {
  public:
   AveragedParameters(ParameterSet& parameters, WeightAverage* average)
       : parameters_(parameters), average_(average) {
-    swap();
+    if (average_ != nullptr) average_->swap(parameters_);
   }
-  ~AveragedParameters() { swap(); }
+  ~AveragedParameters() noexcept(false) {
+    if (average_ != nullptr && std::uncaught_exceptions() == num_errors_)
+      average_->swap(parameters_);
+  }
   AveragedParameters(const AveragedParameters&) = delete;
   AveragedParameters& operator=(const AveragedParameters&) = delete;
 
  private:
-  void swap() {
-    if (average_ != nullptr) parameters_.swap_values(average_->values_);
-  }
   ParameterSet& parameters_;
   WeightAverage* average_;
+  int num_errors_ = std::uncaught_exceptions();
 };
 
 }  // namespace polyphase

@@ -59,6 +59,9 @@ const std::map<std::string, recipe::Recompute> kRecompute = {
     {"selective", recipe::Recompute::kSelective},
     {"full", recipe::Recompute::kFull}};
 
+const std::map<std::string, recipe::Shard> kShard = {{"none", recipe::Shard::kNone},
+                                                     {"optimizer", recipe::Shard::kOptimizer}};
+
 recipe::Recipe recipe_of(const Shape& shape, const std::string& precision,
                          const std::string& recompute, std::int64_t micro_batch, double dropout) {
   recipe::Recipe recipe;
@@ -152,7 +155,7 @@ double peak_memory_mib() {
 }
 
 struct Options {
-  std::string shape = "encoder-4-256", precision = "f32", recompute = "none";
+  std::string shape = "encoder-4-256", precision = "f32", recompute = "none", shard = "none";
   int steps = 12, warmup = 3, tensor = 1, micro_batches = 1;
   double dropout = 0;
   bool kernels = false;
@@ -162,8 +165,9 @@ void run(const Options& options, const Communicator& world) {
   const Shape shape = kShapes.at(options.shape);
   const RankGrid grid = make_grid(world, options.tensor);
   const std::int64_t micro_batch = shape.sequences / grid.data.size() / options.micro_batches;
-  const recipe::Recipe recipe =
+  recipe::Recipe recipe =
       recipe_of(shape, options.precision, options.recompute, micro_batch, options.dropout);
+  recipe.parallel.shard = kShard.at(options.shard);
   const auto model = make_phase_model(
       recipe, recipe.phases[0], {.vocab_size = shape.vocabulary, .label_names = {}}, grid.tensor);
   model->parameters().allocate(GradientReducer::num_gradient_sets(options.micro_batches));
@@ -177,10 +181,12 @@ void run(const Options& options, const Communicator& world) {
   for (const Batch& batch : batches.micro_batches) {
     arena_bytes = std::max(arena_bytes, model->plan_arena_bytes(batch, true));
   }
-  Optimizer optimizer(model->parameters(), recipe.phases[0], grid.tensor);
+  const Shards shards = make_shards(recipe, recipe.phases[0], model->parameters(), grid.data.rank(),
+                                    grid.data.size());
+  Optimizer optimizer(model->parameters(), recipe.phases[0], grid.tensor, shards);
   optimizer.allocate();
   model->allocate_arena(std::max(arena_bytes, optimizer.plan_arena_bytes(model->parameters())));
-  GradientReducer reducer(model->exec(), model->parameters(), grid.data);
+  GradientReducer reducer(model->exec(), model->parameters(), grid.data, shards);
 
   std::vector<double> seconds, waits;
   double loss = 0;
@@ -204,7 +210,14 @@ void run(const Options& options, const Communicator& world) {
     seconds.push_back(now_seconds() - begin);
     waits.push_back(record.wait_seconds);
   }
-  const double peak = peak_memory_mib();
+  // Of the ranks that need the most.
+  const auto most = [&world](double mine) {
+    const std::vector<double> all = world.gather(std::vector{mine});
+    return *std::max_element(all.begin(), all.end());
+  };
+  const double peak = most(peak_memory_mib());
+  const double state =
+      most(static_cast<double>(optimizer.state_bytes(grid.data.rank())) / (1024.0 * 1024.0));
   Kokkos::Tools::Experimental::set_push_region_callback(nullptr);  // what follows is not training
   Kokkos::Tools::Experimental::set_pop_region_callback(nullptr);
 
@@ -229,6 +242,8 @@ void run(const Options& options, const Communicator& world) {
                              options.tensor > 1 ? " tensor" : (world.size() > 1 ? " data" : ""))},
       {"dropout", options.dropout},
       {"recompute", options.recompute},
+      {"shard", options.shard},
+      {"state_mib", state},
       {"arena_mib", static_cast<double>(model->arena_peak_bytes()) / (1024.0 * 1024.0)},
       {"tokens_per_second", static_cast<double>(shape.sequences * shape.tokens) / step_seconds},
       {"step_milliseconds", 1e3 * step_seconds},
@@ -254,6 +269,7 @@ int main(int argc, char** argv) {
   app.add_option("--shape", options.shape)->check(CLI::IsMember(polyphase::kShapes));
   app.add_option("--precision", options.precision)->check(CLI::IsMember({"f32", "bf16"}));
   app.add_option("--recompute", options.recompute)->check(CLI::IsMember(polyphase::kRecompute));
+  app.add_option("--shard", options.shard)->check(CLI::IsMember(polyphase::kShard));
   app.add_option("--steps", options.steps);
   app.add_option("--warmup", options.warmup);
   app.add_option("--tensor", options.tensor);

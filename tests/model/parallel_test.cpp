@@ -2,23 +2,26 @@
 #include <gtest/gtest.h>
 
 #include "model/reference_run.hpp"
+#include "train/plan_memory.hpp"
 
 namespace polyphase {
 namespace {
 
 struct Trace {
-  std::vector<double> losses, norms;
+  std::vector<double> losses, norms, average_losses;
   std::vector<float> parameters;
   bool operator==(const Trace&) const = default;
 };
 
-Trace train(const nlohmann::json& reference, const RankGrid& grid, recipe::Precision precision) {
-  ReferenceRun run(reference, grid, 4, precision, 0.1);
+Trace train(const nlohmann::json& reference, const RankGrid& grid, recipe::Precision precision,
+            recipe::Shard shard = recipe::Shard::kNone) {
+  ReferenceRun run(reference, grid, 4, precision, 0.1, shard);
   Trace trace;
   for (std::int64_t step = 0; step < 10; ++step) {
     const StepRecord record = run.step(step);
     trace.losses.push_back(record.loss);
     trace.norms.push_back(record.grad_norm);
+    if (run.average() != nullptr) trace.average_losses.push_back(run.average_loss(step));
   }
   trace.parameters = run.parameters();
   return trace;
@@ -34,6 +37,57 @@ TEST(DataParallel, AgreesWithOneRankToTheLastBit) {
       EXPECT_EQ(alone.losses, together.losses) << name;
       EXPECT_EQ(alone.norms, together.norms) << name;
       EXPECT_TRUE(alone.parameters == together.parameters) << name;
+    }
+  }
+}
+
+TEST(ShardedOptimizer, AgreesWithOneRankToTheLastBit) {
+  for (const std::string& name : all_cases()) {
+    const nlohmann::json reference = read_case(name);
+    const Trace alone = train(reference, solo_grid(), recipe::Precision::kF32);
+    const Trace sharded = train(reference, make_grid(*test_world, 1), recipe::Precision::kF32,
+                                recipe::Shard::kOptimizer);
+    EXPECT_EQ(alone.losses, sharded.losses) << name;
+    EXPECT_EQ(alone.norms, sharded.norms) << name;
+    EXPECT_EQ(alone.average_losses, sharded.average_losses) << name;
+    EXPECT_TRUE(alone.parameters == sharded.parameters) << name;
+  }
+}
+
+// What the ranks of a job have in memory, and what `polyphase plan` says of it.
+TEST(ShardedOptimizer, PlanIsWhatTheRankWithTheMostKeeps) {
+  const RankGrid grid = make_grid(*test_world, 1);
+  for (const std::string& name : all_cases()) {
+    const nlohmann::json reference = read_case(name);
+    if (!reference.at("labels").empty() || reference.contains("teacher")) continue;
+    for (const recipe::Shard shard : {recipe::Shard::kNone, recipe::Shard::kOptimizer}) {
+      ReferenceRun run(reference, grid, 4, recipe::Precision::kF32, 0.0, shard);
+      recipe::Recipe recipe = run.recipe();
+      recipe.tokenizer.vocab_size = reference.at("vocabulary");
+      const recipe::Phase& phase = recipe.phases.back();
+      const PlannedMemory planned = plan_memory(recipe, phase, grid.data.size());
+      // Every tensor starts at a multiple of 64 bytes.
+      const auto kept_bytes = [](const std::vector<StateTensor>& tensors) {
+        std::int64_t floats = 0;
+        for (const StateTensor& tensor : tensors)
+          floats += (static_cast<std::int64_t>(tensor.values.size()) + 15) / 16 * 16;
+        return floats * std::int64_t{sizeof(float)};
+      };
+      const std::int64_t parameters =
+          run.model().parameters().total_count() * std::int64_t{sizeof(float)};
+      std::int64_t state = kept_bytes(run.optimizer().state());
+      if (run.average() != nullptr) state += kept_bytes(run.average()->tensors());
+      std::int64_t all = state, most = state;
+      test_world->sum(&all, 1);
+      test_world->max(&most, 1);
+      EXPECT_EQ(planned.state_bytes, parameters + most) << name;
+      if (shard == recipe::Shard::kNone) {
+        EXPECT_EQ(all, state * grid.data.size()) << name;
+      } else if (grid.data.size() > 1 && phase.optimizer.kind == "adamw") {
+        // The models are tiny: parameters are large parts of them, and gaps count.
+        EXPECT_LT(static_cast<double>(most), 1.5 * static_cast<double>(all) / grid.data.size())
+            << name;
+      }
     }
   }
 }

@@ -213,12 +213,13 @@ RankGrid solo_grid() {
 
 ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid,
                            std::int64_t num_micro_batches, recipe::Precision precision,
-                           double dropout)
+                           double dropout, recipe::Shard shard)
     : reference_(reference),
       grid_(grid),
       num_micro_batches_(num_micro_batches),
       dropout_(dropout),
       recipe_(recipe_of(reference, precision)) {
+  recipe_.parallel.shard = shard;
   const recipe::Phase& phase = this->phase();
   const PhaseData data = {.vocab_size = reference.at("vocabulary"),
                           .label_names = reference.at("labels")};
@@ -232,15 +233,18 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   }
   model_->parameters().allocate(
       GradientReducer::num_gradient_sets(num_micro_batches / grid.data.size()));
-  optimizer_ = std::make_unique<Optimizer>(model_->parameters(), phase, grid.tensor);
+  const Shards shards =
+      make_shards(recipe_, phase, model_->parameters(), grid.data.rank(), grid.data.size());
+  optimizer_ = std::make_unique<Optimizer>(model_->parameters(), phase, grid.tensor, shards);
   optimizer_->allocate();
   const Batch largest =
       largest_batch(recipe_, phase, 4, static_cast<std::int64_t>(data.label_names.size()));
   model_->allocate_arena(std::max(model_->plan_arena_bytes(largest, true),
                                   optimizer_->plan_arena_bytes(model_->parameters())));
   if (phase.regularisation.average)
-    average_ = std::make_unique<WeightAverage>(model_->parameters(), phase);
-  reducer_ = std::make_unique<GradientReducer>(model_->exec(), model_->parameters(), grid.data);
+    average_ = std::make_unique<WeightAverage>(model_->parameters(), phase, shards, grid.data);
+  reducer_ =
+      std::make_unique<GradientReducer>(model_->exec(), model_->parameters(), grid.data, shards);
   if (teacher_) teacher_->allocate_arena(model_->teaching_bytes());
   set_parameters(model_->parameters(), reference.at("parameters"), square, 0);
   if (average_) average_->start(model_->parameters());

@@ -29,7 +29,8 @@ class ReferenceRun {
   // num_micro_batches: of a step on all data-parallel ranks; divides the case's 4 sequences.
   ReferenceRun(const nlohmann::json& reference, const RankGrid& grid,
                std::int64_t num_micro_batches,
-               recipe::Precision precision = recipe::Precision::kF32, double dropout = 0.0);
+               recipe::Precision precision = recipe::Precision::kF32, double dropout = 0.0,
+               recipe::Shard shard = recipe::Shard::kNone);
 
   StepRecord step(std::int64_t number);
   // The step's loss under the parameters' average, of a phase that has one.
@@ -37,6 +38,8 @@ class ReferenceRun {
   // All of this rank's parameters, one behind the other.
   std::vector<float> parameters() const;
   PhaseModel& model() { return *model_; }
+  const Optimizer& optimizer() const { return *optimizer_; }
+  const WeightAverage* average() const { return average_.get(); }
   const recipe::Recipe& recipe() const { return recipe_; }
   bool has_teacher() const { return teacher_ != nullptr; }
   // This rank's micro-batches of a step.
@@ -45,7 +48,9 @@ class ReferenceRun {
   PassDropout dropout(std::int64_t step) const;
 
  private:
-  const recipe::Phase& phase() const { return recipe_.phases.back(); }  // the first may be a teacher
+  const recipe::Phase& phase() const {
+    return recipe_.phases.back();
+  }  // the first may be a teacher
 
   const nlohmann::json& reference_;
   const RankGrid& grid_;

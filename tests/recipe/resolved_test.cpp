@@ -42,9 +42,9 @@ TEST(ResolvedRecipe, WritesEveryDefault) {
 
 TEST(ResolvedRecipe, HashIgnoresWhatMayDifferBetweenContinuingRuns) {
   const std::string hash = recipe_hash(good());
-  for (const char* same :
-       {"run_dir=/elsewhere", "folder=/data", "checkpoint.every_steps=7", "checkpoint.keep=9",
-        "limits.wall_time=60", "parallel.tensor=1", "recompute=selective", "recompute=full"}) {
+  for (const char* same : {"run_dir=/elsewhere", "folder=/data", "checkpoint.every_steps=7",
+                           "checkpoint.keep=9", "limits.wall_time=60", "parallel.tensor=1",
+                           "parallel.shard=optimizer", "recompute=selective", "recompute=full"}) {
     EXPECT_EQ(recipe_hash(good({same})), hash) << same;
   }
   for (const char* other : {"seed=8", "model.width=64", "phases.topic.stop.epochs=4",
@@ -75,6 +75,7 @@ TEST(ResolvedRecipe, PhaseHashCoversThePhaseAndWhatItStartsFrom) {
   EXPECT_EQ(changed("name=other"), "===");
   EXPECT_EQ(changed("phases.topic.from=pretrain"), "==x");
   EXPECT_EQ(changed("parallel.tensor=1"), "===");
+  EXPECT_EQ(changed("parallel.shard=optimizer"), "===");
   EXPECT_EQ(changed("recompute=full"), "===");
 }
 

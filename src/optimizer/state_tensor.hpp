@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "optimizer/shards.hpp"
+#include "optimizer/update_rule.hpp"
+
+namespace polyphase {
+
+// A tensor that is kept for one parameter, or for a piece of it, as a checkpoint holds it beside
+// the parameters. Every rank knows those of all data ranks.
+struct StateTensor {
+  std::string name;           // "moment1/layers.0.attention.query.weight"
+  std::size_t parameter = 0;  // its number
+  std::vector<std::int64_t> global_shape, local_shape;
+  int split_dimension = -1;            // -1: the whole
+  std::int64_t begin = 0;              // along split_dimension
+  bool is_split = false;               // tensor-parallel ranks have different parts
+  int owner = kEveryDataRank;          // which data rank has it
+  bool is_here = true;                 // this rank has it
+  std::int64_t offset = 0, count = 0;  // elements of the owner's storage
+  Tensor1<float> values;               // empty until they are allocated, and where they are not
+};
+
+// What a rule keeps under spec for a piece of parameter `number`; offset is the caller's to set.
+StateTensor state_tensor(const StateSpec& spec, std::size_t number, const Parameter& parameter,
+                         const Piece& piece, const Shards& shards);
+
+// Of what is kept for data ranks: each one's tensors lie one behind the other. Sets the tensor's
+// offset and counts its elements for its owner.
+class StateLayout {
+ public:
+  explicit StateLayout(const Shards& shards);
+  void place(StateTensor& tensor);
+  std::int64_t count(int data_rank) const {
+    return counts_.size() == 1 ? counts_[0] : counts_[static_cast<std::size_t>(data_rank)];
+  }
+  std::int64_t bytes(int data_rank) const;
+
+ private:
+  std::vector<std::int64_t> counts_;  // by data rank; one for all where nothing is divided
+};
+
+}  // namespace polyphase

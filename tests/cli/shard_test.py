@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An optimizer divided over data-parallel ranks gives the bits of one that is not, and they continue each other."""
+import signal
+import unittest
+
+from job import DONE, INTERRUPTED, RECIPE, USAGE, RoadTest, polyphase, settings
+
+SHARD, WHOLE = {"parallel.shard": "optimizer"}, {"parallel.shard": "none"}
+# A table so large beside the layers that it is cut for four ranks, unless the rule looks at whole tensors.
+LARGE_TABLE = {"model.width": 8, "model.num_heads": 2, "model.feed_forward": 8, "model.num_layers": 1,
+               "model.max_tokens": 16}
+# All that looks at parameters, gradients or their averages.
+VALUES = {
+    "checkpoint.every_steps": 3,
+    "phases.pretrain.optimizer.max_grad_norm": 0.5,
+    "phases.pretrain.optimizer.max_grad_value": "1e-2",
+    "phases.pretrain.optimizer.layer_decay": 0.8,
+    "phases.pretrain.l1": "1e-5",
+    "phases.pretrain.average": "{decay: 0.9}",
+    "phases.pretrain.stop.steps": 12,
+    "phases.pretrain.evaluate": "{every_steps: 4, max_samples: 32}",
+    "phases.tags.freeze": "['embedding.position*']",
+    "phases.tags.unfreeze": "{from_top: 1, every_steps: 3}",
+    "phases.tags.optimizer.state": "keep",
+    "phases.tags.average": "{decay: 0.8}",
+    "phases.topic.lora": "{rank: 2, match: ['*.attention.*']}",
+    "phases.topic.optimizer.learning_rate": "2e-2",
+    "phases.topic.average": "{decay: 0.5}",
+    "phases.topic.evaluate.every_steps": 2,
+    "phases.topic.stop.early": "{metric: valid.loss, patience: 50, keep: best}",
+}
+PHASES = ("pretrain", "tags", "topic")
+
+
+class ShardTest(RoadTest):
+    def evaluations(self, run, phase):
+        return [(r["step"], r["split"], r["metrics"]) for r in run.metrics(phase) if r["kind"] == "evaluation"]
+
+    def assert_same_run(self, run, straight):
+        """Not the parts that tensors are stored in: some may be cut."""
+        for phase in PHASES:
+            self.assertEqual(run.steps(phase), straight.steps(phase), phase)
+            self.assertEqual(self.evaluations(run, phase), self.evaluations(straight, phase), phase)
+            mine, theirs = run.digests(phase), straight.digests(phase)
+            self.assertEqual(mine.keys(), theirs.keys())
+            for name in (n for n in mine if n.startswith("parameters/")):
+                self.assertEqual(mine[name], theirs[name], name)
+        for checkpoint in run.checkpoints("topic"):
+            self.assert_exit(polyphase("verify", checkpoint), DONE)
+
+    def stop(self, run, phase, steps, ranks, **values):
+        job = run.start("--phase", phase, ranks=ranks, **values)
+        self.assertTrue(job.freeze_when(lambda: len(run.steps(phase)) >= steps))
+        job.signal_ranks(signal.SIGTERM)
+        job.signal_ranks(signal.SIGCONT)
+        self.assert_exit(job.wait(), INTERRUPTED)
+
+    def test_whole_road_has_the_bits_of_one_rank(self):
+        straight = self.new_run("straight", **VALUES)
+        self.assert_exit(straight.go(ranks=None), DONE)
+        for ranks in (2, 4):
+            run = self.new_run(f"road-{ranks}", **VALUES, **SHARD)
+            self.assert_exit(run.go(ranks=ranks), DONE)
+            self.assert_same_run(run, straight)
+
+    def test_checkpoints_continue_with_and_without(self):
+        values = {**VALUES, **LARGE_TABLE}
+        straight = self.new_run("straight-large", **values)
+        self.assert_exit(straight.go("--phase", "pretrain", ranks=None), DONE)
+        for name, ranks, before, after in (("to", 2, WHOLE, SHARD), ("from-2", 2, SHARD, WHOLE),
+                                           ("from-4", 4, SHARD, WHOLE), ("stays", 4, SHARD, SHARD)):
+            stopped = self.new_run(name, **values)
+            self.stop(stopped, "pretrain", 4, ranks, **before)
+            self.assertLess(len(stopped.steps("pretrain")), 12)
+            for others in (None, 2, 4):
+                with self.subTest(f"{name}, {others} ranks"):
+                    run = stopped.copy_to(self.scratch / f"{name}-on-{others}")
+                    self.assert_exit(run.go("--phase", "pretrain", ranks=others, **after), DONE)
+                    self.assertEqual(run.steps("pretrain"), straight.steps("pretrain"))
+                    self.assertEqual(self.evaluations(run, "pretrain"), self.evaluations(straight, "pretrain"))
+                    if others is None or after is WHOLE:  # each tensor is one part, as the straight run's are
+                        self.assertEqual(run.digests("pretrain"), straight.digests("pretrain"))
+
+    def test_a_large_table_is_cut_between_rows(self):
+        run = self.new_run("cut", **LARGE_TABLE, **SHARD)
+        self.assert_exit(run.go("--phase", "pretrain", ranks=4), DONE)
+        parts = {name: len(digests) for name, digests in run.digests("pretrain").items()}
+        self.assertGreater(parts["optimizer/moment1/embedding.token.weight"], 1)
+        self.assertEqual(parts["parameters/embedding.token.weight"], 1)
+
+    def test_every_kind_of_optimizer_on_four_ranks_of_two_by_two(self):
+        for kind in ("sgd", "adam", "adamw", "lamb", "adafactor", "lion", "muon"):
+            with self.subTest(kind):
+                optimizer = f"{{kind: {kind}, learning_rate: 2e-3}}"
+                values = {"phases.pretrain.optimizer": optimizer, "phases.pretrain.stop.steps": 6, "parallel.tensor": 2,
+                          **LARGE_TABLE}
+                whole, divided = self.new_run(f"{kind}-whole", **values), self.new_run(f"{kind}-divided", **values)
+                self.assert_exit(whole.go("--phase", "pretrain", ranks=2), DONE)
+                self.stop(divided, "pretrain", 2, 4, **SHARD)
+                self.assert_exit(divided.go("--phase", "pretrain", ranks=4, **SHARD), DONE)
+                self.assertEqual(divided.steps("pretrain"), whole.steps("pretrain"))
+
+    def test_guard_skips_and_rolls_back_alike(self):
+        # The learning rate rises until training breaks; after a rollback it stays below that.
+        values = {"phases.topic.from": "", "phases.topic.stop": "{steps: 40}", "checkpoint.every_steps": 5,
+                  "phases.topic.optimizer": "{kind: sgd, momentum: 0.9, max_grad_norm: 0, learning_rate: 1000, "
+                                            "schedule: {kind: constant, warmup_steps: 40}}",
+                  "phases.topic.guard": "{spike: 3, max_skipped: 1, max_rollbacks: 20, learning_rate_scale: 0.1}"}
+        one, two = self.new_run("guard-one", **values), self.new_run("guard-two", **values, **SHARD)
+        codes = [run.go("--phase", "topic", ranks=ranks).code for run, ranks in ((one, None), (two, 2))]
+        self.assertEqual(codes[0], codes[1])
+        events = [[(r["step"], r["what"], r["detail"]) for r in run.metrics("topic")
+                   if r["kind"] == "event" and r["what"] in ("skipped", "rolled back")] for run in (one, two)]
+        self.assertIn("rolled back", {what for _, what, _ in events[0]})
+        self.assertEqual(events[0], events[1])
+        self.assertEqual(one.steps("topic"), two.steps("topic"))
+
+    def test_plan_counts_the_share_of_the_rank_that_keeps_most(self):
+        values = {"folder": self.texts, "model.width": 1024, "model.feed_forward": 4096, **SHARD,
+                  "phases.tags.average": "{decay: 0.99}"}
+        for ranks in (1, 2, 4):
+            outcome = polyphase("plan", RECIPE, *settings(values), "--ranks", ranks)
+            self.assert_exit(outcome, DONE)
+            state = {words[0]: (int(words[1]), int(words[3])) for words in map(str.split, outcome.out.splitlines())
+                     if words[0] in PHASES}
+            for phase, kept in (("pretrain", 2), ("tags", 3), ("topic", 2)):
+                parameters, mebibytes = state[phase]
+                even = parameters * 4 * (1 + kept / ranks) / 2 ** 20
+                self.assertGreaterEqual(mebibytes, even - 1, f"{phase} on {ranks}")
+                self.assertLess(mebibytes, 1.1 * even, f"{phase} on {ranks}")
+
+    def test_what_cannot_be_divided_is_refused(self):
+        outcome = self.new_run("gradients", **{"parallel.shard": "gradients"}).go(ranks=2)
+        self.assert_exit(outcome, USAGE)
+        self.assert_says(outcome, "parallel.shard", "gradients", "none", "optimizer")
+
+
+if __name__ == "__main__":
+    unittest.main()
