@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "io/checkpoint_manifest.hpp"
 #include "io/file.hpp"
+#include "io/folder.hpp"
 
 namespace polyphase {
 namespace {
@@ -29,35 +30,28 @@ bool is_complete(const std::filesystem::path& folder) {
   try {
     read_manifest(folder);
     return true;
-  } catch (const Error&) {
+  } catch (const DataError&) {  // an error of the system says nothing of the checkpoint
     return false;
   }
 }
 
 std::vector<std::filesystem::path> folders_in(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
+  for (const std::filesystem::path& entry : entries_of(folder)) {
     std::error_code unknown;
-    if (entry->is_directory(unknown) && !entry->is_symlink(unknown)) found.push_back(entry->path());
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    fail<SystemError>("{}: cannot list the folder: {}; check its permissions", folder.string(),
-                      error.message());
+    const auto status = std::filesystem::symlink_status(entry, unknown);
+    if (std::filesystem::is_directory(status)) found.push_back(entry);
   }
   return found;
 }
 
 // The manifest goes first, for good, so that no reader trusts a folder that is half removed.
 void remove_checkpoint(const std::filesystem::path& folder) {
-  std::error_code error;
-  if (std::filesystem::remove(folder / kManifestFile, error)) sync_folder(folder);
-  if (!error) std::filesystem::remove_all(folder, error);
-  if (error) {
-    fail<SystemError>("{}: cannot remove the old checkpoint: {}; remove it by hand",
-                      folder.string(), error.message());
+  if (is_there(folder / kManifestFile)) {
+    remove_tree(folder / kManifestFile);
+    sync_folder(folder);
   }
+  remove_tree(folder);
 }
 
 }  // namespace

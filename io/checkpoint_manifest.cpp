@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "io/file.hpp"
+#include "io/folder.hpp"
 #include "io/sealed_json.hpp"
 
 namespace polyphase {
@@ -113,8 +114,7 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
 
 Manifest read_manifest(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kManifestFile;
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) {
+  if (!is_there(path)) {
     fail<DataError>("{}: no {}; it is no checkpoint, or one that was never finished: use another",
                     folder.string(), kManifestFile);
   }

@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "io/checkpoint_manifest.hpp"
 #include "io/file.hpp"
+#include "io/folder.hpp"
 #include "io/hdf5_create.hpp"
 #include "io/hdf5_template.hpp"
 
@@ -39,9 +40,8 @@ void check_part(const TensorPart& part) {
 }
 
 void remove_foreign_files(const std::filesystem::path& folder, const std::set<std::string>& known) {
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (known.count(entry.path().filename().string()) == 0)
-      std::filesystem::remove_all(entry.path());
+  for (const std::filesystem::path& entry : entries_of(folder)) {
+    if (!known.contains(entry.filename().string())) remove_tree(entry);
   }
 }
 
@@ -69,14 +69,16 @@ Manifest manifest_of(const std::vector<PartReport>& reports, const nlohmann::jso
   return manifest;
 }
 
-// Puts the complete folder in the place of whatever stands there, which is out of the way before it
-// is deleted.
+// Puts the complete folder in the place of whatever stands there: a checkpoint of the same step,
+// from before its evaluation, may be the only one.
 void put_in_place(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (!is_there(to)) return rename_durably(from, to);
+  if (exchange_durably(from, to)) return remove_tree(from);
   const std::filesystem::path old = to.string() + ".old";
-  std::filesystem::remove_all(old);
-  if (std::filesystem::exists(to)) rename_durably(to, old);
+  remove_tree(old);
+  rename_durably(to, old);
   rename_durably(from, to);
-  std::filesystem::remove_all(old);
+  remove_tree(old);
 }
 
 // Creates and syncs a writer's file; returns its size.

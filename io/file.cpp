@@ -9,10 +9,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <system_error>
 #include <vector>
 
 #include "base/error.hpp"
+#include "io/folder.hpp"
 
 namespace polyphase {
 namespace {
@@ -130,14 +132,12 @@ void CheckedFile::write_all(std::span<const std::span<const std::byte>> pieces) 
 
 void CheckedFile::write_once(std::string_view text) {
   const std::int64_t before = size();
-  ssize_t done = 0;
-  do {
-    done = ::write(descriptor_, text.data(), text.size());
-  } while (done < 0 && errno == EINTR);
-  if (done == static_cast<ssize_t>(text.size())) return;
-  const int error = done < 0 ? errno : ENOSPC;
-  if (done > 0) truncate(before);
-  fail_write(path_, static_cast<std::int64_t>(text.size()), error);
+  try {
+    write(text.data(), static_cast<std::int64_t>(text.size()));
+  } catch (const SystemError&) {
+    if (size() > before) truncate(before);
+    throw;
+  }
 }
 
 void CheckedFile::reserve(std::int64_t num_bytes) {
@@ -198,6 +198,45 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) fail_call(to, "rename what is new to", errno);
   sync_folder(folder_of(to));
+}
+
+void remove_tree(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (error) {
+    fail<SystemError>("{}: cannot remove it: {}; remove it by hand", path.string(),
+                      error.message());
+  }
+}
+
+std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    found.push_back(entry->path());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    fail<SystemError>("{}: cannot list the folder: {}; check its permissions", folder.string(),
+                      error.message());
+  }
+  return found;
+}
+
+bool exchange_durably(const std::filesystem::path& a, const std::filesystem::path& b) {
+  if (::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) != 0) {
+    if (errno == EINVAL || errno == ENOSYS) return false;
+    fail_call(b, "rename what is new to", errno);
+  }
+  sync_folder(folder_of(b));
+  return true;
+}
+
+bool is_there(const std::filesystem::path& path) {
+  std::error_code error;
+  const bool there = std::filesystem::exists(path, error);
+  if (error) fail_call(path, "look at", error.value());
+  return there;
 }
 
 void sync_folder(const std::filesystem::path& folder) {

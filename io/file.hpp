@@ -57,7 +57,7 @@ class CheckedFile {
   void write(const void* data, std::int64_t num_bytes);
   // Writes the pieces one behind the other, in as few calls as the system allows.
   void write_all(std::span<const std::span<const std::byte>> pieces);
-  // Appends in a single write(2); what was written of a line that did not fit is taken back.
+  // Appends, in one write(2) unless that comes short; of a line that did not fit nothing stays.
   void write_once(std::string_view text);
   // Reserves blocks, so that a full disk shows now and not in mid-write. File systems without this
   // call are asked for their free space instead.

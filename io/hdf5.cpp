@@ -17,7 +17,6 @@ std::recursive_mutex& library_lock() {
 void prepare_library() {
   H5dont_atexit();  // must come before anything else
   H5open();
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 
 // Walking upwards, the first entry is the deepest: it holds the driver's own words (errno and its
@@ -26,6 +25,8 @@ herr_t keep_first(unsigned number, const H5E_error2_t* entry, void* words) {
   if (number == 0 && entry->desc != nullptr) *static_cast<std::string*>(words) = entry->desc;
   return 0;
 }
+
+bool holds_errno(const std::string& words) { return words.find("errno = ") != std::string::npos; }
 
 std::string deepest_words() {
   std::string words = "no reason given";
@@ -39,12 +40,17 @@ std::string deepest_words() {
 Session::Session() : lock_(library_lock()) {
   static const bool prepared = (prepare_library(), true);
   static_cast<void>(prepared);
+  // Where HDF5 is built for threads, each has an error stack of its own.
+  thread_local const herr_t quiet = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  static_cast<void>(quiet);
 }
 
 void fail_call(const std::filesystem::path& path, const char* tried) {
-  fail<SystemError>(
-      "{}: HDF5 cannot {}: {} ({} bytes free on the disk); check the disk and the file",
-      path.string(), tried, deepest_words(), free_bytes(path));
+  const std::string words = deepest_words();
+  throw CallError(
+      fmt::format("{}: HDF5 cannot {}: {} ({} bytes free on the disk); check the disk and the file",
+                  path.string(), tried, words, free_bytes(path)),
+      holds_errno(words));
 }
 
 Properties file_access(const std::filesystem::path& path) {
@@ -62,11 +68,13 @@ File open_to_read(const std::filesystem::path& path) {
   const Properties access = file_access(path);
   const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access);
   if (id < 0) {
+    const std::string words = deepest_words();
+    if (holds_errno(words)) fail_call(path, "open");
     fail<DataError>(
         "{}: not a whole HDF5 file: {}; it was cut short, never closed, or is something else: make "
         "it "
         "again",
-        path.string(), deepest_words());
+        path.string(), words);
   }
   return File(id, path, "open");
 }

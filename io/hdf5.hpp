@@ -11,12 +11,14 @@
 #include <string>
 #include <utility>
 
+#include "base/error.hpp"
+
 namespace polyphase::hdf5 {
 
 // Holds the lock that every use of HDF5 in this process takes; it may be taken again by the same
-// thread. The first one prepares the library: no error prints of its own, and no clean-up at exit,
-// since after a failed write that clean-up writes again and can crash the process. Every handle is
-// closed by its owner instead.
+// thread. The first one prepares the library: no clean-up at exit, since after a failed write that
+// clean-up writes again and can crash the process; every handle is closed by its owner instead. No
+// thread gets error prints of HDF5's own.
 class Session {
  public:
   Session();
@@ -25,7 +27,15 @@ class Session {
   std::unique_lock<std::recursive_mutex> lock_;
 };
 
-// Throws SystemError with `path`, what was tried and the deepest words of HDF5's error stack.
+// A call of HDF5 that failed: because the system refused one of its own (the error stack then holds
+// an errno), or by what HDF5 found in a file.
+struct CallError : SystemError {
+  CallError(const std::string& words, bool refused_by_system)
+      : SystemError(words), by_system(refused_by_system) {}
+  bool by_system;
+};
+
+// Throws CallError with `path`, what was tried and the deepest words of HDF5's error stack.
 [[noreturn]] void fail_call(const std::filesystem::path& path, const char* tried);
 
 // Passes on a result of HDF5 that is not negative.
@@ -75,5 +85,17 @@ Properties file_access(const std::filesystem::path& path);
 // Opens for reading. DataError when it is no HDF5 file or was cut short, SystemError when it can't
 // be opened at all.
 File open_to_read(const std::filesystem::path& path);
+
+// Does work that reads a file. What HDF5 finds wrong in it is DataError, what the system refuses
+// stays SystemError.
+template <class Work>
+void read_with(const Work& work) {
+  try {
+    work();
+  } catch (const CallError& error) {
+    if (error.by_system) throw;
+    throw DataError(error.what());
+  }
+}
 
 }  // namespace polyphase::hdf5

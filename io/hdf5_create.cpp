@@ -176,7 +176,7 @@ void PreparedFile::write(const std::string& name, std::int64_t first, std::int64
                     name);
   const Session session;
   state_->poisoned = true;
-  const Dataset target(H5Dopen2(*state_->file, name.c_str(), H5P_DEFAULT), state_->path,
+  Dataset target(H5Dopen2(*state_->file, name.c_str(), H5P_DEFAULT), state_->path,
                        "open a dataset");
   const Space memory = simple_space({count}, state_->path);
   const Space on_disk(H5Dget_space(target), state_->path, "read a shape");
@@ -190,6 +190,7 @@ void PreparedFile::write(const std::string& name, std::int64_t first, std::int64
     const std::int64_t num_bytes = count * size_bytes(dataset.type);
     fail_call(state_->path, fmt::format("write /{} ({} bytes needed)", name, num_bytes).c_str());
   }
+  target.close(state_->path);  // only now does HDF5 write what is small
   state_->poisoned = false;
 }
 

@@ -264,10 +264,12 @@ FileContents inspect(const std::filesystem::path& path) {
   const Session session;
   const File file = open_to_read(path);
   FileContents contents;
-  contents.num_bytes = size_of_file(file, path);
-  read_attributes(file, path, contents);
-  walk(file, "", path, [&](hid_t dataset, const std::string& name) {
-    contents.datasets[name] = stored_dataset(dataset, path, name, contents.num_bytes);
+  read_with([&] {
+    contents.num_bytes = size_of_file(file, path);
+    read_attributes(file, path, contents);
+    walk(file, "", path, [&](hid_t dataset, const std::string& name) {
+      contents.datasets[name] = stored_dataset(dataset, path, name, contents.num_bytes);
+    });
   });
   refuse_overlaps(path, contents);
   return contents;
@@ -277,8 +279,10 @@ std::map<std::string, VirtualDataset> inspect_virtual(const std::filesystem::pat
   const Session session;
   const File file = open_to_read(path);
   std::map<std::string, VirtualDataset> found;
-  walk(file, "", path, [&](hid_t dataset, const std::string& name) {
-    found[name] = virtual_dataset(dataset, path, name);
+  read_with([&] {
+    walk(file, "", path, [&](hid_t dataset, const std::string& name) {
+      found[name] = virtual_dataset(dataset, path, name);
+    });
   });
   return found;
 }

@@ -106,10 +106,7 @@ bool try_create(const std::filesystem::path& path, const std::string& content) {
       fmt::format("{}.{}.{}", path.string(), host_name(), ::getpid());
   std::error_code ignored;
   std::filesystem::remove(beside, ignored);
-  CheckedFile file = CheckedFile::create(beside);
-  file.write(content.data(), static_cast<std::int64_t>(content.size()));
-  file.sync();
-  file.close();
+  write_file_atomically(beside, content);
   const int result = ::link(beside.c_str(), path.c_str());
   const int error = errno;
   std::filesystem::remove(beside, ignored);

@@ -5,9 +5,8 @@
 
 #include <fstream>
 #include <sstream>
-#include <system_error>
 
-#include "base/error.hpp"
+#include "io/file.hpp"
 #include "report/format.hpp"
 #include "report/style.hpp"
 
@@ -30,21 +29,7 @@ std::string page_html(const std::string& title, const std::string& body) {
 }
 
 void write_page(const std::filesystem::path& path, const std::string& page) {
-  const std::filesystem::path beside = path.string() + ".part";
-  {
-    std::ofstream file(beside, std::ios::binary | std::ios::trunc);
-    file << page;
-    file.close();
-    if (!file) {
-      std::error_code ignored;
-      std::filesystem::remove(beside, ignored);
-      fail<SystemError>("{}: cannot be written; is the disk full, or the folder not yours?",
-                        beside.string());
-    }
-  }
-  std::error_code error;
-  std::filesystem::rename(beside, path, error);
-  if (error) fail<SystemError>("{}: cannot be put in place: {}", path.string(), error.message());
+  write_file_atomically(path, page);
 }
 
 }  // namespace polyphase::report

@@ -221,8 +221,7 @@ PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, Parameter
       log_info("{}: going on from step {}", name, start.state.step);
       return start;
     } catch (const AgreedError& error) {
-      // Damage to HDF5's own words shows as an error of HDF5.
-      if (error.code != ExitCode::kData && error.code != ExitCode::kSystem) throw;
+      if (error.code != ExitCode::kData) throw;
       if (job.world.rank() == 0) log_warning("{}", error.what());
       damaged.push_back(folder);
       faults += (faults.empty() ? "" : "\n") + std::string(error.what());

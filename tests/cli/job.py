@@ -184,12 +184,14 @@ def read_lines(path):
 class Run:
     """A run folder and the settings that every job on it uses."""
 
+    recipe = RECIPE
+
     def __init__(self, path, texts, **values):
         self.path = Path(path)
         self.values = {"folder": texts, "run_dir": self.path, **values}
 
     def arguments(self, *more, **values):
-        return ["run", RECIPE, *settings({**self.values, **values}), *more]
+        return ["run", self.recipe, *settings({**self.values, **values}), *more]
 
     def start(self, *more, ranks=2, grace_seconds=0, **values):
         return Job(self.arguments(*more, **values), ranks, grace_seconds=grace_seconds)

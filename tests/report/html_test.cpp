@@ -170,7 +170,7 @@ TEST_F(HtmlTest, ReportIsWrittenBesideTheRun) {
   std::stringstream text;
   text << std::ifstream(path).rdbuf();
   EXPECT_EQ(text.str(), page());
-  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "report.html.part"));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "report.html.new"));
   std::filesystem::remove(folder_.path() / "status.json");
   EXPECT_THROW(write_report(folder_.path()), DataError);
 }

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever call to the file system fails, and however: the fault is named, and nothing is lost.
+
+A job is run again and again; each time another of its calls fails, does half, or is its last. Then the same command,
+undisturbed, must end with the bits of a run that nothing disturbed. POLYPHASE_FAULTS: how many calls of each name are tried
+with each fault (1), or "all".
+"""
+import concurrent.futures
+import os
+import random
+import shutil
+import unittest
+
+from fail_io import FailIo
+from job import DONE, RECIPE, SYSTEM, RoadTest, polyphase
+
+FAULTS = os.environ.get("POLYPHASE_FAULTS", "1")
+NUM_JOBS = 2  # at a time; they wait for processes to start more than they compute
+PHASES = ("pretrain", "tags")
+SHORT = {"checkpoint.every_steps": 2, "checkpoint.keep": 3, "phases.pretrain.stop.steps": 4,
+         "phases.pretrain.evaluate.every_steps": 2, "phases.tags.stop.steps": 2}
+# Calls whose failure never passes for success: a promise of a file depends on each of them.
+NEVER_IGNORED = ("write", "sync", "rename", "link", "truncate", "mkdir")
+
+
+def chosen(calls):
+    """Calls and what happens to them: of each name and fate so many as were asked for, drawn with a fixed seed."""
+    groups = {}
+    for call in calls:
+        for fate in call.fates():
+            groups.setdefault((call.name, fate), []).append((call, fate))
+    if FAULTS == "all":
+        return [one for group in groups.values() for one in group]
+    draw = random.Random(5)
+    return [one for group in groups.values()
+            for one in draw.sample(group, min(len(group), int(FAULTS)))]
+
+
+def words_of(fate):
+    return os.strerror(fate) if isinstance(fate, int) else fate
+
+
+class FailingCallsTest(RoadTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        recipe = cls.scratch / "short.yaml"
+        whole = RECIPE.read_text()
+        recipe.write_text(whole[:whole.index("  - name: topic")])
+
+        def made(name, *command, ranks):
+            run = cls.new_run(cls, name, **SHORT)
+            run.recipe = recipe
+            outcome = polyphase(*command, *run.arguments()[1:], ranks=ranks)
+            assert outcome.code == DONE, outcome
+            return run
+
+        cls.straight = {ranks: made(f"straight-{ranks}", "run", ranks=ranks) for ranks in (None, 2)}
+        cls.prepared = made("prepared", "prepare", ranks=None)
+
+    def copy(self, run, name):
+        copy = run.copy_to(self.scratch / name)
+        copy.recipe = run.recipe
+        return copy
+
+    def calls_of(self, base, name, ranks, rank):
+        """The calls of a job on a copy of `base` that nothing disturbs."""
+        run = self.copy(base, name)
+        counting = FailIo(run, self.scratch, **rank)
+        self.assert_exit(counting.start(ranks).wait(), DONE)
+        calls = counting.calls()
+        self.assertGreater(len(calls), 10)
+        for call in calls:
+            call.path = call.path.removeprefix(str(run.path))
+        shutil.rmtree(run.path)
+        return calls
+
+    def try_fault(self, base, name, call, fate, ranks, rank):
+        run = self.copy(base, name)
+        failing = FailIo(run, self.scratch, at=call.number, how=fate, **rank)
+        outcome = failing.start(ranks).wait()
+        self.assertNotIsInstance(outcome.code, str, outcome)  # hung
+        calls = failing.calls()
+        if len(calls) >= call.number:  # threads change the order a little: what was it this time?
+            call = calls[call.number - 1]
+            self.assert_told(outcome, call, fate)
+        self.assert_checkpoints_intact(run, calls[:call.number - 1])
+        again = run.go(ranks=ranks)
+        self.assert_exit(again, DONE)
+        self.assertEqual(set(run.states().values()), {"done"})
+        self.assert_same_road(run, self.straight[ranks], PHASES)
+        for phase in PHASES:
+            self.assertEqual(run.half_written(phase), [])
+        shutil.rmtree(run.path)
+
+    def assert_told(self, outcome, call, fate):
+        """The error names the file and gives the system's words, or the job went on all the same."""
+        if fate in ("kill", "torn") and (fate == "kill" or call.name == "write"):
+            self.assertNotEqual(outcome.code, DONE, outcome)
+        elif fate == "short" or outcome.code == DONE:
+            self.assert_exit(outcome, DONE)
+            if isinstance(fate, int):
+                self.assertNotIn(call.name, NEVER_IGNORED, outcome)
+        else:
+            self.assert_exit(outcome, SYSTEM)
+            # A folder is removed as a whole, and named so.
+            self.assert_says(outcome, os.path.dirname(call.path) if call.name == "remove" else call.path,
+                             words_of(fate))
+
+    def assert_checkpoints_intact(self, run, calls):
+        """Every checkpoint that was committed before the fault is there, and the newest ones whole."""
+        committed = {call.path for call in calls
+                     if call.name == "rename" and "/checkpoints/step-" in call.path
+                     and call.path.rsplit("-", 1)[1].isdigit()}
+        there = {str(p) for phase in PHASES for p in run.checkpoints(phase)}
+        self.assertLessEqual(committed, there)
+        for phase in PHASES:
+            for checkpoint in run.checkpoints(phase)[-1:]:
+                self.assert_exit(polyphase("verify", checkpoint), DONE)
+
+    def try_faults(self, base, scenario, ranks=None, rank=None):
+        rank = {} if rank is None else {"rank": rank}
+        faults = chosen(self.calls_of(base, f"{scenario}-count", ranks, rank))
+
+        def attempt(number):
+            call, fate = faults[number]
+            try:
+                self.try_fault(base, f"{scenario}-{number}", call, fate, ranks, rank)
+            except AssertionError as error:
+                return f"{scenario}, call {call.number}, {call.name} {call.path}: {words_of(fate)}\n{error}"
+            return None
+
+        with concurrent.futures.ThreadPoolExecutor(NUM_JOBS) as pool:
+            failures = [text for text in pool.map(attempt, range(len(faults))) if text]
+        print(f"{scenario}: {len(faults)} faults, {len(failures)} of them not borne", flush=True)
+        self.assertEqual(failures, [], "\n\n".join(failures))
+
+    def test_run_from_its_start(self):
+        self.try_faults(self.prepared, "begin")
+
+    def test_run_that_goes_on_from_a_checkpoint(self):
+        begun = self.copy(self.prepared, "begun")
+        killing = FailIo(begun, self.scratch, at=self.number_of_second_commit(), how="kill")
+        self.assertNotEqual(killing.start().wait().code, DONE)
+        self.assertTrue(begun.checkpoints("pretrain"))
+        self.try_faults(begun, "go-on")
+
+    def number_of_second_commit(self):
+        return max(call.number for call in self.calls_of(self.prepared, "count", None, {})
+                   if call.name == "rename" and call.path.endswith("pretrain/checkpoints/step-000004"))
+
+    def test_one_rank_of_two(self):
+        for rank in (1, 0) if FAULTS == "all" else (1,):
+            self.try_faults(self.prepared, f"rank-{rank}", ranks=2, rank=rank)
+
+
+if __name__ == "__main__":
+    unittest.main()
