@@ -12,11 +12,9 @@ namespace {
 constexpr const char* kFormat = "polyphase checkpoint";  // on disk: never rename
 
 nlohmann::json to_json(const StoredPart& part) {
-  return {{"file", part.file},
-          {"dimension", part.split_dimension},
-          {"begin", part.begin},
-          {"shape", part.shape},
-          {"digest", part.digest}};
+  return {{"file", part.file},     {"dimension", part.split_dimension},
+          {"begin", part.begin},   {"shape", part.shape},
+          {"offset", part.offset}, {"digest", part.digest}};
 }
 
 StoredPart part_from(const nlohmann::json& json) {
@@ -25,6 +23,7 @@ StoredPart part_from(const nlohmann::json& json) {
   json.at("dimension").get_to(part.split_dimension);
   json.at("begin").get_to(part.begin);
   json.at("shape").get_to(part.shape);
+  part.offset = json.value("offset", part.offset);
   json.at("digest").get_to(part.digest);
   return part;
 }
@@ -33,6 +32,7 @@ Manifest manifest_from(const nlohmann::json& content) {
   Manifest manifest;
   manifest.state = content.at("state");
   content.at("files").get_to(manifest.files);
+  manifest.digests = content.value("digests", manifest.digests);
   for (const auto& [name, stored] : content.at("tensors").items()) {
     StoredTensor& tensor = manifest.tensors[name];
     stored.at("shape").get_to(tensor.shape);
@@ -99,7 +99,8 @@ std::map<std::string, hdf5::VirtualDataset> virtual_view(const Manifest& manifes
 }
 
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest) {
-  nlohmann::json content = {{"state", manifest.state}, {"files", manifest.files}};
+  nlohmann::json content = {
+      {"state", manifest.state}, {"files", manifest.files}, {"digests", manifest.digests}};
   // Filled in place: lists in braces would copy all of it, level by level.
   nlohmann::json& tensors = content["tensors"] = nlohmann::json::object();
   for (const auto& [name, tensor] : manifest.tensors) {

@@ -22,6 +22,7 @@ struct StoredPart {
   int split_dimension = -1;
   std::int64_t begin = 0;
   std::vector<std::int64_t> shape;
+  std::int64_t offset = -1;  // of its bytes in the file; -1: only HDF5 knows (older checkpoints)
   std::string digest;
 };
 
@@ -32,7 +33,8 @@ struct StoredTensor {
 
 struct Manifest {
   nlohmann::json state;
-  std::map<std::string, std::int64_t> files;  // name → bytes; model.h5 and one a writer
+  std::map<std::string, std::int64_t> files;   // name → bytes; model.h5 and one a writer
+  std::map<std::string, std::string> digests;  // of these files, all their bytes; older ones: none
   std::map<std::string, StoredTensor> tensors;
 };
 

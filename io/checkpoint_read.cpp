@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <optional>
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "io/checkpoint_manifest.hpp"
 #include "io/file.hpp"
+#include "io/folder.hpp"
 #include "io/stored_digest.hpp"
 
 namespace polyphase {
@@ -67,42 +69,84 @@ void copy_shared(float* out, const Box& to, const float* in, const Box& from) {
   }
 }
 
+using Datasets = std::map<std::string, hdf5::StoredDataset>;
+
 struct WriterFile {
-  hdf5::FileContents contents;
   CheckedFile file;
+  Datasets datasets;
 };
 
-// Opens a writer's file and compares what it holds with what the manifest promises.
+// The parts that lie in a writer's file, by tensor.
+std::map<std::string, const StoredPart*> parts_in(const Manifest& manifest,
+                                                  const std::string& name) {
+  std::map<std::string, const StoredPart*> parts;
+  for (const auto& [tensor_name, tensor] : manifest.tensors) {
+    for (const StoredPart& part : tensor.parts) {
+      if (part.file == name) parts[tensor_name] = &part;
+    }
+  }
+  return parts;
+}
+
+// What HDF5 finds in a writer's file. DataError unless that is what the manifest promises.
+Datasets datasets_by_hdf5(const std::filesystem::path& path, const Manifest& manifest) {
+  Datasets datasets = hdf5::inspect(path).datasets;
+  const auto parts = parts_in(manifest, path.filename().string());
+  for (const auto& [name, part] : parts) {
+    const auto found = datasets.find(name);
+    if (found == datasets.end() || found->second.shape != part->shape ||
+        found->second.type != hdf5::ElementType::kFloat32 ||
+        (part->offset >= 0 && found->second.offset != part->offset)) {
+      fail<DataError>(
+          "{}: /{} is missing, or of another shape or place than in the manifest; go back to the "
+          "previous checkpoint",
+          path.string(), name);
+    }
+  }
+  if (parts.size() != datasets.size()) {
+    fail<DataError>(
+        "{}: {} datasets, where the manifest lists {}; go back to the previous checkpoint",
+        path.string(), datasets.size(), parts.size());
+  }
+  return datasets;
+}
+
+// What the manifest says of a writer's file; nothing when an older one does not say where it lies.
+std::optional<Datasets> datasets_by_manifest(const std::filesystem::path& path,
+                                             const Manifest& manifest) {
+  Datasets datasets;
+  const std::int64_t file_bytes = manifest.files.at(path.filename().string());
+  for (const auto& [name, part] : parts_in(manifest, path.filename().string())) {
+    if (part->offset < 0) return std::nullopt;
+    const std::int64_t count = hdf5::checked_product(part->shape);
+    const auto element_bytes = static_cast<std::int64_t>(sizeof(float));
+    if (count > file_bytes / element_bytes || part->offset > file_bytes - count * element_bytes) {
+      fail<DataError>("{}: /{} reaches beyond the file; do not use this checkpoint", path.string(),
+                      name);
+    }
+    datasets[name] = {hdf5::ElementType::kFloat32, part->shape, part->offset,
+                      count * element_bytes};
+  }
+  return datasets;
+}
+
+// Opens a writer's file and finds what it holds, without HDF5 where possible: that can end the
+// process on a file whose own words are damaged.
 WriterFile open_writer_file(const std::filesystem::path& folder, const Manifest& manifest,
                             const std::string& name) {
   const std::filesystem::path path = folder / name;
-  WriterFile opened{hdf5::inspect(path), CheckedFile::open_read(path)};
+  if (!is_there(path)) {
+    fail<DataError>("{}: is missing; go back to the previous checkpoint", path.string());
+  }
+  WriterFile opened{CheckedFile::open_read(path), {}};
   const std::int64_t expected_bytes = manifest.files.at(name);
   if (opened.file.size() != expected_bytes) {
     fail<DataError>(
         "{}: {} bytes, where the manifest promises {}; go back to the previous checkpoint",
         path.string(), opened.file.size(), expected_bytes);
   }
-  std::size_t num_expected = 0;
-  for (const auto& [tensor_name, tensor] : manifest.tensors) {
-    for (const StoredPart& part : tensor.parts) {
-      if (part.file != name) continue;
-      ++num_expected;
-      const auto found = opened.contents.datasets.find(tensor_name);
-      if (found == opened.contents.datasets.end() || found->second.shape != part.shape ||
-          found->second.type != hdf5::ElementType::kFloat32) {
-        fail<DataError>(
-            "{}: /{} is missing or of another shape than in the manifest; go back to the "
-            "previous checkpoint",
-            path.string(), tensor_name);
-      }
-    }
-  }
-  if (num_expected != opened.contents.datasets.size()) {
-    fail<DataError>(
-        "{}: {} datasets, where the manifest lists {}; go back to the previous checkpoint",
-        path.string(), opened.contents.datasets.size(), num_expected);
-  }
+  std::optional<Datasets> known = datasets_by_manifest(path, manifest);
+  opened.datasets = known ? *std::move(known) : datasets_by_hdf5(path, manifest);
   return opened;
 }
 
@@ -112,12 +156,31 @@ std::string digest_fault(const std::filesystem::path& path, const std::string& d
       path.string(), dataset);
 }
 
+void check_values(const std::filesystem::path& folder, const Manifest& manifest,
+                  const std::string& name, std::vector<std::string>& faults) {
+  const WriterFile writer = open_writer_file(folder, manifest, name);
+  for (const auto& [tensor, part] : parts_in(manifest, name)) {
+    if (digest_of(writer.file, writer.datasets.at(tensor)) != part->digest)
+      faults.push_back(digest_fault(folder / name, tensor));
+  }
+}
+
+// For what lies outside of the tensors.
+void check_whole_file(const std::filesystem::path& path, const Manifest& manifest) {
+  const auto listed = manifest.digests.find(path.filename().string());
+  if (listed == manifest.digests.end()) return;  // of an earlier version of the program
+  if (digest_of(CheckedFile::open_read(path)) != listed->second) {
+    fail<DataError>(
+        "{}: was altered: its digest is not the manifest's; go back to the previous checkpoint",
+        path.string());
+  }
+}
+
 void check_model_file(const std::filesystem::path& folder, const Manifest& manifest,
                       std::vector<std::string>& faults) {
   const std::filesystem::path path = folder / kModelFile;
-  const auto listed = manifest.files.find(kModelFile);
   const std::int64_t num_bytes = CheckedFile::open_read(path).size();
-  if (listed == manifest.files.end() || listed->second != num_bytes) {
+  if (manifest.files.at(kModelFile) != num_bytes) {
     faults.push_back(
         fmt::format("{}: {} bytes, which the manifest does not promise", path.string(), num_bytes));
   }
@@ -159,7 +222,7 @@ struct CheckpointReader::State {
   // Reads a writer's whole dataset and checks its digest.
   void load(const std::string& name, const StoredPart& part, float* out) {
     const WriterFile& from = file(part.file);
-    const hdf5::StoredDataset& stored = from.contents.datasets.at(name);
+    const hdf5::StoredDataset& stored = from.datasets.at(name);
     from.file.read_at(stored.offset, out, stored.num_bytes);
     if (polyphase::digest(out, static_cast<std::size_t>(stored.num_bytes)) != part.digest) {
       throw DataError(digest_fault(folder / part.file, name));
@@ -170,7 +233,7 @@ struct CheckpointReader::State {
     if (cached != &part) {
       cached = nullptr;
       // The file is looked at first: what it holds bounds what is allocated for it.
-      const auto& stored = file(part.file).contents.datasets.at(name);
+      const auto& stored = file(part.file).datasets.at(name);
       cache.resize(static_cast<std::size_t>(stored.num_bytes) / sizeof(float));
       load(name, part, cache.data());
       cached = &part;
@@ -256,20 +319,22 @@ std::vector<std::string> verify_checkpoint(const std::filesystem::path& folder) 
   if (!faults.empty()) return faults;
   for (const auto& listed : manifest.files) {
     const std::string& name = listed.first;
-    if (name == kModelFile) continue;
+    const std::size_t num_before = faults.size();
+    if (name != kModelFile) note([&] { check_values(folder, manifest, name, faults); });
+    // The rest of the file, and only then, with all of it as it was written, HDF5's view of it.
+    if (faults.size() == num_before) note([&] { check_whole_file(folder / name, manifest); });
+    if (faults.size() > num_before) continue;
     note([&] {
-      const WriterFile writer = open_writer_file(folder, manifest, name);
-      for (const auto& [tensor_name, tensor] : manifest.tensors) {
-        for (const StoredPart& part : tensor.parts) {
-          if (part.file == name &&
-              digest_of(writer.file, writer.contents.datasets.at(tensor_name)) != part.digest) {
-            faults.push_back(digest_fault(folder / name, tensor_name));
-          }
-        }
+      if (name == kModelFile) {
+        check_model_file(folder, manifest, faults);
+      } else {
+        datasets_by_hdf5(folder / name, manifest);
       }
     });
   }
-  note([&] { check_model_file(folder, manifest, faults); });
+  if (!manifest.files.contains(kModelFile)) {
+    faults.push_back(fmt::format("{}: not in the manifest", (folder / kModelFile).string()));
+  }
   return faults;
 }
 

@@ -10,6 +10,7 @@
 #include "io/folder.hpp"
 #include "io/hdf5_create.hpp"
 #include "io/hdf5_template.hpp"
+#include "io/stored_digest.hpp"
 
 namespace polyphase {
 
@@ -51,13 +52,14 @@ Manifest manifest_of(const std::vector<PartReport>& reports, const nlohmann::jso
   for (const PartReport& report : reports) {
     if (report.datasets.empty()) continue;
     manifest.files[report.file] = report.num_bytes;
+    manifest.digests[report.file] = report.digest;
     for (const PartReport::Dataset& dataset : report.datasets) {
       StoredTensor& tensor = manifest.tensors[dataset.name];
       POLYPHASE_PROMISE(tensor.parts.empty() || tensor.shape == dataset.global_shape,
                         "tensor {}: writers differ on its shape", dataset.name);
       tensor.shape = dataset.global_shape;
       tensor.parts.push_back({report.file, dataset.split_dimension, dataset.begin,
-                              dataset.local_shape, dataset.digest});
+                              dataset.local_shape, dataset.offset, dataset.digest});
     }
   }
   for (auto& [name, tensor] : manifest.tensors) {
@@ -81,11 +83,16 @@ void put_in_place(const std::filesystem::path& from, const std::filesystem::path
   remove_tree(old);
 }
 
-// Creates and syncs a writer's file; returns its size.
-std::int64_t write_part_file(const std::filesystem::path& path, const hdf5::NewFile& layout,
-                             std::span<const void* const> data,
-                             std::optional<hdf5::FileTemplate>& known) {
-  if (known && known->layout() == layout) return known->write(path, data);
+struct WrittenFile {
+  std::int64_t num_bytes = 0;
+  std::string digest;
+};
+
+// Creates and syncs a writer's file.
+WrittenFile write_part_file(const std::filesystem::path& path, const hdf5::NewFile& layout,
+                            std::span<const void* const> data,
+                            std::optional<hdf5::FileTemplate>& known) {
+  if (known && known->layout() == layout) return {known->write(path, data), known->digest(data)};
   known.reset();
   hdf5::PreparedFile file(path, layout);
   for (std::size_t i = 0; i < data.size(); ++i) {
@@ -94,13 +101,20 @@ std::int64_t write_part_file(const std::filesystem::path& path, const hdf5::NewF
   }
   const std::int64_t num_bytes = file.finish();
   known.emplace(path, layout);
-  return num_bytes;
+  // What HDF5 itself wrote is looked at: it may report success for what did not reach the disk.
+  const std::string expected = known->digest(data);
+  if (digest_of(CheckedFile::open_read(path)) != expected) {
+    known.reset();
+    fail<SystemError>("{}: the disk did not keep what was written ({} bytes free); check the disk",
+                      path.string(), free_bytes(path));
+  }
+  return {num_bytes, expected};
 }
 
-// Creates and syncs model.h5; returns its size.
-std::int64_t write_model_file(const std::filesystem::path& path,
-                              std::map<std::string, hdf5::VirtualDataset> view,
-                              CheckpointTemplates::State& known) {
+// Creates and syncs model.h5.
+WrittenFile write_model_file(const std::filesystem::path& path,
+                             std::map<std::string, hdf5::VirtualDataset> view,
+                             CheckpointTemplates::State& known) {
   if (known.model_file.empty() || known.view != view) {
     hdf5::NewFile attributes;
     attributes.texts["format"] = "polyphase checkpoint view";
@@ -113,7 +127,7 @@ std::int64_t write_model_file(const std::filesystem::path& path,
   file.write(known.model_file.data(), num_bytes);
   file.sync();
   file.close();
-  return num_bytes;
+  return {num_bytes, digest(known.model_file)};
 }
 
 }  // namespace
@@ -126,10 +140,12 @@ std::string to_text(const PartReport& report) {
                         {"dimension", dataset.split_dimension},
                         {"begin", dataset.begin},
                         {"local_shape", dataset.local_shape},
+                        {"offset", dataset.offset},
                         {"digest", dataset.digest}});
   }
   nlohmann::json json = {
       {"writer", report.writer}, {"file", report.file}, {"num_bytes", report.num_bytes}};
+  json["digest"] = report.digest;
   json["datasets"] = std::move(datasets);
   return json.dump();
 }
@@ -141,6 +157,7 @@ PartReport part_report_from_text(const std::string& text) {
     json.at("writer").get_to(report.writer);
     json.at("file").get_to(report.file);
     json.at("num_bytes").get_to(report.num_bytes);
+    json.at("digest").get_to(report.digest);
     for (const nlohmann::json& entry : json.at("datasets")) {
       PartReport::Dataset dataset;
       entry.at("name").get_to(dataset.name);
@@ -148,6 +165,7 @@ PartReport part_report_from_text(const std::string& text) {
       entry.at("dimension").get_to(dataset.split_dimension);
       entry.at("begin").get_to(dataset.begin);
       entry.at("local_shape").get_to(dataset.local_shape);
+      entry.at("offset").get_to(dataset.offset);
       entry.at("digest").get_to(dataset.digest);
       report.datasets.push_back(std::move(dataset));
     }
@@ -182,7 +200,7 @@ PartReport write_checkpoint_part(const std::filesystem::path& tmp_folder, int wr
     POLYPHASE_PROMISE(part.data != nullptr, "tensor {}: a part without data", part.name);
     layout.datasets.push_back({part.name, hdf5::ElementType::kFloat32, part.local_shape});
     report.datasets.push_back({part.name, part.global_shape, part.split_dimension, part.begin,
-                               part.local_shape,
+                               part.local_shape, -1,
                                digest(part.data, static_cast<std::size_t>(count) * sizeof(float))});
     data.push_back(part.data);
   }
@@ -195,7 +213,11 @@ PartReport write_checkpoint_part(const std::filesystem::path& tmp_folder, int wr
   const std::filesystem::path path = tmp_folder / report.file;
   std::filesystem::remove(path, error);
   if (report.datasets.empty()) return report;
-  report.num_bytes = write_part_file(path, layout, data, templates.state().part);
+  const WrittenFile written = write_part_file(path, layout, data, templates.state().part);
+  report.num_bytes = written.num_bytes;
+  report.digest = written.digest;
+  const std::vector<std::int64_t> offsets = templates.state().part->offsets();
+  for (std::size_t i = 0; i < offsets.size(); ++i) report.datasets[i].offset = offsets[i];
   sync_folder(tmp_folder);
   return report;
 }
@@ -224,8 +246,10 @@ void commit_checkpoint(const std::filesystem::path& tmp_folder,
     }
   }
   remove_foreign_files(tmp_folder, known);
-  manifest.files[kModelFile] =
+  const WrittenFile model =
       write_model_file(tmp_folder / kModelFile, virtual_view(manifest), templates.state());
+  manifest.files[kModelFile] = model.num_bytes;
+  manifest.digests[kModelFile] = model.digest;
   sync_folder(tmp_folder);
   write_manifest(tmp_folder, manifest);
   put_in_place(tmp_folder, final_folder);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/digest.hpp"
 #include "base/error.hpp"
 #include "io/file.hpp"
 #include "io/hdf5_layout.hpp"
@@ -47,16 +48,39 @@ FileTemplate::FileTemplate(const std::filesystem::path& path, NewFile layout)
   keep_bytes(num_bytes_);
 }
 
-std::int64_t FileTemplate::write(const std::filesystem::path& path,
-                                 std::span<const void* const> data) const {
-  POLYPHASE_PROMISE(data.size() == layout_.datasets.size(), "{}: {} datasets, {} values",
-                    path.string(), layout_.datasets.size(), data.size());
+std::vector<std::span<const std::byte>> FileTemplate::bytes_with(
+    std::span<const void* const> data) const {
+  POLYPHASE_PROMISE(data.size() == layout_.datasets.size(), "{} datasets, {} values",
+                    layout_.datasets.size(), data.size());
   std::vector<std::span<const std::byte>> pieces;
   for (const Piece& piece : pieces_) {
     const void* from =
         piece.dataset < 0 ? piece.bytes.data() : data[static_cast<std::size_t>(piece.dataset)];
     pieces.emplace_back(static_cast<const std::byte*>(from), piece.num_bytes);
   }
+  return pieces;
+}
+
+std::vector<std::int64_t> FileTemplate::offsets() const {
+  std::vector<std::int64_t> offsets(layout_.datasets.size());
+  std::int64_t offset = 0;
+  for (const Piece& piece : pieces_) {
+    if (piece.dataset >= 0) offsets[static_cast<std::size_t>(piece.dataset)] = offset;
+    offset += static_cast<std::int64_t>(piece.num_bytes);
+  }
+  return offsets;
+}
+
+std::string FileTemplate::digest(std::span<const void* const> data) const {
+  StreamingDigest sum;
+  for (const std::span<const std::byte> piece : bytes_with(data))
+    sum.update(piece.data(), piece.size());
+  return sum.value();
+}
+
+std::int64_t FileTemplate::write(const std::filesystem::path& path,
+                                 std::span<const void* const> data) const {
+  const std::vector<std::span<const std::byte>> pieces = bytes_with(data);
   require_free_space(path, num_bytes_);
   CheckedFile file = CheckedFile::create(path);
   try {

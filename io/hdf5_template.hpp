@@ -23,12 +23,20 @@ class FileTemplate {
 
   const NewFile& layout() const { return layout_; }
 
+  // Where in the file the values of each dataset of the layout begin.
+  std::vector<std::int64_t> offsets() const;
+
+  // XXH3-128 of the bytes that write() would write.
+  std::string digest(std::span<const void* const> data) const;
+
   // Creates `path` anew with data[i] as the values of dataset i of the layout, syncs it and returns
   // its size in bytes. SystemError, with bytes needed and free when the disk is full; nothing is
   // left at `path` then.
   std::int64_t write(const std::filesystem::path& path, std::span<const void* const> data) const;
 
  private:
+  std::vector<std::span<const std::byte>> bytes_with(std::span<const void* const> data) const;
+
   // Pieces follow each other without gaps; a piece is either a dataset's values or bytes of HDF5's.
   struct Piece {
     std::ptrdiff_t dataset = -1;  // index into the layout

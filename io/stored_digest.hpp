@@ -8,7 +8,9 @@
 
 namespace polyphase {
 
-// Private to io: XXH3-128 of a stored dataset's bytes, read in pieces of 1 MiB.
+// Private to io: XXH3-128 of a stored dataset's bytes, or of a whole file's, read in pieces of 1
+// MiB.
 std::string digest_of(const CheckedFile& file, const hdf5::StoredDataset& stored);
+std::string digest_of(const CheckedFile& file);
 
 }  // namespace polyphase

@@ -20,9 +20,12 @@ namespace fs = std::filesystem;
 std::vector<fs::path> newest_first(const Communicator& world, const fs::path& folder) {
   const std::string list = from_rank_0(world, [&] {
     std::string lines;
+    std::int64_t newest = -1;
     for (const CheckpointEntry& entry : find_checkpoints(folder)) {
       lines = entry.folder.string() + "\n" + lines;
+      newest = entry.step;
     }
+    for (const std::string& words : unusable_checkpoints(folder, newest)) log_warning("{}", words);
     return lines;
   });
   std::vector<fs::path> folders;

@@ -90,6 +90,32 @@ class FaultTest(RoadTest):
                          f"going on from step {int(before.name[-6:])}")
         self.assert_same_road(run, self.straight)
 
+    def test_newest_checkpoint_that_is_not_whole_is_named_and_the_one_before_taken(self):
+        def cut(path):
+            os.truncate(path, path.stat().st_size // 2)
+            return path
+
+        def unlink(path):
+            path.unlink()
+            return path
+
+        def leave_half_written(checkpoint):
+            (checkpoint / "manifest.json").unlink()
+            return checkpoint.rename(f"{checkpoint}.tmp")
+
+        for name, damage in (("manifest", lambda newest: cut(newest / "manifest.json")),
+                             ("cut", lambda newest: cut(newest / "writer-0001.h5")),
+                             ("gone", lambda newest: unlink(newest / "writer-0000.h5")),
+                             ("half", leave_half_written)):
+            with self.subTest(name):
+                run = self.stopped_run(f"not-whole-{name}", **{"checkpoint.keep": 3})
+                before, newest = run.checkpoints("pretrain")[-2:]
+                path = damage(newest)
+                outcome = run.go()
+                self.assert_exit(outcome, DONE)
+                self.assert_says(outcome, path, f"going on from step {int(before.name[-6:])}")
+                self.assert_same_road(run, self.straight)
+
     def test_damage_to_every_checkpoint_is_refused_with_the_remedy(self):
         run = self.stopped_run("all-damaged")
         for checkpoint in run.checkpoints("pretrain"):
