@@ -6,7 +6,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -102,12 +102,17 @@ struct CheckpointEntry {
 // there is no folder.
 std::vector<CheckpointEntry> find_checkpoints(const std::filesystem::path& folder);
 
-// Keeps the newest `keep` (≥ 1) complete checkpoints and that of kept_step; removes the others
+// What is said of checkpoints in `folder` that are not complete and newer than `step`: half
+// written, or of a manifest that is damaged.
+std::vector<std::string> unusable_checkpoints(const std::filesystem::path& folder,
+                                              std::int64_t step);
+
+// Keeps the newest `keep` (≥ 1) complete checkpoints and those of kept_steps; removes the others
 // (their manifests first, so that nothing half removed is ever trusted), folders without a manifest
 // and .tmp folders. One whose manifest cannot be read (damaged, or newer than this program) stays,
 // with a warning. Call it when no checkpoint is being written.
 void remove_old_checkpoints(const std::filesystem::path& folder, int keep,
-                            std::optional<std::int64_t> kept_step = std::nullopt);
+                            const std::set<std::int64_t>& kept_steps = {});
 
 // Reads any slice of any tensor, whatever layout wrote it.
 class CheckpointReader {

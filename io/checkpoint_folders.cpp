@@ -69,8 +69,26 @@ std::vector<CheckpointEntry> find_checkpoints(const std::filesystem::path& folde
   return found;
 }
 
+std::vector<std::string> unusable_checkpoints(const std::filesystem::path& folder,
+                                              std::int64_t step) {
+  std::vector<std::string> found;
+  for (const std::filesystem::path& entry : folders_in(folder)) {
+    const std::string name = entry.filename().string();
+    if (step_of(name, ".tmp").value_or(step) > step) {
+      found.push_back(fmt::format("{}: was being written when its job ended", entry.string()));
+    } else if (step_of(name, "").value_or(step) > step) {
+      try {
+        read_manifest(entry);
+      } catch (const DataError& error) {
+        found.emplace_back(error.what());
+      }
+    }
+  }
+  return found;
+}
+
 void remove_old_checkpoints(const std::filesystem::path& folder, int keep,
-                            std::optional<std::int64_t> kept_step) {
+                            const std::set<std::int64_t>& kept_steps) {
   POLYPHASE_PROMISE(keep >= 1, "{}: {} checkpoints to keep", folder.string(), keep);
   const std::vector<CheckpointEntry> complete = find_checkpoints(folder);
   const auto num_kept =
@@ -82,14 +100,13 @@ void remove_old_checkpoints(const std::filesystem::path& folder, int keep,
   };
   for (const std::filesystem::path& entry : folders_in(folder)) {
     const std::string name = entry.filename().string();
-    const bool ours = step_of(name, "") || step_of(name, ".tmp") || step_of(name, ".old");
-    const bool kept =
-        holds(complete.end() - num_kept, entry) ||
-        (kept_step && step_of(name, "") == kept_step && holds(complete.begin(), entry));
+    const std::optional<std::int64_t> step = step_of(name, "");
+    const bool ours = step || step_of(name, ".tmp") || step_of(name, ".old");
+    const bool kept = holds(complete.end() - num_kept, entry) ||
+                      (step && kept_steps.contains(*step) && holds(complete.begin(), entry));
     if (!ours || kept) continue;
     // A manifest that is damaged, or newer than this program, is for a person to judge.
-    const bool unclear = step_of(name, "") && std::filesystem::exists(entry / kManifestFile) &&
-                         !holds(complete.begin(), entry);
+    const bool unclear = step && is_there(entry / kManifestFile) && !holds(complete.begin(), entry);
     if (unclear) {
       log_warning("{}: kept, though its manifest cannot be read; remove it by hand",
                   entry.string());

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <exception>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -130,7 +129,7 @@ struct CheckpointWriter::State {
   const RankGrid& grid;
   Stage stage = Stage::kIdle;
   std::filesystem::path tmp_folder, final_folder;
-  std::optional<std::int64_t> kept_step;
+  std::set<std::int64_t> kept_steps;
   nlohmann::json state;
   Snapshot snapshot;
   std::string report;  // of this rank's part
@@ -148,7 +147,7 @@ struct CheckpointWriter::State {
         std::vector<PartReport> written;
         for (const std::string& text : reports) written.push_back(part_report_from_text(text));
         commit_checkpoint(tmp_folder, final_folder, written, state, templates);
-        remove_old_checkpoints(folder, keep, kept_step);
+        remove_old_checkpoints(folder, keep, kept_steps);
       });
     } else {
       stage = Stage::kIdle;
@@ -164,13 +163,14 @@ CheckpointWriter::~CheckpointWriter() = default;
 
 void CheckpointWriter::begin(std::int64_t step, const nlohmann::json& state,
                              const ParameterSet& parameters, const Optimizer& optimizer,
-                             const WeightAverage* average, std::optional<std::int64_t> kept_step) {
+                             const WeightAverage* average,
+                             const std::set<std::int64_t>& kept_steps) {
   finish();
   State& s = *state_;
   s.final_folder = s.folder / checkpoint_name(step);
   s.tmp_folder = s.final_folder.string() + ".tmp";
   s.state = state;
-  s.kept_step = kept_step;
+  s.kept_steps = kept_steps;
   s.snapshot.take(parameters, optimizer, average, s.grid);
   s.stage = State::Stage::kWriting;
   s.task.start([&s] {

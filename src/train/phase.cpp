@@ -188,11 +188,19 @@ class PhaseRun {
       log_info("{}: {} has not improved for {} evaluations; stopping at step {}", phase_.name,
                phase_.stop.early->metric, phase_.stop.early->patience, state_.step);
     }
-    if (keeps_best() && state_.best_step == state_.step) {
+    const bool is_best = keeps_best() && state_.best_step == state_.step;
+    if (is_among_kept(*valid) || is_best) {
       saved_step_ = -1;  // what was saved before this evaluation does not know of it
       save();
     }
     return true;
+  }
+
+  // Whether its checkpoint is to stay (checkpoint.keep_best). Among skipped steps none is saved.
+  bool is_among_kept(const PartMetrics& valid) {
+    if (state_.guard.skipped_in_a_row > 0) return false;
+    return is_among_best(state_, job_.recipe.checkpoint.keep_best,
+                         phase_.stop.early ? phase_.stop.early->metric : "valid.loss", valid);
   }
 
   // A result must have been saved, and among skipped steps nothing is.

@@ -269,7 +269,7 @@ void begin_to_save_phase(CheckpointWriter& writer, const PhaseJob& job, const Ph
       {"layout", {{"tensor", job.grid.tensor.size()}, {"data", job.grid.data.size()}}},
       {"lineage", state.lineage},
       {"phase_state", state}};
-  writer.begin(state.step, json, parameters, optimizer, average, state.result_step);
+  writer.begin(state.step, json, parameters, optimizer, average, kept_steps(state));
 }
 
 }  // namespace polyphase

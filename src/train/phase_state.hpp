@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "io/lineage.hpp"
 #include "recipe/recipe.hpp"
@@ -12,6 +14,13 @@
 #include "train/guard.hpp"
 
 namespace polyphase {
+
+// An evaluation's score, higher for better ones, and the step that it was made at.
+struct ScoredStep {
+  double score = 0;
+  std::int64_t step = 0;
+  bool operator==(const ScoredStep&) const = default;
+};
 
 // What a phase must remember besides tensors: kept in every checkpoint as its state.
 struct PhaseState {
@@ -26,6 +35,7 @@ struct PhaseState {
   // Whose checkpoint is the phase's result so far, what is handed over, evaluated and used: this
   // step's, or that of the best evaluation (stop.early.keep).
   std::int64_t result_step = 0;
+  std::vector<ScoredStep> best_evaluations;  // the best first; as many as checkpoint.keep_best says
   GuardState guard;
   HandOver hand_over;
   Lineage lineage;  // stands beside the rest in a checkpoint's state
@@ -34,6 +44,14 @@ struct PhaseState {
 // Counts an evaluation towards early stopping and returns whether patience has run out with it.
 bool runs_out_of_patience(PhaseState& state, const recipe::Early& early,
                           const std::map<std::string, double>& valid);
+
+// Enters an evaluation by `metric` ("valid.loss") among the best `num_kept` and returns whether it
+// is one of them; of equal ones the earlier.
+bool is_among_best(PhaseState& state, std::int64_t num_kept, const std::string& metric,
+                   const std::map<std::string, double>& valid);
+
+// Steps whose checkpoints stay whatever comes: the result's and those of the best evaluations.
+std::set<std::int64_t> kept_steps(const PhaseState& state);
 
 void to_json(nlohmann::json& json, const PhaseState& state);
 void from_json(const nlohmann::json& json, PhaseState& state);

@@ -206,9 +206,9 @@ TEST(Checkpoint, ThatOfAChosenStepStaysBesideTheNewest) {
     for (const CheckpointEntry& entry : find_checkpoints(folder.path())) left.push_back(entry.step);
     return left;
   };
-  remove_old_checkpoints(folder.path(), 1, 10);
+  remove_old_checkpoints(folder.path(), 1, {10});
   EXPECT_EQ(steps(), (std::vector<std::int64_t>{10, 20}));
-  remove_old_checkpoints(folder.path(), 1, 20);
+  remove_old_checkpoints(folder.path(), 1, {20});
   EXPECT_EQ(steps(), (std::vector<std::int64_t>{20}));
 }
 

@@ -80,7 +80,7 @@ class HandOverTest : public testing::Test {
   std::filesystem::path save(const Trainee& from) {
     CheckpointWriter writer(folder_, 1, *test_world, from.grid);
     writer.begin(1, {{"some", "state"}}, from.model->parameters(), *from.optimizer, nullptr,
-                 std::nullopt);
+                 {});
     writer.finish();
     return folder_ / "step-000001";
   }

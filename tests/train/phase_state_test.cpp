@@ -45,6 +45,47 @@ TEST(EarlyStopping, WhatIsNoNumberIsNeverBetter) {
   EXPECT_EQ(state.best_step, 50);
 }
 
+// Steps of the best evaluations, after those of `values` at steps 10, 20 …
+std::vector<std::int64_t> best_steps(PhaseState& state, std::int64_t num_kept,
+                                     const std::string& metric, const std::vector<double>& values) {
+  for (const double value : values) {
+    state.step += 10;
+    const bool is_best =
+        is_among_best(state, num_kept, metric, {{metric.substr(metric.find('.') + 1), value}});
+    EXPECT_EQ(is_best, kept_steps(state).contains(state.step)) << state.step;
+  }
+  std::vector<std::int64_t> steps;
+  for (const ScoredStep& evaluation : state.best_evaluations) steps.push_back(evaluation.step);
+  return steps;
+}
+
+TEST(BestEvaluations, TheBestComeFirstAndOfEqualOnesTheEarlier) {
+  PhaseState of_loss, of_f1, of_none;
+  EXPECT_EQ(best_steps(of_loss, 3, "valid.loss", {3, 2, 4, 2, 1, 2}),
+            (std::vector<std::int64_t>{50, 20, 40}));
+  EXPECT_EQ(best_steps(of_f1, 2, "valid.f1", {0.3, 0.2, 0.4, 0.4, 0.1}),
+            (std::vector<std::int64_t>{30, 40}));
+  EXPECT_EQ(best_steps(of_none, 0, "valid.loss", {3, 2}), std::vector<std::int64_t>());
+}
+
+TEST(BestEvaluations, WhatIsNoNumberIsNone) {
+  PhaseState state;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(best_steps(state, 2, "valid.loss", {nan, 2, nan}), (std::vector<std::int64_t>{20}));
+}
+
+TEST(BestEvaluations, GoOnFromACheckpointWithAnotherNumberOfThem) {
+  PhaseState before;
+  best_steps(before, 3, "valid.loss", {3, 1, 2});
+  PhaseState state = nlohmann::json(before).get<PhaseState>();
+  EXPECT_EQ(state.best_evaluations, before.best_evaluations);
+  state.step = 30;
+  EXPECT_EQ(best_steps(state, 2, "valid.loss", {5}), (std::vector<std::int64_t>{20, 30}));
+  nlohmann::json older = before;
+  older.erase("best_evaluations");
+  EXPECT_TRUE(older.get<PhaseState>().best_evaluations.empty());
+}
+
 TEST(PhaseState, AnOlderStateIsItsOwnResult) {
   nlohmann::json json = PhaseState{.step = 7, .result_step = 4};
   EXPECT_EQ(json.get<PhaseState>().result_step, 4);
