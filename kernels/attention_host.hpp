@@ -129,17 +129,13 @@ struct Extents {
   std::int64_t line_length;                        // 0 without relative positions
 };
 
-// Calls body(pair, workspace of the thread) for every pair. Buffers(Arena&, Extents) takes a
-// thread's memory; the same code counts it.
-template <class Buffers, class Real, class Body>
-void for_each_pair(const Exec& exec, const char* name, const Call<Real>& call, const Body& body) {
-  const AttentionInput<Real>& input = call.input;
-  const std::int64_t num_queries = input.queries.max_tokens, num_keys = input.keys.max_tokens;
-  const bool has_positions = input.positions.table_UH.extent(0) > 0;
-  const Extents extents{num_queries, num_keys, call.shape.head_width,
-                        has_positions ? line_length(num_queries, num_keys) : 0};
+// Calls body(pair, workspace of the thread) for every pair. make(arena) takes a thread's memory;
+// the same code counts it.
+template <class Real, class Make, class Body>
+void for_each_pair(const Exec& exec, const char* name, const Call<Real>& call, const Make& make,
+                   const Body& body) {
   Arena counting;
-  Buffers(counting, extents);
+  make(counting);
   const auto thread_bytes = static_cast<std::int64_t>(counting.peak_bytes());
   const Kokkos::Experimental::UniqueToken<Space> threads;
   const ArenaScope scope(*exec.arena);
@@ -151,10 +147,27 @@ void for_each_pair(const Exec& exec, const char* name, const Call<Real>& call, c
                        [&](std::int64_t index) {
                          const auto thread = threads.acquire();
                          Arena arena(memory.data() + thread * thread_bytes, thread_bytes);
-                         Buffers buffers(arena, extents);
+                         auto buffers = make(arena);
                          body(pair_of(call, index), buffers);
                          threads.release(thread);
                        });
+}
+
+// What a thread's memory must hold for a call.
+template <class Real>
+Extents extents_of(const AttentionInput<Real>& input) {
+  const std::int64_t num_queries = input.queries.max_tokens, num_keys = input.keys.max_tokens;
+  const bool has_positions = input.positions.table_UH.extent(0) > 0;
+  return {num_queries, num_keys, input.shape.head_width,
+          has_positions ? line_length(num_queries, num_keys) : 0};
+}
+
+// The same where Buffers(Arena&, Extents) takes the memory.
+template <class Buffers, class Real, class Body>
+void for_each_pair(const Exec& exec, const char* name, const Call<Real>& call, const Body& body) {
+  const Extents extents = extents_of(call.input);
+  for_each_pair(
+      exec, name, call, [&](Arena& arena) { return Buffers(arena, extents); }, body);
 }
 
 // Zeros in `width` columns of the rows behind the last sequence, which are padding.

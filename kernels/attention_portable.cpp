@@ -159,20 +159,6 @@ KOKKOS_INLINE_FUNCTION void position_gradient(const Team& team, const Backward<R
   Kokkos::single(Kokkos::PerTeam(team), [&]() { *to = sum; });
 }
 
-// Launches body(team, row, head, scratch of num_floats) for every row and head.
-template <class Body>
-void for_each_row(const Exec& exec, const char* name, std::int64_t num_rows, std::int64_t num_heads,
-                  std::int64_t num_floats, const Body& body) {
-  if (num_rows * num_heads == 0) return;
-  const int level = scratch_level(num_floats);
-  Kokkos::parallel_for(
-      name, policy(exec, num_rows * num_heads, num_floats), KOKKOS_LAMBDA(const Team& team) {
-        auto* const scratch =
-            static_cast<float*>(team.team_scratch(level).get_shmem(num_floats * sizeof(float)));
-        body(team, team.league_rank() / num_heads, team.league_rank() % num_heads, scratch);
-      });
-}
-
 template <class Real>
 void run_backward(const Exec& exec, const Backward<Real>& pass, const HeadColumns<Real>& dquery,
                   const HeadColumns<Real>& dkey, const HeadColumns<Real>& dvalue,

@@ -33,6 +33,20 @@ inline Policy policy(const Exec& exec, std::int64_t num_teams, std::int64_t num_
                                 Kokkos::PerTeam(scratch_bytes(num_scores)));
 }
 
+// Launches body(team, row, head, scratch of num_floats) for every row and head.
+template <class Body>
+void for_each_row(const Exec& exec, const char* name, std::int64_t num_rows, std::int64_t num_heads,
+                  std::int64_t num_floats, const Body& body) {
+  if (num_rows * num_heads == 0) return;
+  const int level = scratch_level(num_floats);
+  Kokkos::parallel_for(
+      name, policy(exec, num_rows * num_heads, num_floats), KOKKOS_LAMBDA(const Team& team) {
+        auto* const scratch =
+            static_cast<float*>(team.team_scratch(level).get_shmem(num_floats * sizeof(float)));
+        body(team, team.league_rank() / num_heads, team.league_rank() % num_heads, scratch);
+      });
+}
+
 // HeadColumns as kernels see them.
 template <class Real>
 struct Heads {

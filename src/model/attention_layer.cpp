@@ -99,13 +99,27 @@ void SelfAttention<Real>::turn(const Pass& pass, Tensor2<Real> qkv_NQ, Direction
 }
 
 template <class Real>
+void SelfAttention<Real>::reserve(const Pass& pass) {
+  Arena& arena = *pass.exec.arena;
+  qkv_NQ_ = arena.take2<Real>(pass.num_rows, query_key_value_.local_out());
+  log_sum_NH_ = arena.take2<float>(pass.num_rows, shape_.num_heads);
+  reserved_ = true;
+}
+
+template <class Real>
+void SelfAttention<Real>::learn_from(const DoneAttention<Real>& teacher, float scale) {
+  teacher_.reset();
+  teacher_.emplace(teacher);
+  teacher_scale_ = scale;
+}
+
+template <class Real>
 void SelfAttention<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
                                   Tensor2<const Real> y_NC, std::uint64_t place) {
-  Arena& arena = *pass.exec.arena;
   place_ = place;
-  qkv_NQ_ = arena.take2<Real>(pass.num_rows, query_key_value_.local_out());
-  heads_NC_ = arena.take2<Real>(pass.num_rows, output_.local_in());
-  log_sum_NH_ = arena.take2<float>(pass.num_rows, shape_.num_heads);
+  if (!reserved_) reserve(pass);
+  reserved_ = false;
+  heads_NC_ = pass.exec.arena->take2<Real>(pass.num_rows, output_.local_in());
   query_key_value_.template forward<Real, Real>(pass, qkv_NQ_, y_NC);
   turn(pass, qkv_NQ_, Direction::kForward);
   if (pass.cache != nullptr) {
@@ -132,6 +146,12 @@ void SelfAttention<Real>::backward(const Pass& pass, Tensor2<float> dy_NC,
                            {dqkv_NQ, query_key_value_.first_column(2)}, relative_.gradient(),
                            relative_.write(), dheads_NC, heads_NC_, log_sum_NH_, input(pass),
                            pass.dropout_at(place_, pass.dropout.attention));
+  if (teacher_) {
+    attention_divergence_backward<Real>(pass.exec, {dqkv_NQ, query_key_value_.first_column(0)},
+                                        {dqkv_NQ, query_key_value_.first_column(1)},
+                                        relative_.gradient(), done(pass), *teacher_,
+                                        teacher_scale_);
+  }
   turn(pass, dqkv_NQ, Direction::kBackward);
   query_key_value_.template backward_bias<Real>(pass, dqkv_NQ);
   query_key_value_.template backward_weight<Real>(pass, dqkv_NQ, y_NC);

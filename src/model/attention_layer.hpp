@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 
-#include "kernels/attention.hpp"
+#include "kernels/attention_divergence.hpp"
 #include "kernels/rotary.hpp"
 #include "model/relative_table.hpp"
 #include "model/sublayer.hpp"
@@ -44,6 +45,15 @@ class SelfAttention final : public Sublayer<Real> {
                 Tensor2<const Real> y_NC) override;
   const Linear& output() const override { return output_; }
 
+  // Distillation. Takes the memory of what done() gives in front of the next forward pass, so that
+  // the rest of that can be given back.
+  void reserve(const Pass& pass);
+  // The last forward pass.
+  DoneAttention<Real> done(const Pass& pass) const { return {input(pass), log_sum_NH_}; }
+  std::int64_t num_local_heads() const { return shape_.num_heads; }
+  // The backward pass that follows adds scale × gradient of the divergence from the teacher's.
+  void learn_from(const DoneAttention<Real>& teacher, float scale);
+
  private:
   AttentionInput<Real> input(const Pass& pass) const;
   Tensor2<Real> cached_rows(const Pass& pass) const;
@@ -56,6 +66,9 @@ class SelfAttention final : public Sublayer<Real> {
   Tensor2<Real> qkv_NQ_, heads_NC_;
   Tensor2<float> log_sum_NH_;
   std::uint64_t place_ = 0;
+  bool reserved_ = false;
+  std::optional<DoneAttention<Real>> teacher_;
+  float teacher_scale_ = 0.0F;
 };
 
 // What a decoder attends to: the encoder's rows of the same micro-batch.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "model/stack.hpp"
 
@@ -25,6 +26,9 @@ class Body {
   using FinalFrom = std::function<void(std::size_t)>;
   virtual void backward(const Pass& pass, Tensor2<float> dhidden_NC,
                         const FinalFrom& final_from) = 0;
+
+  // The stack that gives the final hidden states is the last.
+  virtual std::vector<Stack<Real>*> stacks() = 0;
 };
 
 // Declares the parameters of the model's family, the first of all of a phase's. with_decoder: t5's

@@ -20,6 +20,7 @@ class EncoderDecoder final : public Body<Real> {
   Tensor2<const Real> forward(const Pass& pass) override;
   void backward(const Pass& pass, Tensor2<float> dhidden_NC,
                 const typename Body<Real>::FinalFrom& final_from) override;
+  std::vector<Stack<Real>*> stacks() override { return {&encoder_, &decoder_}; }
 
  private:
   std::int64_t width_;

@@ -18,6 +18,7 @@ class OneStack final : public Body<Real> {
                 const typename Body<Real>::FinalFrom& final_from) override {
     stack_.backward(pass, dhidden_NC, final_from);
   }
+  std::vector<Stack<Real>*> stacks() override { return {&stack_}; }
 
  private:
   EmbeddingLayer embedding_;

@@ -45,6 +45,7 @@ Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const r
   }
   first_parameter_.push_back(parameters.all().size());
   sublayers_of_layer_ = encoder != nullptr ? 3 : 2;
+  keeps_attention_.resize(role.num_layers);
   if (!post()) add_norm(role.prefix + "final");
 }
 
@@ -124,6 +125,7 @@ void Stack<Real>::run_link(const Pass& pass, std::size_t i, Tensor2<float> updat
 template <class Real>
 Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
   Arena& arena = *pass.exec.arena;
+  pass_ = &pass;
   chain_ = chain(pass);
   const std::int64_t n = pass.num_rows, c = model_.width;
   y_NC_ = arena.take2<Real>(n, c);
@@ -147,17 +149,48 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
     if constexpr (!std::is_same_v<Real, float>)
       dropout_apply<float>(pass.exec, y_float_NC_, embedding_dropout(pass));
   }
+  if (lesson_ != nullptr && pass.training) lesson_->begin(pass);
   for (std::size_t i = 1; i <= chain_.size();) {
     const Part part = part_of(pass, i);
     reserve_norm(pass, part.last);
+    if (!pass.training && keeps_attention_[layer_of(i)]) self_attention(layer_of(i)).reserve(pass);
     const std::size_t mark = arena.used_bytes();
     for (; i <= part.last; ++i) {
       if (i < part.last) reserve_norm(pass, i);
       run_link(pass, i, update_NC_);
+      if (lesson_ != nullptr && pass.training) hear_teacher(pass, i);
     }
     if (!part.kept) arena.release(mark);
   }
   return y_NC_;
+}
+
+template <class Real>
+void Stack<Real>::hear_teacher(const Pass& pass, std::size_t i) {
+  POLYPHASE_PROMISE(static_cast<std::int64_t>(chain_.size()) == num_sublayers(),
+                    "{} of {} sublayers learn from a teacher's", chain_.size(), num_sublayers());
+  if (is_attention(i)) lesson_->hear_attention(pass, layer_of(i));
+  if (ends_layer(i)) lesson_->hear_hidden(pass, layer_of(i));
+}
+
+template <class Real>
+DoneAttention<Real> Stack<Real>::done_attention(std::int64_t layer) const {
+  return self_attention(layer).done(*pass_);
+}
+
+template <class Real>
+void Stack<Real>::teach_attention(std::int64_t layer, const DoneAttention<Real>& teacher,
+                                  float scale) {
+  self_attention(layer).learn_from(teacher, scale);
+}
+
+template <class Real>
+Tensor2<const float> Stack<Real>::residual_behind(const Pass& pass, std::int64_t layer) {
+  const auto link = static_cast<std::size_t>((layer + 1) * sublayers_of_layer_);
+  if (!post()) return norm(link).sum();
+  const auto again_NC = pass.exec.arena->take2<float>(pass.num_rows, model_.width);
+  norm(link).again(pass, again_NC);
+  return again_NC;
 }
 
 template <class Real>
@@ -192,11 +225,14 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
   const Tensor2<Real> dupdate_NC(reinterpret_cast<Real*>(update_NC_.data()), pass.num_rows,
                                  model_.width);
   const NormPlace place = post() ? NormPlace::kPost : NormPlace::kPre;
+  if (lesson_ != nullptr) lesson_->add_hidden_gradient(pass, dhidden_NC, num_layers() - 1);
   write_zeros_of_skipped_layers(pass);
 
   for (std::size_t i = chain_.size(); i >= 1; --i) {
     const std::int64_t s = chain_[i - 1];
     const Linear& output = sublayer(s).output();
+    if (lesson_ != nullptr && ends_layer(i) && i < chain_.size())
+      lesson_->add_hidden_gradient(pass, dsum_NC, layer_of(i));
     dsum_NC = norm(i).backward(pass,
                                {.dupdate_NC = dupdate_NC,
                                 .dbias_C = output.bias_gradient(),

@@ -10,6 +10,7 @@
 #include "model/embedding_layer.hpp"
 #include "model/norm_layer.hpp"
 #include "model/relative_table.hpp"
+#include "model/stack_lesson.hpp"
 #include "model/sublayer.hpp"
 
 namespace polyphase {
@@ -51,10 +52,34 @@ class Stack {
   using FinalFrom = std::function<void(std::size_t)>;
   void backward(const Pass& pass, Tensor2<float> dhidden_NC, const FinalFrom& final_from);
 
+  // Distillation (see stack_lesson.hpp). Layers are counted from 0.
+  std::int64_t num_layers() const { return num_sublayers() / sublayers_of_layer_; }
+  std::int64_t num_heads() const { return model_.num_heads; }
+  std::int64_t num_local_heads() const { return self_attention(0).num_local_heads(); }
+  // As a student's: passes that train are compared with the teacher's.
+  void learn_from(StackLesson<Real>* lesson) { lesson_ = lesson; }
+  void teach_attention(std::int64_t layer, const DoneAttention<Real>& teacher, float scale);
+  // As a teacher's: passes that do not train keep this layer's attention.
+  void keep_attention(std::int64_t layer) { keeps_attention_[layer] = true; }
+  // Of the last forward pass; a student's only while it is there.
+  DoneAttention<Real> done_attention(std::int64_t layer) const;
+  // What goes on along the residual stream behind a layer: kept, or made again in the arena of
+  // `pass`, another stack's too.
+  Tensor2<const float> residual_behind(const Pass& pass, std::int64_t layer);
+  Tensor2<const Real> output() const { return y_NC_; }
+
  private:
   bool post() const { return model_.norm == recipe::NormPlacement::kPost; }
   std::int64_t num_sublayers() const { return static_cast<std::int64_t>(sublayers_.size()); }
   Sublayer<Real>& sublayer(std::int64_t s) const { return *sublayers_[s - 1]; }  // counted from 1
+  SelfAttention<Real>& self_attention(std::int64_t layer) const {
+    return static_cast<SelfAttention<Real>&>(sublayer(layer * sublayers_of_layer_ + 1));
+  }
+  // The layer of a link, and whether it is the layer's attention or its last.
+  std::int64_t layer_of(std::size_t i) const { return (chain_[i - 1] - 1) / sublayers_of_layer_; }
+  bool is_attention(std::size_t i) const { return (chain_[i - 1] - 1) % sublayers_of_layer_ == 0; }
+  bool ends_layer(std::size_t i) const { return chain_[i - 1] % sublayers_of_layer_ == 0; }
+  void hear_teacher(const Pass& pass, std::size_t i);
   // The sublayers that this pass goes through.
   std::vector<std::int64_t> chain(const Pass& pass) const;
   // Links of the chain that are kept, or made again together; counted from 1.
@@ -90,6 +115,9 @@ class Stack {
   Tensor2<Real> y_NC_;                  // what the last norm has put out
   Tensor2<float> y_float_NC_;           // the residual stream of a post-norm model
   Tensor2<float> update_NC_;
+  const Pass* pass_ = nullptr;
+  StackLesson<Real>* lesson_ = nullptr;
+  std::vector<bool> keeps_attention_;         // of each layer
   std::vector<std::size_t> first_parameter_;  // of each layer, and of what comes behind the last
 };
 

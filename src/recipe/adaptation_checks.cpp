@@ -33,8 +33,9 @@ class AdaptationChecks {
     check_depth(other_run_name(other), model_of(theirs, parent), has_decoder(theirs.model, parent));
   }
 
-  void check_other_teacher(const OtherRun& other, const Phase& teacher) {
+  void check_other_teacher(const OtherRun& other, const Recipe& theirs, const Phase& teacher) {
     check_goals(other_run_name(other), teacher);
+    check_layers(other_run_name(other), theirs, teacher);
   }
 
  private:
@@ -123,7 +124,41 @@ class AdaptationChecks {
       fault("r_drop", "{}.r_drop has every text twice in a pass, a teacher once; take either",
             path_);
     }
+    check_matching(distil);
     if (!distil.teacher_run) check_own_teacher(distil);
+  }
+
+  void check_matching(const Distil& distil) {
+    const bool all = distil.layers == MatchedLayers::kAll;
+    if (all && distil.hidden == 0 && distil.attention == 0) {
+      fault("distil.layers",
+            "{}.distil.layers is all, but nothing of a layer is matched; give hidden or attention "
+            "a weight",
+            path_);
+    }
+    if ((distil.attention > 0 || (all && distil.hidden > 0)) &&
+        layer_drop_of(recipe_, phase_) > 0) {
+      fault("distil",
+            "{}.distil matches each layer with one of the teacher's, and layer_drop leaves layers "
+            "out of a step, which then have nothing to match; take either",
+            path_);
+    }
+  }
+
+  // Every layer of this model needs one of the teacher's for itself.
+  void check_layers(const std::string& name, const Recipe& theirs, const Phase& teacher) {
+    if (phase_.adaptation.distil->layers != MatchedLayers::kAll) return;
+    const Model other = model_of(theirs, teacher), own = model_of(recipe_, phase_);
+    const auto check = [&](const char* what, std::int64_t their_layers, std::int64_t own_layers) {
+      if (their_layers >= own_layers) return;
+      fault("distil.layers",
+            "{}.distil.layers is all, but {} has {} {}layers, fewer than the {} here, which each "
+            "learn from one of their own; write layers: last, or take a deeper teacher",
+            path_, quoted(name), their_layers, what, own_layers);
+    };
+    check("", other.num_layers, own.num_layers);
+    if (has_decoder(recipe_.model, phase_))
+      check("decoder ", num_decoder_layers_of(other), num_decoder_layers_of(own));
   }
 
   void check_own_teacher(const Distil& distil) {
@@ -148,6 +183,7 @@ class AdaptationChecks {
       return;
     }
     check_goals(teacher->name, *teacher);
+    check_layers(teacher->name, recipe_, *teacher);
   }
 
   void check_goals(const std::string& name, const Phase& teacher) {
@@ -196,7 +232,7 @@ void check_other_adaptation(const Recipe& recipe, const OtherRunUse& use, const 
   if (use.role == OtherRunRole::kParent) {
     checks.check_other_parent(use.other, theirs, their_phase);
   } else {
-    checks.check_other_teacher(use.other, their_phase);
+    checks.check_other_teacher(use.other, theirs, their_phase);
   }
 }
 

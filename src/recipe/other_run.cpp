@@ -112,6 +112,13 @@ class OtherRunChecks {
           "it out",
           name, theirs_.model.width, recipe_.model.width);
     }
+    if (phase.adaptation.distil->attention > 0 &&
+        theirs_.model.num_heads != recipe_.model.num_heads) {
+      fault(
+          "{} has {} attention heads, this model {}; distil.attention compares head with head: "
+          "take it out",
+          name, theirs_.model.num_heads, recipe_.model.num_heads);
+    }
     return true;
   }
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "kernels/distillation.hpp"
 #include "kernels/elementwise.hpp"
 #include "model/body.hpp"
 #include "model/key_value_cache.hpp"
@@ -65,23 +64,43 @@ class PhaseModelOf final : public PhaseModel {
       teaching_heads_.push_back(
           teacher_->objectives_[static_cast<std::size_t>(found - teacher_->names_.begin())].get());
     }
-    if (distil.hidden == 0) return;
-    names_.push_back("hidden");
-    weights_.push_back(distil.hidden);
+    const std::vector<Stack<Real>*> own = body_->stacks(), theirs = teacher_->body_->stacks();
+    POLYPHASE_PROMISE(own.size() == theirs.size(), "{} stacks learn from {}", own.size(),
+                      theirs.size());
+    for (std::size_t i = 0; i < own.size(); ++i)
+      lessons_.push_back(
+          std::make_unique<StackLesson<Real>>(*own[i], *theirs[i], distil, i + 1 == own.size()));
+    const auto add = [&](const char* name, double weight) {
+      if (weight == 0) return;
+      names_.push_back(name);
+      weights_.push_back(weight);
+    };
+    add("hidden", distil.hidden);
+    add("attention", distil.attention);
   }
 
   std::vector<std::int64_t> num_terms(const Batch& batch) const override {
     std::vector<std::int64_t> terms;
     for (const auto& objective : objectives_) terms.push_back(objective->num_terms(batch));
-    if (matches_hidden()) terms.push_back(batch.starts.back());
+    const auto add = [&](double weight, bool (StackLesson<Real>::*matches)() const) {
+      if (weight == 0) return;
+      terms.push_back(0);
+      for (std::size_t i = 0; i < lessons_.size(); ++i) {
+        const Rows& rows =
+            i + 1 == lessons_.size() ? static_cast<const Rows&>(batch) : batch.source;
+        if ((lessons_[i].get()->*matches)()) terms.back() += rows.starts.back();
+      }
+    };
+    add(distil_.hidden, &StackLesson<Real>::matches_hidden);
+    add(distil_.attention, &StackLesson<Real>::matches_attention);
     return terms;
   }
 
   std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
                              const std::vector<float>& scales) override {
     if (r_drop_ > 0) repeated_ = repeated(batch);
-    begin(exec_, r_drop_ > 0 ? repeated_ : batch, dropout, true);
     if (teacher_ != nullptr) hear_teacher(teacher_->exec_, batch);
+    begin(exec_, r_drop_ > 0 ? repeated_ : batch, dropout, true);
     return run_heads(scales);
   }
 
@@ -126,8 +145,8 @@ class PhaseModelOf final : public PhaseModel {
     const Exec exec = {.space = {}, .arena = &counting};
     const Exec teacher_exec = {.space = {}, .arena = &teaching};
     const Batch both = training && r_drop_ > 0 ? repeated(largest) : largest;
-    begin(exec, both, {}, training);
     if (training && teacher_ != nullptr) hear_teacher(teacher_exec, largest);
+    begin(exec, both, {}, training);
     run_heads(std::vector<float>(names_.size()));
     teaching_bytes_ = std::max(teaching_bytes_, teaching.peak_bytes());
     if (training) body_->backward(*pass_, dhidden_NC_, [](std::size_t) {});
@@ -202,11 +221,29 @@ class PhaseModelOf final : public PhaseModel {
     for (std::size_t o = 0; o < objectives_.size(); ++o) {
       tallies.push_back(objectives_[o]->run(*pass_, hidden_NC_, dhidden_NC_, scales[o]));
     }
-    if (pass_->training && matches_hidden()) tallies.push_back(match_hidden(scales.back()));
+    if (pass_->training) hear_lessons(tallies, scales);
     return tallies;
   }
 
-  bool matches_hidden() const { return names_.size() > objectives_.size(); }
+  // What stacks were compared with while they ran: objectives of training alone.
+  void hear_lessons(std::vector<Tally>& tallies, const std::vector<float>& scales) {
+    const std::vector<std::int64_t> terms = num_terms(pass_->batch);
+    Tally hidden = {.counts = {}}, attention = {.counts = {}};
+    for (const auto& lesson : lessons_) {
+      hidden.nats += lesson->hidden_sum(*pass_);
+      attention.nats += lesson->attention_sum(*pass_);
+    }
+    float hidden_scale = 0.0F, attention_scale = 0.0F;
+    const auto add = [&](double weight, Tally& tally, float& scale) {
+      if (weight == 0) return;
+      tally.num_terms = terms[tallies.size()];
+      scale = scales[tallies.size()];
+      tallies.push_back(tally);
+    };
+    add(distil_.hidden, hidden, hidden_scale);
+    add(distil_.attention, attention, attention_scale);
+    for (const auto& lesson : lessons_) lesson->weigh(hidden_scale, attention_scale);
+  }
 
   // Runs the teacher's body on the batch and lets its heads speak to this model's.
   void hear_teacher(const Exec& teacher_exec, const Batch& batch) {
@@ -217,18 +254,6 @@ class PhaseModelOf final : public PhaseModel {
       soft.weight = static_cast<float>(distil_.weight);
       objectives_[o]->learn_from(std::move(soft));
     }
-  }
-
-  // The mean squared difference of final hidden states from the teacher's, of every row.
-  Tally match_hidden(float scale) {
-    const ArenaScope scope(*pass_->exec.arena);
-    const std::int64_t num_rows = pass_->batch.starts.back();
-    const auto losses_N = pass_->exec.arena->take1<float>(num_rows);
-    squared_difference<Real>(pass_->exec, losses_N, dhidden_NC_, hidden_NC_, teacher_->hidden_NC_,
-                             scale);
-    Tally tally = {.num_terms = num_rows, .counts = {}};
-    for (const float loss : download<float>(pass_->exec, losses_N)) tally.nats += loss;
-    return tally;
   }
 
   std::map<std::string, double> objective_metrics(std::size_t objective,
@@ -248,7 +273,8 @@ class PhaseModelOf final : public PhaseModel {
   PhaseModelOf* teacher_ = nullptr;
   recipe::Distil distil_;
   std::vector<Objective<Real>*> teaching_heads_;  // of the teacher, for each of the objectives
-  std::int64_t generation_tokens_ = 0;            // of a generation that is not yet planned
+  std::vector<std::unique_ptr<StackLesson<Real>>> lessons_;  // of each stack
+  std::int64_t generation_tokens_ = 0;  // of a generation that is not yet planned
   Tensor2<const Real> hidden_NC_;
   Tensor2<float> dhidden_NC_;
 };

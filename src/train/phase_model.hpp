@@ -40,8 +40,9 @@ class PhaseModel {
   // Distillation: from now on, training passes learn from the teacher's model too, which sees the
   // same micro-batches without dropout in an arena of its own. It is of the same family, precision
   // and vocabulary on the same ranks, has the same heads, and must live as long; its depth and
-  // width may be others. With a weight for hidden states, which must be of the same width, there is
-  // one more objective, "hidden", which is of training alone.
+  // width may be others. With a weight for hidden states, which must be of the same width, or for
+  // attention, which must have as many heads, there are further objectives, "hidden" and
+  // "attention", which are of training alone (see model/stack_lesson.hpp).
   virtual void learn_from(PhaseModel& teacher, const recipe::Distil& distil) = 0;
   // Bytes of the teacher's arena, known when a training pass was planned.
   std::size_t teaching_bytes() const { return teaching_bytes_; }

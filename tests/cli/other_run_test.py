@@ -254,9 +254,35 @@ class OtherRunTest(RoadTest):
         self.away("big")
         self.assert_exit(straight.go(ranks=None), DONE)  # a finished phase needs no teacher
 
+    def test_a_teacher_of_another_run_shows_its_attention(self):
+        keys = {"phases.student.distil": "{teacher: {run: ../big}, weight: 0.5, attention: 2, layers: all}"}
+        straight = self.run_of("student", "attentive", **keys)
+        self.assert_exit(straight.go(ranks=None), DONE)
+        loss, parts = straight.steps("student")[0][1:3]
+        self.assertGreater(parts["attention"], 0)
+        self.assertAlmostEqual(loss, parts["classification"] + 2 * parts["attention"], places=5)
+        two = self.run_of("student", "attentive-two", **keys)
+        for step, ranks in ((3, 2), (9, None)):
+            job = two.start(ranks=ranks)
+            self.assertTrue(job.freeze_when(lambda: len(two.steps("student")) >= step))
+            job.kill()
+            job.wait()
+        self.assert_exit(two.go(ranks=2), DONE)
+        self.assertEqual(two.steps("student"), straight.steps("student"))
+        self.assertEqual(two.digests("student"), straight.digests("student"))
+        split = self.run_of("student", "attentive-split", **{"parallel.tensor": 2, **keys})
+        self.assert_exit(split.go(ranks=2), DONE)
+        for mine, its in zip(split.steps("student"), straight.steps("student")):
+            self.assertAlmostEqual(mine[1], its[1], delta=2e-4 * its[1])
+
     def test_a_teacher_that_does_not_fit_is_refused(self):
         run = self.run_of("student", "student-hidden", **{"phases.student.distil.hidden": 1})
         self.assert_refused(run, "phases.student.distil.teacher: big is 48 wide, this model 32; distil.hidden")
+        run = self.run_of("student", "student-layers", **{"phases.student.distil.attention": 1, "model.num_layers": 4,
+                                                          "phases.student.distil.layers": "all"})
+        self.assert_refused(run, "phases.student.distil.layers is all, but \"big\" has 3 layers, fewer than the 4 here")
+        run = self.run_of("student", "student-heads", **{"phases.student.distil.attention": 1, "model.num_heads": 2})
+        self.assert_refused(run, "phases.student.distil.teacher: big has 4 attention heads, this model 2;")
         run = self.run_of("student", "student-other",
                           **{"phases.student.distil.teacher": "{run: ../base, phase: pretrain}"})
         self.assert_refused(run, "which was trained for mlm + nsp, not for classification")

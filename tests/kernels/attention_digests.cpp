@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/digest.hpp"
-#include "kernels/attention.hpp"
+#include "kernels/attention_divergence.hpp"
 #include "kernels/attention_portable.hpp"
 #include "kernels/rotary.hpp"
 
@@ -107,6 +107,37 @@ struct Digests {
     if (!table.empty()) print(name + " dtable", dtable);
   }
 
+  // From what the same attention would be with smaller scores.
+  template <class Forward, class Divergence, class Backward>
+  void print_divergence(const std::string& name, Forward forward, Divergence divergence,
+                        Backward backward) {
+    const Tensor2<Real> query = matrix(x, num_rows), dquery = matrix(dx, num_rows);
+    const Tensor2<Real> key = self ? query : matrix(y, num_key_rows);
+    const Tensor2<Real> dkey = self ? dquery : matrix(dy, num_key_rows);
+    const std::int64_t first = self ? width : 0;
+    std::vector<float> others(log_sum.size()), divergences(log_sum.size());
+    const auto attention = [&](float scale, std::vector<float>& sums) {
+      AttentionShape shape = c.shape;
+      shape.score_scale *= scale;
+      const AttentionInput<Real> input{{query, 0},
+                                       {key, first},
+                                       {key, first + key_width},
+                                       queries,
+                                       self ? queries : keys,
+                                       shape,
+                                       {.table_UH = positions(table), .bidirectional = false}};
+      forward(exec, matrix(out, num_rows), matrix(sums, num_rows), input, {});
+      return DoneAttention<Real>{input, matrix(sums, num_rows)};
+    };
+    const DoneAttention<Real> student = attention(1.0F, log_sum), teacher = attention(0.5F, others);
+    divergence(exec, matrix(divergences, num_rows), student, teacher);
+    backward(exec, {dquery, 0}, {dkey, first}, positions(dtable), student, teacher, 0.5F);
+    print(name + " divergence", divergences);
+    print(name + " dx of divergence", dx);
+    if (!self) print(name + " dkv of divergence", dy);
+    if (!table.empty()) print(name + " dtable of divergence", dtable);
+  }
+
   const Exec& exec;
   const Case& c;
   bool self;
@@ -123,6 +154,11 @@ void print_digests(const Exec& exec, const std::string& name, const Case& c) {
   digests.print_all(name + " fast", &attention_forward<Real>, &attention_backward<Real>);
   digests.print_all(name + " portable", &attention_forward_portable<Real>,
                     &attention_backward_portable<Real>);
+  digests.print_divergence(name + " fast", &attention_forward<Real>, &attention_divergence<Real>,
+                           &attention_divergence_backward<Real>);
+  digests.print_divergence(name + " portable", &attention_forward_portable<Real>,
+                           &attention_divergence_portable<Real>,
+                           &attention_divergence_backward_portable<Real>);
 }
 
 template <class Real>

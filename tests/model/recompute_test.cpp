@@ -72,7 +72,8 @@ TEST(Recompute, ChangesNoBitWithLayersPassedOverAndRDrop) {
 }
 
 TEST(Recompute, PlanIsTheExactPeak) {
-  for (const char* name : {"bert_postnorm_pretraining", "family_llama_clm", "family_t5_1_1_span"}) {
+  for (const char* name : {"bert_postnorm_pretraining", "family_llama_clm", "family_t5_1_1_span",
+                           "distil_layers_classification", "distil_layers_generation"}) {
     for (const char* mode : {"none", "selective", "full"}) {
       nlohmann::json reference = read_case(name);
       reference["recompute"] = mode;

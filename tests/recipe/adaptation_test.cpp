@@ -117,6 +117,39 @@ TEST(Adaptation, MixturesHaveNoTeacher) {
             "take either");
 }
 
+TEST(Adaptation, EveryLayerThatIsMatchedHasATeachersLayer) {
+  const std::string all = "distil: {teacher: topic, attention: 1, hidden: 1, layers: all}";
+  EXPECT_EQ(faults_of(student_with(all)), "");
+  EXPECT_EQ(faults_of(student_with("num_layers: 1\n    growth: skip\n    " + all)), "");
+  EXPECT_EQ(faults_of(student_with("num_layers: 4\n    growth: stack\n    " + all)),
+            "r.yaml:42:63: phases.student.distil.layers is all, but \"topic\" has 2 layers, fewer "
+            "than the 4 here, which each learn from one of their own; write layers: last, or take "
+            "a deeper teacher");
+  EXPECT_EQ(faults_of(student_with("num_layers: 4\n    growth: stack\n    "
+                                   "distil: {teacher: topic, attention: 1}")),
+            "");
+  EXPECT_EQ(faults_of(student_with("distil: {teacher: topic, layers: all}")),
+            "r.yaml:40:38: phases.student.distil.layers is all, but nothing of a layer is matched; "
+            "give hidden or attention a weight");
+  EXPECT_EQ(faults_of(student_with("distil: {teacher: topic, attention: -1}")),
+            "r.yaml:40:41: phases.student.distil.attention is \"-1\"; expected a number of at "
+            "least 0");
+}
+
+TEST(Adaptation, LayersThatAreLeftOutLearnNothing) {
+  const std::string faults =
+      faults_of(student_with("distil: {teacher: topic, attention: 1}\n    layer_drop: 0.2"));
+  EXPECT_EQ(faults,
+            "r.yaml:40:13: phases.student.distil matches each layer with one of the teacher's, and "
+            "layer_drop leaves layers out of a step, which then have nothing to match; take "
+            "either");
+  EXPECT_EQ(faults_of(student_with("distil: {teacher: topic, hidden: 1, layers: all}\n    "
+                                   "layer_drop: 0.2")),
+            faults);
+  EXPECT_EQ(faults_of(student_with("distil: {teacher: topic, hidden: 1}\n    layer_drop: 0.2")),
+            "");
+}
+
 TEST(Adaptation, SoftLabelsAreForSoftmaxes) {
   const std::string crf = good_recipe_with("task: {kind: classification, pooling: first}",
                                            "task: {kind: regression}\n    "
@@ -141,15 +174,18 @@ TEST(Adaptation, TeacherBelongsToTheRoadAndTheHash) {
 }
 
 TEST(Adaptation, ResolvedRecipeReadsBackAsTheSame) {
-  const Recipe recipe = parse(
-      student_with("num_layers: 1\n    growth: skip\n    distil: {teacher: topic, weight: 0.9}\n"
-                   "    lora: {rank: 2, match: [\"*.attention.*\"]}"),
-      "r.yaml");
+  const Recipe recipe =
+      parse(student_with("num_layers: 1\n    growth: skip\n"
+                         "    distil: {teacher: topic, weight: 0.9, attention: 2, layers: all}\n"
+                         "    lora: {rank: 2, match: [\"*.attention.*\"]}"),
+            "r.yaml");
   const std::string text = resolved(recipe);
   const Recipe again = parse(text, "again.yaml");
   EXPECT_EQ(resolved(again), text);
   EXPECT_EQ(again.phases[3].adaptation.growth, Growth::kSkip);
   EXPECT_EQ(again.phases[3].adaptation.distil->temperature, 2.0);
+  EXPECT_EQ(again.phases[3].adaptation.distil->attention, 2.0);
+  EXPECT_EQ(again.phases[3].adaptation.distil->layers, MatchedLayers::kAll);
   EXPECT_EQ(again.phases[3].adaptation.lora->alpha, 16.0);
   EXPECT_FALSE(again.phases[2].adaptation.lora);
 }

@@ -161,6 +161,19 @@ TEST(OtherRun, ATeacherMayHaveAnotherDepthAndWidth) {
   EXPECT_EQ(misfit(student_text("{hidden: 1, teacher: {run: ../big, phase: topic}}"), big, "topic"),
             "r.yaml:39:34: phases.student.distil.teacher: big/topic is 64 wide, this model 32; "
             "distil.hidden compares states of the same width: take it out");
+  EXPECT_EQ(
+      misfit(student_text("{attention: 1, teacher: {run: ../big, phase: topic}}"), big, "topic"),
+      "");
+  EXPECT_EQ(misfit(student_text("{attention: 1, teacher: {run: ../big, phase: topic}}"),
+                   replaced(big, "num_heads: 4", "num_heads: 8"), "topic"),
+            "r.yaml:39:37: phases.student.distil.teacher: big/topic has 8 attention heads, this "
+            "model 4; distil.attention compares head with head: take it out");
+  EXPECT_EQ(
+      misfit(student_text("{attention: 1, layers: all, teacher: {run: ../big, phase: topic}}"),
+             replaced(big, "num_layers: 5", "num_layers: 1"), "topic"),
+      "r.yaml:39:36: phases.student.distil.layers is all, but \"big/topic\" has 1 layers, "
+      "fewer than the 2 here, which each learn from one of their own; write layers: last, or "
+      "take a deeper teacher");
   EXPECT_EQ(misfit(ours,
                    replaced(replaced(big, "max_tokens: 64", "max_tokens: 40"),
                             "    max_tokens: 48\n", ""),

@@ -5,7 +5,9 @@ Models, batches and the form of the files are those of families.py. Low-rank add
 section 4.1). Soft labels: Hinton et al. 2015 (arXiv:1503.02531, section 2): the loss of a goal is
 (1 - weight) · hard + weight · T² · KL(teacher || student), both softmaxes at the temperature T, and beside it stands
 `hidden` times the mean squared difference of final hidden states (Jiao et al. 2020, arXiv:1909.10351, equation 8, with
-equal widths). A case with `teacher` has its model's other keys and its parameters there; their ordinals count from 1000.
+equal widths), and `attention` times the divergence of the distributions of self-attention (Wang et al. 2020,
+arXiv:2002.10957, equation 6), a mean over heads and queries. With `layers: all` both are means over the student's layers,
+each paired with an evenly spaced one of the teacher's, in the encoder as in the decoder. A case with `teacher` has its model's other keys and its parameters there; their ordinals count from 1000.
 Usage: python tests/model/reference/adaptations.py [FOLDER]
 """
 
@@ -20,7 +22,7 @@ import torch
 import heads
 from batches import NUM_SENTINELS, VOCABULARY, make_batch
 from bert import BETA1, BETA2, DECAY, EPSILON, LEARNING_RATE, MAX_NORM, STEPS, write_json
-from families import BERT, CLASSES, GPT2, ROBERTA, T5_1_1, TAGS, Model, clip, decays, initialise, tensors
+from families import BERT, CLASSES, GPT2, LLAMA, ROBERTA, T5_1_1, TAGS, Model, clip, decays, initialise, tensors
 from transformer import DEFAULTS, Linear
 
 TEACHER_ORDINAL = 1000
@@ -44,6 +46,16 @@ CASES = {
                           {"num_decoder_layers": 2}),
     "distil_clm": (GPT2, {"objectives": {"clm": 1.0}, "label_smoothing": 0.1,
                           "distil": {"temperature": 2.0, "weight": 0.5, "hidden": 0.0}}, [], {"num_layers": 3}),
+    "distil_layers_classification": (BERT, {"task": {"kind": "classification"},
+                                            "distil": {"temperature": 2.0, "weight": 0.5, "hidden": 0.5,
+                                                       "attention": 0.7, "layers": "all"}}, CLASSES, {"num_layers": 4}),
+    "distil_layers_generation": (T5_1_1, {"task": {"kind": "generation"},
+                                          "distil": {"temperature": 2.0, "weight": 0.5, "hidden": 0.3, "attention": 1.5,
+                                                     "layers": "all"}}, [],
+                                 {"num_layers": 3, "num_decoder_layers": 5}),
+    "distil_attention_prefix_lm": (LLAMA, {"objectives": {"prefix_lm": 1.0},
+                                           "distil": {"temperature": 2.0, "weight": 0.0, "hidden": 0.0, "attention": 2.0,
+                                                      "layers": "last"}}, [], {"num_layers": 3}),
 }
 
 
@@ -72,38 +84,92 @@ def is_trained(name, phase):
 
 
 class Listener:
-    """Hears the logits of every goal and the final hidden states while a model computes its losses."""
+    """Hears the logits of every goal and what goes on inside while a model computes its losses."""
 
     def __init__(self):
         self.original = heads.cross_entropy
 
     def hear(self, model, batch):
-        logits, hidden = [], []
+        """The losses; the logits; and of each stack, encoder first, its layers' hidden states and attention.
+
+        Hidden states of a layer are [rows, C], of the last behind the final norm; attention a list of one sequence and
+        head after the other, all heads of a sequence together.
+        """
+        logits = []
 
         def cross_entropy(logits_MK, labels_M, smoothing=0.0):
             logits.append(logits_MK)
             return self.original(logits_MK, labels_M, smoothing)
 
         heads.cross_entropy = cross_entropy
-        original, model.body.hidden = model.body.hidden, lambda *given: hidden.append(original(*given)) or hidden[-1]
+        stacks = [model.body] + ([model.body.decoder] if model.body.with_decoder else [])
+        hidden, attention, hooks = [], [], []
+        for stack in stacks:
+            outputs = list(stack.layers)
+            if stack.m["norm"] == "pre":
+                outputs[-1] = stack.final.norm
+            hidden.append([[] for _ in outputs])
+            for states, module in zip(hidden[-1], outputs):
+                hooks.append(module.register_forward_hook(lambda m, given, x, states=states: states.append(x)))
+            for layer in stack.layers:
+                layer.attention.heard = []
+            attention.append([layer.attention.heard for layer in stack.layers])
         losses = model.losses(batch)
         heads.cross_entropy = self.original
-        del model.body.hidden
-        return losses, logits, torch.cat(hidden)
+        for hook in hooks:
+            hook.remove()
+        for stack in stacks:
+            for layer in stack.layers:
+                layer.attention.heard = None
+        return losses, logits, [[torch.cat(states) for states in stack] for stack in hidden], attention
+
+
+def matched(layers, taught, which):
+    """Pairs of a student's and a teacher's layers."""
+    if which == "last":
+        return [(layers[-1], taught[-1])]
+    n, of = len(layers), len(taught)
+    return [(layers[i], taught[(i + 1) * of // n - 1]) for i in range(n)]
+
+
+def divergence(student, teacher):
+    """Summed over the rows of all sequences and heads, and the number of those."""
+    total = 0.0
+    for s, t in zip(student, teacher):
+        seen = t > 0
+        total = total + (t[seen] * (t[seen].log() - s[seen].log())).sum()
+    return total, sum(len(s) for s in student)
 
 
 def distil(student, teacher, batch, settings):
     listener, t, w = Listener(), settings["temperature"], settings["weight"]
-    hard, logits, hidden = listener.hear(student, batch)
+    which = settings.get("layers", "last")
+    hard, logits, hidden, attention = listener.hear(student, batch)
     with torch.no_grad():
-        _, taught, taught_hidden = listener.hear(teacher, batch)
+        _, taught, taught_hidden, taught_attention = listener.hear(teacher, batch)
     losses = {}
     for (goal, loss), z, y in zip(hard.items(), logits, taught):
         log_p, log_q = torch.log_softmax(y / t, dim=-1), torch.log_softmax(z / t, dim=-1)
         soft = (log_p.exp() * (log_p - log_q)).sum(dim=-1).mean()
         losses[goal] = (1 - w) * loss + w * t * t * soft
     if settings["hidden"] > 0:
-        losses["hidden"] = ((hidden - taught_hidden) ** 2).mean()
+        stacks = list(zip(hidden, taught_hidden))
+        if which == "last":
+            stacks = stacks[-1:]  # the model's output
+        total, rows = 0.0, 0
+        for own, other in stacks:
+            pairs = matched(own, other, which)
+            rows += len(pairs[0][0])
+            total = total + sum(((x - y) ** 2).mean(dim=-1).sum() for x, y in pairs) / len(pairs)
+        losses["hidden"] = total / rows
+    if settings.get("attention", 0.0) > 0:
+        total, rows = 0.0, 0
+        for own, other in zip(attention, taught_attention):
+            pairs = matched(own, other, which)
+            parts = [divergence(x, y) for x, y in pairs]
+            rows += parts[0][1] // student.body.m["num_heads"]
+            total = total + sum(part for part, _ in parts) / (len(pairs) * student.body.m["num_heads"])
+        losses["attention"] = total / rows
     return losses
 
 
@@ -113,7 +179,7 @@ def train(model, teacher, batches, phase):
                "weight_decay": DECAY if with_decay else 0.0} for with_decay in (True, False)]
     optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(BETA1, BETA2), eps=EPSILON)
     settings = phase.get("distil", {"hidden": 0.0})
-    weights = model.weights | {"hidden": settings["hidden"]}
+    weights = model.weights | {"hidden": settings["hidden"], "attention": settings.get("attention", 0.0)}
     record = {"loss": [], "losses": {}, "grad_norm": []}
     for batch in map(tensors, batches):
         for name, p in parameters.items():

@@ -110,6 +110,7 @@ class Attention(nn.Module):
         self.value = Linear(c, self.key_heads * self.size, bias)
         self.output = Linear(self.heads * self.size, c, bias)
         self.norm = Norm(m)
+        self.heard = None  # a list that gets the probabilities of each sequence and head
 
     def visible(self, queries, keys, prefix):
         if not self.causal:
@@ -130,7 +131,10 @@ class Attention(nn.Module):
             if relative is not None and not self.crosses:
                 scores = scores + relative[:, :, head]
             scores = scores.masked_fill(~self.visible(len(x), len(memory), prefix), -math.inf)
-            mixed.append(torch.softmax(scores, dim=-1) @ v_SD)
+            probabilities = torch.softmax(scores, dim=-1)
+            if self.heard is not None:
+                self.heard.append(probabilities)
+            mixed.append(probabilities @ v_SD)
         return self.output(torch.cat(mixed, dim=-1))
 
 

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "model/pass.hpp"
+
+namespace polyphase {
+
+template <class Real>
+class Stack;
+
+// Layer `student` of one stack learns from layer `teacher` of another; counted from 0.
+struct LayerPair {
+  std::int64_t student = 0, teacher = 0;
+};
+
+// The last layers, or each of the student's n layers i with the evenly spaced layer
+// ⌊(i + 1)·N / n⌋ - 1 of the teacher's N ≥ n (Jiao et al., 2020, section 3.1, "uniform").
+std::vector<LayerPair> paired_layers(std::int64_t num_student, std::int64_t num_teacher,
+                                     recipe::MatchedLayers layers);
+
+// What a student's stack learns from the inside of its teacher's: hidden states, by the mean
+// squared difference, and the distributions of self-attention, by their divergence (Wang et al.,
+// 2020). Each row's part is a mean over the paired layers, and over the width or the heads. Hidden
+// states are those behind a layer, as the next one gets them along the residual stream; behind the
+// last layer, the stack's output. The teacher's stack has made its pass over the same rows before
+// the student's begins. The student passes over no layer.
+template <class Real>
+class StackLesson {
+ public:
+  // `of_output`: of the last layers alone, hidden states are matched where the stack's output is
+  // the model's.
+  StackLesson(Stack<Real>& student, Stack<Real>& teacher, const recipe::Distil& distil,
+              bool of_output);
+  StackLesson(const StackLesson&) = delete;
+  StackLesson& operator=(const StackLesson&) = delete;
+
+  bool matches_hidden() const { return hidden_; }
+  bool matches_attention() const { return attention_; }
+
+  // During the student's forward pass, in this order.
+  void begin(const Pass& pass);
+  void hear_attention(const Pass& pass, std::int64_t layer);
+  void hear_hidden(const Pass& pass, std::int64_t layer);
+
+  // Sums over the rows of the last forward pass. Collective over the tensor-parallel ranks; all
+  // return the same.
+  double hidden_sum(const Pass& pass) const;
+  double attention_sum(const Pass& pass) const;
+
+  // What the backward pass that follows multiplies the gradients of these sums with.
+  void weigh(float hidden_scale, float attention_scale);
+  // Adds to the gradient of a layer's hidden states.
+  void add_hidden_gradient(const Pass& pass, Tensor2<float> dhidden_NC, std::int64_t layer);
+
+ private:
+  const LayerPair* pair_of(std::int64_t layer) const;
+  void compare_hidden(const Pass& pass, Tensor1<float> losses_N, Tensor2<float> dhidden_NC,
+                      const LayerPair& pair) const;
+
+  Stack<Real>&student_, &teacher_;
+  std::vector<LayerPair> pairs_;
+  bool hidden_, attention_;
+  float hidden_scale_ = 0.0F;
+  std::int64_t num_heads_ = 0;  // of the whole model
+  // Of the last forward pass, for each pair.
+  std::vector<Tensor1<float>> hidden_N_;
+  std::vector<Tensor2<float>> divergence_NH_;
+};
+
+}  // namespace polyphase
