@@ -19,7 +19,7 @@ struct Scalars {
         beta2(rule.beta2),
         new_share2(static_cast<float>(1.0 - static_cast<double>(rule.beta2))),
         root_of_correction2(static_cast<float>(
-            std::sqrt(1.0 - std::pow(static_cast<double>(rule.beta2), double(rule.step))))),
+            std::sqrt(1.0 - std::pow(static_cast<double>(rule.beta2), double(rule.squares_step))))),
         epsilon(rule.epsilon),
         gradient_scale(rule.gradient_scale),
         correction1(1.0 - std::pow(static_cast<double>(rule.beta1), double(rule.step))) {}

@@ -15,7 +15,8 @@ struct AdamW {
   float weight_decay = 0;    // decoupled: parameters shrink by learning_rate · weight_decay
   bool in_gradient = false;  // weight_decay · parameter is added to the gradient instead: Adam's
                              // L2 penalty
-  std::int64_t step = 1;     // of the bias correction; counts from 1
+  // Of the bias corrections of the first and of the second moment; they count from 1.
+  std::int64_t step = 1, squares_step = 1;
   float gradient_scale = 1;  // multiplies the gradient first: clipping
 };
 

@@ -258,7 +258,8 @@ void Road::note(const std::string& folder, const PhaseOutcome& outcome) {
   phase.handover = {.carried = outcome.hand_over.carried,
                     .copied = copies_of(outcome.hand_over),
                     .fresh = outcome.hand_over.fresh,
-                    .left = outcome.hand_over.left};
+                    .left = outcome.hand_over.left,
+                    .state = outcome.hand_over.state};
   folder_->set_state(phase, outcome.finished ? "done" : "interrupted",
                      outcome.finished ? "" : stop_.reason());
   log_info("{}: {} at step {} of {}{}", phase.name, phase.state, phase.step, phase.total_steps,

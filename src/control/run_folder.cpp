@@ -52,7 +52,8 @@ nlohmann::json phase_json(const report::PhaseState& phase) {
            {{"carried", phase.handover.carried},
             {"copied", phase.handover.copied},
             {"new", phase.handover.fresh},
-            {"left", phase.handover.left}}},
+            {"left", phase.handover.left},
+            {"state", phase.handover.state}}},
           {"reason", phase.reason}};
 }
 

@@ -36,6 +36,7 @@ void AdamRule::update(const Exec& exec, const Communicator&, const UpdateTensors
                 .weight_decay = static_cast<float>(numbers.weight_decay),
                 .in_gradient = decay_ == Decay::kInGradient,
                 .step = numbers.count,
+                .squares_step = numbers.squares_count,
                 .gradient_scale = static_cast<float>(numbers.gradient_scale)});
 }
 

@@ -70,10 +70,15 @@ std::size_t Optimizer::plan_arena_bytes(ParameterSet& parameters) const {
 }
 
 void Optimizer::go_on_from(const ParameterSet& parameters,
-                           const std::map<std::string, std::int64_t>& updates) {
+                           const std::map<std::string, std::int64_t>& updates,
+                           const std::map<std::string, std::int64_t>& squares) {
   for (Trained& trained : trained_) {
-    const auto found = updates.find(parameters.at(trained.number).spec.name);
-    if (found != updates.end()) trained.num_updates_before = found->second;
+    const std::string& name = parameters.at(trained.number).spec.name;
+    const auto found = updates.find(name), found_squares = squares.find(name);
+    if (found == updates.end()) continue;
+    trained.num_updates_before = found->second;
+    trained.num_squares_before =
+        found_squares == squares.end() ? found->second : found_squares->second;
   }
 }
 
@@ -106,7 +111,8 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
                   {.learning_rate = learning_rate * treatment.learning_rate_scale,
                    .weight_decay = treatment.weight_decay,
                    .gradient_scale = gradient_scale,
-                   .count = trained.num_updates_before + step - treatment.first_step + 1});
+                   .count = trained.num_updates_before + step - treatment.first_step + 1,
+                   .squares_count = trained.num_squares_before + step - treatment.first_step + 1});
   }
 }
 

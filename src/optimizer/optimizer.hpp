@@ -29,9 +29,11 @@ class Optimizer {
   std::size_t plan_arena_bytes(ParameterSet& parameters) const;
 
   // Bias corrections go on from these numbers of updates that parameters had before this phase, by
-  // name: whoever fills their state tells it here.
+  // name: whoever fills their state tells it here. `squares`: of the means of squares, where they
+  // have had other numbers.
   void go_on_from(const ParameterSet& parameters,
-                  const std::map<std::string, std::int64_t>& updates);
+                  const std::map<std::string, std::int64_t>& updates,
+                  const std::map<std::string, std::int64_t>& squares = {});
 
   // Marks which parameters this step (counted from 0) trains. To be called before its gradients are
   // computed.
@@ -56,7 +58,7 @@ class Optimizer {
     Piece piece;
     Treatment treatment;
     std::size_t first_state = 0, num_states = 0;
-    std::int64_t num_updates_before = 0;  // this phase
+    std::int64_t num_updates_before = 0, num_squares_before = 0;  // this phase
   };
 
   const Communicator& tensor_;

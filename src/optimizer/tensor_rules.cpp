@@ -75,6 +75,7 @@ void LambRule::update(const Exec& exec, const Communicator& tensor, const Update
                   .epsilon = static_cast<float>(settings_.epsilon),
                   .weight_decay = static_cast<float>(numbers.weight_decay),
                   .step = numbers.count,
+                  .squares_step = numbers.squares_count,
                   .gradient_scale = static_cast<float>(numbers.gradient_scale)});
   double trust = 1.0;
   if (tensors.parameter.spec.decays) {
@@ -97,7 +98,7 @@ void AdafactorRule::factored(const Exec& exec, const Communicator& tensor,
   const std::int64_t num_rows = parameter.local_shape[0], num_columns = parameter.local_shape[1];
   const Tensor2<const float> gradient_RC(tensors.gradient.data(), num_rows, num_columns);
   const auto scale = static_cast<float>(numbers.gradient_scale);
-  const auto share = static_cast<float>(std::pow(static_cast<double>(numbers.count), -0.8));
+  const auto share = static_cast<float>(std::pow(static_cast<double>(numbers.squares_count), -0.8));
   const Tensor1<float> row_R = tensors.state[0], column_C = tensors.state[1];
   const Tensor1<float> sums_R = exec.arena->take1<float>(num_rows),
                        sums_C = exec.arena->take1<float>(num_columns);
@@ -123,9 +124,10 @@ void AdafactorRule::update(const Exec& exec, const Communicator& tensor,
   if (is_factored(parameter)) {
     factored(exec, tensor, tensors, numbers, direction);
   } else {
-    square_direction(exec, direction, tensors.state[0], tensors.gradient,
-                     static_cast<float>(numbers.gradient_scale),
-                     static_cast<float>(std::pow(static_cast<double>(numbers.count), -0.8)));
+    square_direction(
+        exec, direction, tensors.state[0], tensors.gradient,
+        static_cast<float>(numbers.gradient_scale),
+        static_cast<float>(std::pow(static_cast<double>(numbers.squares_count), -0.8)));
   }
   const double root = std::sqrt(static_cast<double>(whole_count(parameter)));
   const double rms = whole_norm(exec, tensor, parameter, tensors.value) / root;

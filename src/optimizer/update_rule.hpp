@@ -35,6 +35,8 @@ struct UpdateNumbers {
   double weight_decay = 0;
   double gradient_scale = 1;  // gradients are multiplied with it first: clipping
   std::int64_t count = 1;     // of the parameter's updates, with this one
+  // Likewise of those that its mean of squares has seen, which may have begun later.
+  std::int64_t squares_count = 1;
 };
 
 // How one kind of optimizer changes a parameter. A rule itself remembers nothing: what it needs

@@ -108,10 +108,11 @@ std::string handover_html(const Handover& handover) {
   const std::string copied =
       handover.copied.empty() ? "" : fmt::format("{} copied, ", handover.copied.size());
   return fmt::format(
-      "<details><summary>hand-over: {} carried, {}{} new, {} left</summary>{}{}{}{}</details>\n",
+      "<details><summary>hand-over: {} carried, {}{} new, {} left</summary>{}{}{}{}{}</details>\n",
       handover.carried.size(), copied, handover.fresh.size(), handover.left.size(),
       names_html("carried", handover.carried), names_html("copied", handover.copied),
-      names_html("new", handover.fresh), names_html("left", handover.left));
+      names_html("new", handover.fresh), names_html("left", handover.left),
+      names_html("optimizer state", handover.state));
 }
 
 std::string lineage_html(const std::optional<Lineage>& lineage) {

@@ -65,7 +65,8 @@ PhaseState phase_of(const json& object) {
     phase.handover = {.carried = names_of(handover, "carried"),
                       .copied = names_of(handover, "copied"),
                       .fresh = names_of(handover, "new"),
-                      .left = names_of(handover, "left")};
+                      .left = names_of(handover, "left"),
+                      .state = names_of(handover, "state")};
   }
   return phase;
 }

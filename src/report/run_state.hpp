@@ -17,6 +17,7 @@ struct Handover {
   std::vector<std::string> carried;
   std::vector<std::string> copied;  // into layers that were not there: "NAME from NAME"
   std::vector<std::string> fresh, left;
+  std::vector<std::string> state;  // the optimizer's, where it was converted: "NAME: … from …"
 };
 
 // A phase of another run that a phase starts from or learns from.

@@ -45,6 +45,44 @@ void read_state(CheckpointReader& reader, const std::string& name, const StateTe
   values.store();
 }
 
+// Stores this rank's part of a whole tensor.
+void store_part(const StateTensor& tensor, const std::vector<float>& whole) {
+  if (tensor.values.extent(0) == 0) return;
+  const auto split = static_cast<std::size_t>(std::max(tensor.split_dimension, 0));
+  std::int64_t num_outer = 1, inner = 1;
+  for (std::size_t d = 0; d < split; ++d) num_outer *= tensor.global_shape[d];
+  for (std::size_t d = split + 1; d < tensor.global_shape.size(); ++d)
+    inner *= tensor.global_shape[d];
+  const std::int64_t stride = tensor.global_shape[split] * inner,
+                     count = tensor.local_shape[split] * inner;
+  HostValues values(tensor.values);
+  for (std::int64_t outer = 0; outer < num_outer; ++outer) {
+    std::copy_n(whole.begin() + outer * stride + tensor.begin * inner, count,
+                values.data() + outer * count);
+  }
+  values.store();
+}
+
+// What a checkpoint keeps of a parameter, whole.
+WholeState read_whole_state(CheckpointReader& reader, const std::string& parameter) {
+  WholeState state;
+  for (const std::string& name : state_names()) {
+    const auto found = reader.tensors().find("optimizer/" + name + "/" + parameter);
+    if (found == reader.tensors().end()) continue;
+    std::int64_t count = 1;
+    for (const std::int64_t extent : found->second) count *= extent;
+    std::vector<float>& values = state[name];
+    values.resize(static_cast<std::size_t>(count));
+    reader.read(found->first, -1, 0, found->second, values.data());
+  }
+  return state;
+}
+
+// A state's name is its kind, '/', and the parameter's name.
+std::string kind_of(const StateTensor& tensor) {
+  return tensor.name.substr(0, tensor.name.find('/'));
+}
+
 // The tensor that is a parameter's result: its average where there is one.
 std::string result_name(const CheckpointReader& reader, const std::string& parameter) {
   const std::string average = "average/" + parameter;
@@ -186,9 +224,8 @@ std::map<std::string, std::string> take_over_state(const std::filesystem::path& 
   const auto source_of = [&](const StateTensor& tensor) {
     return layers.source_of(parameters.at(tensor.parameter).spec.name);
   };
-  // A state's name is its kind, '/', and the parameter's name.
   const auto stored_name = [&](const StateTensor& tensor) {
-    return "optimizer/" + tensor.name.substr(0, tensor.name.find('/') + 1) + source_of(tensor).name;
+    return "optimizer/" + kind_of(tensor) + "/" + source_of(tensor).name;
   };
   std::map<std::size_t, bool> complete;  // by parameter
   for (const StateTensor& tensor : optimizer.state()) {
@@ -207,6 +244,36 @@ std::map<std::string, std::string> take_over_state(const std::filesystem::path& 
     kept[parameters.at(tensor.parameter).spec.name] = source_of(tensor).name;
   }
   return kept;
+}
+
+void take_over_state(const std::filesystem::path& folder, const ParameterSet& parameters,
+                     const Optimizer& optimizer, const HandOverRules& rules,
+                     const std::function<WholeState(const StoredState&)>& convert) {
+  CheckpointReader reader(folder);
+  const LayerMap layers(reader, parameters, rules.growth);
+  std::map<std::size_t, std::vector<const StateTensor*>> of_parameter;
+  for (const StateTensor& tensor : optimizer.state())
+    of_parameter[tensor.parameter].push_back(&tensor);
+  for (const auto& [number, tensors] : of_parameter) {
+    const Parameter& parameter = parameters.at(number);
+    const SourceName source = layers.source_of(parameter.spec.name);
+    StoredState stored = {.parameter = parameter, .source = source.name};
+    for (const StateTensor* tensor : tensors) {
+      const std::string kind = kind_of(*tensor);
+      if (std::find(stored.wanted.begin(), stored.wanted.end(), kind) == stored.wanted.end())
+        stored.wanted.push_back(kind);
+    }
+    const auto found = reader.tensors().find(kParameters + source.name);
+    const bool anew = source.zero || (rules.adapter_scale > 0 && is_adapter(parameter.spec.name)) ||
+                      found == reader.tensors().end() ||
+                      found->second != parameter.spec.global_shape;
+    if (!anew) stored.tensors = read_whole_state(reader, source.name);
+    const WholeState made = convert(stored);
+    for (const StateTensor* tensor : tensors) {
+      const auto values = made.find(kind_of(*tensor));
+      if (values != made.end()) store_part(*tensor, values->second);
+    }
+  }
 }
 
 std::vector<std::string> parameters_of(const std::filesystem::path& folder) {

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "comm/session.hpp"
+#include "optimizer/convert_state.hpp"
 #include "optimizer/optimizer.hpp"
 #include "recipe/adaptation.hpp"
 #include "train/weight_average.hpp"
@@ -30,6 +32,9 @@ struct HandOver {
   std::vector<std::string> left;    // of the earlier phase alone
   // Parameters whose optimizer state was kept, with the updates that they had before this phase.
   std::map<std::string, std::int64_t> kept_updates;
+  // Of these, those whose means of squares have seen other numbers of updates.
+  std::map<std::string, std::int64_t> square_updates;
+  std::vector<std::string> state;  // what their state was made of, a line a parameter
 };
 
 // What a model that is taken over goes through.
@@ -51,6 +56,21 @@ std::map<std::string, std::string> take_over_state(const std::filesystem::path& 
                                                    const ParameterSet& parameters,
                                                    const Optimizer& optimizer,
                                                    const HandOverRules& rules = {});
+
+// A trained parameter, with what the checkpoint has of its state: nothing where it does not have
+// the parameter in this shape, or that begins anew.
+struct StoredState {
+  const Parameter& parameter;
+  std::string source;  // the parameter's name in the checkpoint
+  WholeState tensors;
+  std::vector<std::string> wanted;  // names of the optimizer's own tensors
+};
+
+// Fills the optimizer's state with what convert() makes of a checkpoint's. It is called for each
+// trained parameter; what it does not give stays zero.
+void take_over_state(const std::filesystem::path& folder, const ParameterSet& parameters,
+                     const Optimizer& optimizer, const HandOverRules& rules,
+                     const std::function<WholeState(const StoredState&)>& convert);
 
 // Names of all parameters of a checkpoint.
 std::vector<std::string> parameters_of(const std::filesystem::path& folder);

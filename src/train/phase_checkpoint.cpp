@@ -110,22 +110,67 @@ HandOverRules rules_of(const recipe::Recipe& recipe, const recipe::Phase& phase,
   return rules;
 }
 
-// Optimizer state of the phase before, where it was of the same kind, with the number of updates
-// that each parameter has had: the phase's own, and those that it went on from.
+// Updates that a phase's parameters have had at its end: its own, and those that it went on from.
+class UpdateHistory {
+ public:
+  UpdateHistory(const fs::path& folder, const recipe::Phase& phase)
+      : state_(CheckpointReader(folder).state().at("phase_state").template get<PhaseState>()),
+        first_steps_(first_steps(parameters_of(folder), phase)) {}
+
+  UpdateCounts of(const std::string& name) const {
+    const auto first = first_steps_.find(name);
+    const std::int64_t own =
+        first == first_steps_.end() ? 0 : std::max<std::int64_t>(0, state_.step - first->second);
+    const HandOver& before = state_.hand_over;
+    const auto earlier = before.kept_updates.find(name), squares = before.square_updates.find(name);
+    const std::int64_t others = earlier == before.kept_updates.end() ? 0 : earlier->second;
+    return {.gradients = own + others,
+            .squares = own + (squares == before.square_updates.end() ? others : squares->second)};
+  }
+
+ private:
+  PhaseState state_;
+  std::map<std::string, std::int64_t> first_steps_;
+};
+
+void note(HandOver& hand_over, const std::string& name, const UpdateCounts& counts) {
+  hand_over.kept_updates[name] = counts.gradients;
+  if (counts.squares != counts.gradients) hand_over.square_updates[name] = counts.squares;
+}
+
+// "layers.0.attention.query.weight: moment1 from momentum, moment2 new"
+std::string made_of(const StoredState& stored, const ConvertedState& converted) {
+  std::string text = stored.parameter.spec.name + ": ";
+  for (const std::string& name : stored.wanted) {
+    const auto source = converted.sources.find(name);
+    text += (text.ends_with(": ") ? "" : ", ") + name +
+            (source == converted.sources.end() ? " new" : " from " + source->second);
+  }
+  return text;
+}
+
+// Optimizer state of the phase before, where it was of the same kind, or made of another's, with
+// the number of updates that it has seen.
 void keep_state(const PhaseJob& job, const fs::path& folder, const HandOverRules& rules,
                 const ParameterSet& parameters, Optimizer& optimizer, HandOver& hand_over) {
   const recipe::Phase &phase = phase_of(job), &before = job.from->phase;
-  if (before.optimizer.kind != phase.optimizer.kind) return;
-  const PhaseState state =
-      CheckpointReader(folder).state().at("phase_state").template get<PhaseState>();
-  const std::map<std::string, std::int64_t> first_step = first_steps(parameters_of(folder), before);
-  for (const auto& [name, source] : take_over_state(folder, parameters, optimizer, rules)) {
-    const auto earlier = state.hand_over.kept_updates.find(source);
-    const std::int64_t others = earlier == state.hand_over.kept_updates.end() ? 0 : earlier->second;
-    hand_over.kept_updates[name] =
-        others + std::max<std::int64_t>(0, state.step - first_step.at(source));
+  const bool same = before.optimizer.kind == phase.optimizer.kind;
+  if (!same && phase.optimizer.state != recipe::StateHandover::kConvert) return;
+  const UpdateHistory history(folder, before);
+  if (same) {
+    for (const auto& [name, source] : take_over_state(folder, parameters, optimizer, rules))
+      note(hand_over, name, history.of(source));
+  } else {
+    take_over_state(folder, parameters, optimizer, rules, [&](const StoredState& stored) {
+      ConvertedState converted =
+          convert_state(before.optimizer, stored.tensors, history.of(stored.source),
+                        phase.optimizer, stored.wanted, stored.parameter.spec.global_shape);
+      hand_over.state.push_back(made_of(stored, converted));
+      if (!converted.tensors.empty()) note(hand_over, stored.parameter.spec.name, converted.counts);
+      return std::move(converted.tensors);
+    });
   }
-  optimizer.go_on_from(parameters, hand_over.kept_updates);
+  optimizer.go_on_from(parameters, hand_over.kept_updates, hand_over.square_updates);
 }
 
 // "12 parameters carried from pretrain, 24 copied from other layers (stack), 4 new, 3 left behind"
@@ -146,10 +191,13 @@ std::string hand_over_text(const recipe::Phase& phase, const std::string& from,
 std::string state_text(const recipe::Phase& phase, const recipe::Phase& from,
                        const HandOver& hand_over) {
   const std::string& before = from.optimizer.kind;
-  if (before != phase.optimizer.kind) {
+  if (before == phase.optimizer.kind)
+    return fmt::format("optimizer state of {} parameters kept", hand_over.kept_updates.size());
+  if (phase.optimizer.state != recipe::StateHandover::kConvert)
     return fmt::format("optimizer state reset: {} before, {} now", before, phase.optimizer.kind);
-  }
-  return fmt::format("optimizer state of {} parameters kept", hand_over.kept_updates.size());
+  return fmt::format("optimizer state of {} parameters converted from {} to {}, of {} new",
+                     hand_over.kept_updates.size(), before, phase.optimizer.kind,
+                     hand_over.state.size() - hand_over.kept_updates.size());
 }
 
 // The phase is trained by this program from now on.
@@ -219,7 +267,8 @@ PhaseStart start_phase(const PhaseJob& job, const PhaseCorpus& corpus, Parameter
           if (job.world.rank() == 0) set_aside(other);
         }
       });
-      optimizer.go_on_from(parameters, start.state.hand_over.kept_updates);
+      optimizer.go_on_from(parameters, start.state.hand_over.kept_updates,
+                           start.state.hand_over.square_updates);
       add_version(start.state.lineage, job.run.version);
       log_info("{}: going on from step {}", name, start.state.step);
       return start;

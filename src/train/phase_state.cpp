@@ -53,7 +53,7 @@ std::set<std::int64_t> kept_steps(const PhaseState& state) {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ScoredStep, score, step)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HandOver, carried, copied, zeroed, merged, fresh,
-                                                left, kept_updates)
+                                                left, kept_updates, square_updates, state)
 
 void to_json(nlohmann::json& json, const PhaseState& state) {
   json = {{"step", state.step},

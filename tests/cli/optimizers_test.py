@@ -92,6 +92,58 @@ class OptimizersTest(RoadTest):
         self.assert_exit(outcome, DONE)
         self.assert_says(outcome, "tags: optimizer state reset: lion before, adamw now")
 
+    def converting_run(self, name, **values):
+        optimizer = "{{kind: {}, learning_rate: 1e-3, state: convert}}"
+        kinds = {"tags": "lion", "topic": "adamw", **values}
+        return self.new_run(name, **{**self.VALUES, "phases.pretrain.optimizer.kind": "adamw",
+                                     **{f"phases.{phase}.optimizer": optimizer.format(kind)
+                                        for phase, kind in kinds.items()}})
+
+    def state_lines(self, run, phase):
+        handover = next(p["handover"] for p in run.status()["phases"] if p["name"] == phase)
+        return dict(line.split(": ", 1) for line in handover["state"])
+
+    def test_state_of_another_kind_is_converted_and_resumed_exactly(self):
+        straight, stopped = self.converting_run("converted"), self.converting_run("converted-stopped")
+        outcome = straight.go(ranks=None)
+        self.assert_exit(outcome, DONE)
+        self.assertRegex(outcome.text, r"tags: optimizer state of [1-9]\d* parameters converted from adamw to lion, "
+                                       r"of [1-9]\d* new")
+        self.assertRegex(outcome.text, r"topic: optimizer state of [1-9]\d* parameters converted from lion to adamw, of ")
+        weight = "layers.0.attention.query.weight"
+        self.assertEqual(self.state_lines(straight, "tags")[weight], "momentum from moment1")
+        self.assertEqual(self.state_lines(straight, "topic")[weight],
+                         "moment1 from momentum, moment2 from the square of that")
+        head = "head.tagging.output.weight"
+        self.assertEqual(self.state_lines(straight, "tags")[head], "momentum new")
+        self.assertIn(f"{weight}: momentum from moment1", (straight.path / "report.html").read_text())
+        reset = self.converting_run("converted-reset")
+        reset.values["phases.tags.optimizer"] = "{kind: lion, learning_rate: 1e-3}"
+        self.assert_exit(reset.go(ranks=None), DONE)
+        self.assertEqual(straight.steps("tags")[0][1], reset.steps("tags")[0][1])
+        self.assertNotEqual(straight.steps("tags")[1][1], reset.steps("tags")[1][1])
+        self.stop_after(stopped, "tags", 4, ranks=2)
+        self.stop_after(stopped, "topic", 5, ranks=2)
+        self.assert_exit(stopped.go(ranks=None), DONE)
+        self.assert_same_road(stopped, straight)
+
+    def test_every_kind_goes_on_from_every_other(self):
+        for kinds in ({"tags": "adafactor", "topic": "muon"}, {"tags": "sgd", "topic": "adafactor"},
+                      {"tags": "muon", "topic": "lamb"}):
+            with self.subTest(str(kinds)):
+                run = self.converting_run("-".join(kinds.values()), **kinds)
+                outcome = run.go(ranks=2)
+                self.assert_exit(outcome, DONE)
+                self.assertRegex(outcome.text, f"topic: optimizer state of \\d+ parameters converted from {kinds['tags']} to")
+
+    def test_of_the_same_kind_converting_is_keeping(self):
+        kept, converted = self.kept_run("kept-same"), self.kept_run("converted-same",
+                                                                    **{"phases.tags.optimizer.state": "convert"})
+        for run in (kept, converted):
+            self.assert_exit(run.go(ranks=None), DONE)
+        self.assertEqual(kept.steps("tags"), converted.steps("tags"))
+        self.assertEqual(kept.digests("tags"), converted.digests("tags"))
+
     def test_pattern_that_matches_nothing_is_refused_with_the_nearest_names(self):
         values = {"phases.tags.freeze": "[layer.0.*]",
                   "phases.topic.optimizer.groups": "{norms: {match: '*.nrom.gain', learning_rate_scale: 0.5}}"}

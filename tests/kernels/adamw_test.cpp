@@ -23,7 +23,7 @@ TEST(AdamW, TwentyStepsFollowTheFormula) {
     std::vector<double> gradient = random_reals(100 + step, kCount);
     for (std::int64_t i = 0; i < kCount; ++i)
       gradient[i] *= i % 7 == 0 ? 0.0 : std::pow(2, -(i % 24));
-    rule.step = step;
+    rule.step = rule.squares_step = step;
     adamw_update(device.exec(), parameter, moment1, moment2, device.put_real<float>(gradient),
                  rule);
     for (std::int64_t i = 0; i < kCount; ++i) {

@@ -172,6 +172,78 @@ TEST_F(HandOverTest, OptimizerStateFollowsTheLayers) {
   }
 }
 
+// The element of the whole tensor that a rank's element i is.
+std::int64_t element_of_whole(const StateTensor& tensor, std::int64_t i) {
+  const auto rest = [](const std::vector<std::int64_t>& shape, std::size_t from) {
+    std::int64_t count = 1;
+    for (std::size_t d = from; d < shape.size(); ++d) count *= shape[d];
+    return count;
+  };
+  if (tensor.split_dimension < 0) return i;
+  const auto split = static_cast<std::size_t>(tensor.split_dimension);
+  const std::int64_t inner = rest(tensor.local_shape, split), row = i / inner, place = i % inner;
+  return row * rest(tensor.global_shape, split) +
+         tensor.begin * rest(tensor.global_shape, split + 1) + place;
+}
+
+// Squares that AdamW keeps, as Adafactor's means over whole rows and columns, and the mean of
+// gradients as SGD's sum, of whatever part of a tensor a rank has.
+TEST_F(HandOverTest, StateOfAnotherKindIsMadeOfWholeTensors) {
+  const RankGrid grid = make_grid(*test_world, test_world->size());
+  const nlohmann::json reference = read_case("family_gpt2_clm");
+  const Trainee before(reference, {{"num_layers", 2}}, grid, 5);
+  const auto held = [](const std::string& name, std::int64_t i) {
+    const double x = static_cast<double>(i) / 64.0;
+    return static_cast<float>(name.starts_with("moment1") ? x - 3.0 : x + 1.0);
+  };
+  std::map<std::string, std::vector<std::int64_t>> shapes;
+  for (const StateTensor& tensor : before.optimizer->state()) {
+    shapes[before.model->parameters().at(tensor.parameter).spec.name] = tensor.global_shape;
+    for (std::int64_t i = 0; i < tensor.count; ++i)
+      tensor.values(i) = held(tensor.name, element_of_whole(tensor, i));
+  }
+  const std::filesystem::path checkpoint = save(before);
+  const UpdateCounts counts = {.gradients = 40, .squares = 30};
+  const recipe::Optimizer& adamw = before.recipe.phases[0].optimizer;
+  for (const char* kind : {"adafactor", "sgd"}) {
+    Trainee after(reference, {{"num_layers", 3}, {"optimizer", {{"kind", kind}}}}, grid, 6);
+    const recipe::Optimizer& now = after.recipe.phases[0].optimizer;
+    take_over_state(checkpoint, after.model->parameters(), *after.optimizer,
+                    {.growth = Growth::kIdentity}, [&](const StoredState& stored) {
+                      return convert_state(adamw, stored.tensors, counts, now, stored.wanted,
+                                           stored.parameter.spec.global_shape)
+                          .tensors;
+                    });
+    for (const StateTensor& tensor : after.optimizer->state()) {
+      const std::string& name = after.model->parameters().at(tensor.parameter).spec.name;
+      const std::string source =
+          name.starts_with("layers.2.") ? "layers.0." + name.substr(9) : name;
+      const bool anew = name.starts_with("layers.2.") && layer_name(name)->writes_to_residual();
+      const std::vector<std::int64_t>& shape = shapes.at(source);
+      const std::int64_t columns = shape.back(), rows = shape.size() == 2 ? shape[0] : 1;
+      for (std::int64_t i = 0; i < tensor.count; ++i) {
+        const std::int64_t whole = element_of_whole(tensor, i);
+        double expected = 0;
+        if (tensor.name.starts_with("velocity")) {
+          expected = held("moment1", whole) * (1 - std::pow(now.momentum, 40)) /
+                     (1 - now.momentum) / (1 - std::pow(adamw.beta1, 40));
+        } else if (tensor.name.starts_with("row_square")) {
+          for (std::int64_t c = 0; c < columns; ++c)
+            expected += held("moment2", whole * columns + c) / static_cast<double>(columns);
+        } else if (tensor.name.starts_with("column_square")) {
+          for (std::int64_t r = 0; r < rows; ++r)
+            expected += held("moment2", r * columns + whole) / static_cast<double>(rows);
+        } else {
+          expected = held("moment2", whole);
+        }
+        if (!tensor.name.starts_with("velocity")) expected /= 1 - std::pow(adamw.beta2, 30);
+        if (anew) expected = 0;
+        ASSERT_NEAR(tensor.values(i), expected, 1e-5 * std::abs(expected)) << tensor.name << i;
+      }
+    }
+  }
+}
+
 // A product with a sum of weights against the sum of two products, in float32.
 TEST_F(HandOverTest, MergedAdditionsComputeTheSame) {
   for (const char* name : {"lora_clm", "lora_generation"}) {

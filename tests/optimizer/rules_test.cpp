@@ -196,6 +196,31 @@ TEST(Rules, KeptStateGoesOnToTheLastBit) {
   }
 }
 
+// State that was converted: squares may have been counted from a later update on.
+TEST(Rules, MeansOfGradientsAndOfSquaresCountForThemselves) {
+  const RankGrid alone = make_grid(*test_world, 1);
+  ParameterSet parameters = declare(alone.tensor);
+  recipe::Phase phase = phase_of("adamw");
+  phase.optimizer.weight_decay = 0;
+  Optimizer optimizer(parameters, phase, alone.tensor);
+  optimizer.allocate();
+  test::Device device(optimizer.plan_arena_bytes(parameters) + Arena::kAlignment);
+  fill(device.exec(), parameters.values(), 0.0F);
+  fill(device.exec(), parameters.gradients(0), 0.1F);
+  for (const StateTensor& tensor : optimizer.state())
+    fill(device.exec(), tensor.values, tensor.name.starts_with("moment1") ? 0.2F : 4e-5F);
+  const std::string converted = "layers.0.in.weight", kept = "layers.0.in.bias";
+  optimizer.go_on_from(parameters, {{converted, 2}, {kept, 2}}, {{converted, 1}});
+  optimizer.update(device.exec(), parameters, parameters.gradients(0), 0.01, 1.0, 0);
+  const double m1 = 0.9 * 0.2 + 0.1 * 0.1, m2 = 0.999 * 4e-5 + 0.001 * 0.01;
+  const auto expected = [&](int updates, int squares) {
+    return -0.01 * m1 / (1 - std::pow(0.9, updates)) /
+           std::sqrt(m2 / (1 - std::pow(0.999, squares)));
+  };
+  EXPECT_NEAR(parameters.values()(parameters.find(converted)->offset), expected(3, 2), 1e-6);
+  EXPECT_NEAR(parameters.values()(parameters.find(kept)->offset), expected(3, 3), 1e-6);
+}
+
 TEST(Rules, FrozenParametersStayAsTheyAre) {
   const RankGrid alone = make_grid(*test_world, 1);
   for (const std::string& kind : recipe::optimizer_names()) {
