@@ -35,6 +35,26 @@ double probability_of(double z) {
   return z < 0.0 ? small / (1.0 + small) : 1.0 / (1.0 + small);
 }
 
+// -y · log σ(z) - (1 - y) · log(1 - σ(z)), likewise.
+double cross_entropy(double z, double y) {
+  return std::max(z, 0.0) - y * z + std::log1p(std::exp(-std::abs(z)));
+}
+
+// A label's loss and its derivative by the logit.
+struct LabelLoss {
+  double nats = 0, slope = 0;
+};
+
+// weight · T² · KL(σ(t / T) ‖ σ(z / T)) of a teacher's logit t.
+LabelLoss soft_loss(double z, double t, const SoftTargets& soft) {
+  const double temperature = soft.temperature, taught = probability_of(t / temperature);
+  const double divergence =
+      cross_entropy(z / temperature, taught) - cross_entropy(t / temperature, taught);
+  const double weight = soft.weight;
+  return {weight * temperature * temperature * divergence,
+          weight * temperature * (probability_of(z / temperature) - taught)};
+}
+
 MultiLabelCounts count_labels(const std::vector<float>& logits_BK,
                               const std::vector<float>& sets_BK, std::int64_t num_labels) {
   MultiLabelCounts counts(num_labels);
@@ -65,13 +85,17 @@ Tally MultiLabel<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
   const auto pooled = pooling_.forward(pass, hidden_NC);
   const std::vector<float>& sets_BK = pass.batch.label_sets_BK;
   const std::vector<float> logits_BK = head_.forward_to_host<Real>(pass, pooled.x_BC);
+  const std::vector<float> taught_BK =
+      outputs_of_teacher(pass, soft_, pass.batch.num_sequences(), head_.num_outputs());
+  const double hard = taught_BK.empty() ? 1.0 : 1.0 - double{soft_->weight};
   std::vector<float> gradient_BK(logits_BK.size(), 0.0F);
   Tally tally = {.num_terms = num_terms(pass.batch)};
   for (std::size_t i = 0; i < logits_BK.size() && !pass.exec.counting(); ++i) {
-    // -y · log σ(z) - (1 - y) · log(1 - σ(z)), without the exponential of a large number.
     const double z = logits_BK[i], y = sets_BK[i];
-    tally.nats += std::max(z, 0.0) - y * z + std::log1p(std::exp(-std::abs(z)));
-    gradient_BK[i] = gradient_scale * static_cast<float>(probability_of(z) - y);
+    const LabelLoss soft = taught_BK.empty() ? LabelLoss{} : soft_loss(z, taught_BK[i], *soft_);
+    tally.nats += hard * cross_entropy(z, y) + soft.nats;
+    gradient_BK[i] =
+        gradient_scale * static_cast<float>(hard * (probability_of(z) - y) + soft.slope);
   }
   if (pass.training) {
     head_.backward_from_host<Real>(pass, pooled.dx_BC, gradient_BK, pooled.x_BC);
@@ -92,6 +116,11 @@ std::vector<Prediction> MultiLabel<Real>::predict(const Pass& pass, Tensor2<cons
     predictions[i / head_.num_outputs()].probabilities_K.push_back(probability_of(logits_BK[i]));
   }
   return predictions;
+}
+
+template <class Real>
+SoftTargets MultiLabel<Real>::teach(const Pass& pass, Tensor2<const Real> hidden_NC) {
+  return polyphase::teach<Real>(head_, pass, pooling_.forward(pass, hidden_NC).x_BC);
 }
 
 template <class Real>

@@ -18,12 +18,18 @@ Tally Regression<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
   const auto pooled = pooling_.forward(pass, hidden_NC);
   const std::vector<float>& values_B = pass.batch.sequence_values_B;
   const std::vector<float> predicted_B = head_.forward_to_host<Real>(pass, pooled.x_BC);
+  const std::vector<float> taught_B =
+      outputs_of_teacher(pass, soft_, pass.batch.num_sequences(), 1);
+  const double soft = taught_B.empty() ? 0.0 : soft_->weight;
   std::vector<float> gradient_B(predicted_B.size(), 0.0F);
   Tally tally = {.num_terms = pass.batch.num_sequences()};
   for (std::size_t s = 0; s < predicted_B.size() && !pass.exec.counting(); ++s) {
     const double difference = double{predicted_B[s]} - double{values_B[s]};
-    tally.nats += difference * difference;
-    gradient_B[s] = gradient_scale * static_cast<float>(2.0 * difference);
+    const double from_teacher =
+        taught_B.empty() ? 0.0 : double{predicted_B[s]} - double{taught_B[s]};
+    tally.nats += (1.0 - soft) * difference * difference + soft * from_teacher * from_teacher;
+    gradient_B[s] = gradient_scale *
+                    static_cast<float>(2.0 * ((1.0 - soft) * difference + soft * from_teacher));
     if (pass.training) continue;
     tally.records.push_back(values_B[s]);
     tally.records.push_back(predicted_B[s]);
@@ -43,6 +49,11 @@ std::vector<Prediction> Regression<Real>::predict(const Pass& pass, Tensor2<cons
   for (const float value : head_.forward_to_host<Real>(pass, pooled.x_BC))
     predictions.push_back({.value = value});
   return predictions;
+}
+
+template <class Real>
+SoftTargets Regression<Real>::teach(const Pass& pass, Tensor2<const Real> hidden_NC) {
+  return polyphase::teach<Real>(head_, pass, pooling_.forward(pass, hidden_NC).x_BC);
 }
 
 template <class Real>

@@ -4,12 +4,13 @@
 #include "objective/linear_head.hpp"
 #include "objective/objective.hpp"
 #include "objective/sequence_pooling.hpp"
+#include "objective/teacher_outputs.hpp"
 
 namespace polyphase {
 
 // A number for every sequence: a pooled state and a linear layer with one output. Metrics: loss
-// (the mean squared error) and the pearson and spearman correlations of true and predicted numbers,
-// as SciPy has them.
+// (the mean squared error; from a teacher's number with its weight) and the pearson and spearman
+// correlations of true and predicted numbers, as SciPy has them.
 template <class Real>
 class Regression final : public Objective<Real> {
  public:
@@ -22,11 +23,14 @@ class Regression final : public Objective<Real> {
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) override;
   std::vector<Prediction> predict(const Pass& pass, Tensor2<const Real> hidden_NC) override;
+  SoftTargets teach(const Pass& pass, Tensor2<const Real> hidden_NC) override;
+  void learn_from(SoftTargets soft) override { soft_ = std::move(soft); }
   std::map<std::string, double> metrics(const Tally& total) const override;
 
  private:
   SequencePooling<Real> pooling_;
   LinearHead head_;
+  std::optional<SoftTargets> soft_;
 };
 
 }  // namespace polyphase

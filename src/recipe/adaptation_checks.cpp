@@ -189,8 +189,8 @@ class AdaptationChecks {
   void check_goals(const std::string& name, const Phase& teacher) {
     if (phase_.task && (phase_.task->head == TaskHead::kCrf || !learns_softly(*phase_.task))) {
       fault("distil",
-            "{}.distil: soft labels are for language models, generation, classification and "
-            "softmax tagging, not for {}",
+            "{}.distil: a teacher is for language models and all tasks but question answering and "
+            "tagging with a crf head, not for {}",
             path_, phase_.task->head == TaskHead::kCrf ? "a crf head" : goal_name(phase_));
       return;
     }
@@ -205,10 +205,7 @@ class AdaptationChecks {
           quoted(name), goal_name(teacher), goal_name(phase_));
   }
 
-  static bool learns_softly(const Task& task) {
-    return task.kind == TaskKind::kClassification || task.kind == TaskKind::kTagging ||
-           task.kind == TaskKind::kGeneration;
-  }
+  static bool learns_softly(const Task& task) { return task.kind != TaskKind::kQuestionAnswering; }
 
   const Recipe& recipe_;
   std::size_t index_;

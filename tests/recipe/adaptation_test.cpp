@@ -150,13 +150,14 @@ TEST(Adaptation, LayersThatAreLeftOutLearnNothing) {
             "");
 }
 
-TEST(Adaptation, SoftLabelsAreForSoftmaxes) {
-  const std::string crf = good_recipe_with("task: {kind: classification, pooling: first}",
-                                           "task: {kind: regression}\n    "
-                                           "distil: {teacher: tags}");
-  const std::string faults = faults_of(crf);
-  EXPECT_NE(faults.find("phases.topic.distil: soft labels are for language models, generation, "
-                        "classification and softmax tagging, not for regression"),
+TEST(Adaptation, SpansAndCrfsHaveNoTeacher) {
+  const std::string spans = good_recipe_with("task: {kind: classification, pooling: first}",
+                                             "task: {kind: question_answering}\n    "
+                                             "distil: {teacher: tags}");
+  const std::string faults = faults_of(spans);
+  EXPECT_NE(faults.find("phases.topic.distil: a teacher is for language models and all tasks but "
+                        "question answering and tagging with a crf head, not for "
+                        "question_answering"),
             std::string::npos)
       << faults;
 }

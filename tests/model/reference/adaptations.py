@@ -3,7 +3,8 @@
 
 Models, batches and the form of the files are those of families.py. Low-rank additions: Hu et al. 2022 (arXiv:2106.09685,
 section 4.1). Soft labels: Hinton et al. 2015 (arXiv:1503.02531, section 2): the loss of a goal is
-(1 - weight) · hard + weight · T² · KL(teacher || student), both softmaxes at the temperature T, and beside it stands
+(1 - weight) · hard + weight · T² · KL(teacher || student), both softmaxes at the temperature T (of multi_label each label's
+two-way softmax), of a regression (1 - weight) · hard + weight · squared difference; beside it stands
 `hidden` times the mean squared difference of final hidden states (Jiao et al. 2020, arXiv:1909.10351, equation 8, with
 equal widths), and `attention` times the divergence of the distributions of self-attention (Wang et al. 2020,
 arXiv:2002.10957, equation 6), a mean over heads and queries. With `layers: all` both are means over the student's layers,
@@ -56,6 +57,11 @@ CASES = {
     "distil_attention_prefix_lm": (LLAMA, {"objectives": {"prefix_lm": 1.0},
                                            "distil": {"temperature": 2.0, "weight": 0.0, "hidden": 0.0, "attention": 2.0,
                                                       "layers": "last"}}, [], {"num_layers": 3}),
+    "distil_regression": (BERT, {"task": {"kind": "regression"},
+                                 "distil": {"temperature": 2.0, "weight": 0.6, "hidden": 0.0}}, [], {"num_layers": 3}),
+    "distil_multi_label": (BERT, {"task": {"kind": "multi_label", "pooling": "first"},
+                                  "distil": {"temperature": 3.0, "weight": 0.7, "hidden": 0.0}}, CLASSES,
+                           {"num_layers": 3}),
 }
 
 
@@ -86,8 +92,10 @@ def is_trained(name, phase):
 class Listener:
     """Hears the logits of every goal and what goes on inside while a model computes its losses."""
 
+    LOSSES = ("cross_entropy", "squared_error", "sigmoid_cross_entropy")
+
     def __init__(self):
-        self.original = heads.cross_entropy
+        self.originals = {name: getattr(heads, name) for name in self.LOSSES}
 
     def hear(self, model, batch):
         """The losses; the logits; and of each stack, encoder first, its layers' hidden states and attention.
@@ -97,11 +105,14 @@ class Listener:
         """
         logits = []
 
-        def cross_entropy(logits_MK, labels_M, smoothing=0.0):
-            logits.append(logits_MK)
-            return self.original(logits_MK, labels_M, smoothing)
+        def listening(original):
+            def loss(outputs, *given, **more):
+                logits.append(outputs)
+                return original(outputs, *given, **more)
+            return loss
 
-        heads.cross_entropy = cross_entropy
+        for name, original in self.originals.items():
+            setattr(heads, name, listening(original))
         stacks = [model.body] + ([model.body.decoder] if model.body.with_decoder else [])
         hidden, attention, hooks = [], [], []
         for stack in stacks:
@@ -115,7 +126,8 @@ class Listener:
                 layer.attention.heard = []
             attention.append([layer.attention.heard for layer in stack.layers])
         losses = model.losses(batch)
-        heads.cross_entropy = self.original
+        for name, original in self.originals.items():
+            setattr(heads, name, original)
         for hook in hooks:
             hook.remove()
         for stack in stacks:
@@ -149,6 +161,11 @@ def distil(student, teacher, batch, settings):
         _, taught, taught_hidden, taught_attention = listener.hear(teacher, batch)
     losses = {}
     for (goal, loss), z, y in zip(hard.items(), logits, taught):
+        if goal == "regression":
+            losses[goal] = (1 - w) * loss + w * ((z - y) ** 2).mean()
+            continue
+        if goal == "multi_label":  # each label's two classes
+            z, y = (torch.stack([torch.zeros_like(x), x], dim=-1) for x in (z, y))
         log_p, log_q = torch.log_softmax(y / t, dim=-1), torch.log_softmax(z / t, dim=-1)
         soft = (log_p.exp() * (log_p - log_q)).sum(dim=-1).mean()
         losses[goal] = (1 - w) * loss + w * t * t * soft

@@ -18,6 +18,14 @@ def cross_entropy(logits_MK, labels_M, smoothing=0.0):
     return -(1 - smoothing) * at_label - smoothing * log_p.mean(dim=-1)
 
 
+def squared_error(predicted, values):
+    return (predicted - values) ** 2
+
+
+def sigmoid_cross_entropy(logits, truth):
+    return torch.log1p(torch.exp(logits)) - truth * logits
+
+
 def spans(starts):
     return list(zip(starts, starts[1:]))
 
@@ -100,7 +108,7 @@ class Regression(Pooled):
     """Mean squared error."""
 
     def loss(self, hidden_NC, batch, token_table):
-        return ((self.outputs(hidden_NC, batch)[:, 0] - batch["sequence_values"]) ** 2).mean()
+        return squared_error(self.outputs(hidden_NC, batch)[:, 0], batch["sequence_values"]).mean()
 
 
 class MultiLabel(Pooled):
@@ -109,7 +117,7 @@ class MultiLabel(Pooled):
     def loss(self, hidden_NC, batch, token_table):
         logits_BK = self.outputs(hidden_NC, batch)
         truth_BK = batch["label_sets"].reshape(logits_BK.shape)
-        return (torch.log1p(torch.exp(logits_BK)) - truth_BK * logits_BK).mean()
+        return sigmoid_cross_entropy(logits_BK, truth_BK).mean()
 
 
 class Tagging(nn.Module):
