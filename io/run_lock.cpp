@@ -25,12 +25,6 @@ std::string from_environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-std::string host_name() {
-  std::array<char, 256> name = {};
-  ::gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
-
 // A file of /proc, whose size is reported as 0; "" when it is not there.
 std::string read_proc(const std::string& path) {
   std::string text;
@@ -139,6 +133,12 @@ void take_away(const std::filesystem::path& path, const std::string& dead_conten
 }
 
 }  // namespace
+
+std::string host_name() {
+  std::array<char, 256> name = {};
+  ::gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
 
 RunLock::RunLock(const std::filesystem::path& path) : path_(path) {
   const nlohmann::json self = description_of_this_process();

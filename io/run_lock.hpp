@@ -6,6 +6,13 @@
 
 namespace polyphase {
 
+// In a run's folder: where each rank of the last job stands, or stood; and what says that the
+// watchdog ended that job, until the next one begins.
+inline constexpr const char* kRanksFile = "ranks.txt";
+inline constexpr const char* kStalledFile = "ranks.txt.stalled";
+
+std::string host_name();
+
 // Keeps a run folder to one job at a time by a file that only one process can create. (flock gives
 // no protection over NFS.) The file names host, process, Slurm job and start time of its holder.
 //

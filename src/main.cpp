@@ -5,7 +5,6 @@
 #include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <functional>
 #include <initializer_list>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "base/log.hpp"
 #include "cli/commands.hpp"
 #include "comm/agreement.hpp"
+#include "comm/job.hpp"
 #include "comm/session.hpp"
 #include "train/stop_request.hpp"
 
@@ -50,13 +50,6 @@ bool goes_without_mpi(int argc, char** argv) {
     if (std::getenv(launcher) != nullptr) return false;
   }
   return names(argc, argv, {"status", "submit"});
-}
-
-// A batch script that names a file learns there that the program runs, and how it ended. What srun
-// returns may be the status of a rank that it killed, or 0 where it could not start any.
-void tell_outcome(const Communicator& world, const std::string& outcome) {
-  const char* file = std::getenv("POLYPHASE_OUTCOME");
-  if (file != nullptr && world.rank() == 0) std::ofstream(file) << outcome << "\n";
 }
 
 // A command for one rank, should it be started on many: they would all say the same.
@@ -288,7 +281,7 @@ int main(int argc, char** argv) {
   const Communicator alone = planning_communicator(1);
   const Communicator& world = session ? session->world() : alone;
   set_log_rank(world.rank());
-  tell_outcome(world, "running");
+  if (world.rank() == 0) tell_outcome("running");
   int code = 0;
   try {
     code = parse_and_run(argc, argv, world, session ? &*session : nullptr);
@@ -302,6 +295,6 @@ int main(int argc, char** argv) {
     code = static_cast<int>(exit_code_of(error));
     if (world.size() > 1) session->abort(exit_code_of(error));
   }
-  tell_outcome(world, fmt::format("{}", code));
+  if (world.rank() == 0) tell_outcome(fmt::format("{}", code));
   return code;
 }

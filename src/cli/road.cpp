@@ -59,9 +59,7 @@ Road::Road(const recipe::Recipe& recipe, const Communicator& world, bool log_sam
 
 bool Road::run(const std::string& only) {
   if (!prepared_) return false;
-  watchdog_.emplace(std::filesystem::path(run_dir_) / "ranks.txt", recipe_.limits.watchdog_seconds,
-                    world_);
-  stop_.tell(&*watchdog_);
+  watchdog_.emplace(run_dir_, recipe_.limits.watchdog_seconds, world_);
   for (;;) {
     const Journal journal = next_journal();
     if (!journal.ended.empty()) {
@@ -172,6 +170,7 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
   const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
   const recipe::Recipe& recipe = sources_->recipe_of(journal, use.round);
   const recipe::Phase& phase = recipe.phases[use.number];
+  watchdog_->at(use.name, 0);
   require_needed(journal, round, recipe, phase);
   prepare_made(round, recipe, phase);
   if (phase.generate) prepare_made(round, recipe, *recipe::find_phase(recipe, phase.from));

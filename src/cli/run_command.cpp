@@ -26,8 +26,8 @@ ExitCode run_command(const RecipeOptions& recipe_options, const RunOptions& opti
         "float32 from converted numbers; precision: f32 is faster here");
   Road road(recipe, world, options.log_samples);
   const bool finished = road.run(options.phase);
-  agree_on(world, [&] { road.report(); });
   const ExitCode code = road.end(finished);
+  agree_on(world, [&] { road.report(); });
   if (code == ExitCode::kInterrupted) {
     log_info("stopped and saved ({}); the same command goes on", road.stop_reason());
   } else if (code == kNoProgress) {

@@ -19,8 +19,8 @@ constexpr std::int64_t kMaxCount = std::int64_t{1} << 30;
 template <class T>
 void all_reduce(const Communicator::Impl& impl, T* data, std::int64_t count, MPI_Datatype type,
                 MPI_Op op) {
-  if (impl.size == 1) return;
   const WaitsForRanks waits;
+  if (impl.size == 1) return;
   for (std::int64_t first = 0; first < count; first += kMaxCount) {
     const int piece = static_cast<int>(std::min(kMaxCount, count - first));
     check_mpi(MPI_Allreduce(MPI_IN_PLACE, data + first, piece, type, op, impl.comm),

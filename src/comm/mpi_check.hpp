@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <atomic>
+#include <cstdint>
 
 #include "base/error.hpp"
 #include "comm/communicator.hpp"
@@ -27,8 +28,12 @@ inline constexpr int kExchangeTag = kNumTreeSumTags;
 // Stands around a call that waits for other ranks, so that job.hpp can tell.
 struct WaitsForRanks {
   inline static std::atomic<int> depth = 0;
+  inline static std::atomic<std::int64_t> num_done = 0;
   WaitsForRanks() { ++depth; }
-  ~WaitsForRanks() { --depth; }
+  ~WaitsForRanks() {
+    --depth;
+    ++num_done;
+  }
   WaitsForRanks(const WaitsForRanks&) = delete;
   WaitsForRanks& operator=(const WaitsForRanks&) = delete;
 };

@@ -21,7 +21,7 @@ Communicator adopt(MPI_Comm comm, bool owned) {
 
 Communicator start_world(int* argc, char*** argv) {
   int provided = MPI_THREAD_SINGLE;
-  // Only the main thread calls MPI; the reader and OpenMP threads never do.
+  // Only the main thread calls MPI, but for abort_job(); the reader and OpenMP threads never do.
   check_mpi(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
   if (provided < MPI_THREAD_FUNNELED) {
     fail<SystemError>("this MPI library offers no MPI_THREAD_FUNNELED; use one built with threads");

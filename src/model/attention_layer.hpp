@@ -80,8 +80,8 @@ struct EncoderOutput {
   Tensor2<float> dhidden_SC;
 };
 
-// Attention of a decoder's rows to the encoder's output. Rotary positions count from the begin of
-// either text: equal places attract each other alike, wherever in the texts they are.
+// Attention of a decoder's rows to the encoder's output. With rotary positions, scores
+// depend on the difference of the two places, each counted from the begin of its own text.
 template <class Real>
 class CrossAttention final : public Sublayer<Real> {
  public:

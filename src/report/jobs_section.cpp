@@ -44,7 +44,7 @@ std::pair<std::string, std::string> end_of(const Row& row) {
   if (code == 0) return {"done", "done"};
   if (code == 75) return {"interrupted", "saved and stopped" + why};
   if (code) return {"failed", fmt::format("exit code {}{}", *code, why)};
-  return {"failed", row.start->ended == 0 ? "ended without a word" : "failed, or was killed"};
+  return {"failed", row.start->ended == 0 ? "ended without a word" : "failed, or was killed" + why};
 }
 
 std::vector<Save> saves_within(const RunRecord& record, const Row& row) {
@@ -94,8 +94,8 @@ std::string stall_text(const RunRecord& record) {
     for (const Point& step : history.step_seconds) steps += step.y;
   }
   if (count == 0 || steps <= 0) return "";
-  return fmt::format(" {} checkpoints stalled training for {:.2f} s, {:.2f} % of its steps' time.",
-                     count, stalled, 100 * stalled / steps);
+  return fmt::format(" {} checkpoint{} stalled training for {:.2f} s, {:.2f} % of its steps' time.",
+                     count, count == 1 ? "" : "s", stalled, 100 * stalled / steps);
 }
 
 }  // namespace

@@ -17,6 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+constexpr std::int64_t kLastSecond = 253402300799;  // of the year 9999
+
 json to_json(const Start& start) {
   return {{"job", start.job},
           {"array_job", start.array_job},
@@ -37,6 +39,9 @@ Start start_of(const json& object) {
                  .progress = object.at("progress"),
                  .exit_code = std::nullopt,
                  .reason = object.at("reason")};
+  for (const std::int64_t time : {start.begun, start.ended}) {
+    if (time < 0 || time > kLastSecond) fail<DataError>("{} is no time of a start", time);
+  }
   if (!object.at("exit_code").is_null()) start.exit_code = object.at("exit_code").get<int>();
   return start;
 }
@@ -82,8 +87,8 @@ std::vector<Start> read_starts(const fs::path& run_folder) {
     for (const json& object : json::parse(read_file(run_folder / kStartsFile)))
       starts.push_back(start_of(object));
     return starts;
-  } catch (const json::exception& error) {
-    log_warning("{}: not a list of starts ({}); it is begun anew",
+  } catch (const std::exception& error) {  // not JSON, not such a list, or not to be read
+    log_warning("{}: not a list of starts ({}); it counts as empty",
                 (run_folder / kStartsFile).string(), error.what());
     return {};
   }

@@ -87,7 +87,7 @@ class PhaseRun {
       log_->corpus(unigram_entropy(*corpus_.train(), job_.grid.data));
     if (rollback) go_on_after(*rollback, job, state_, *log_);
     open_stream();
-    if (job.log_samples) sample_log_.emplace(job, state_.step);
+    sample_log_.emplace(job, state_.step);
   }
 
   // What made run() end before anything was finished or stopped.
@@ -157,7 +157,7 @@ class PhaseRun {
     state_.num_tokens += record.num_tokens;
     state_.seconds += seconds;
     log_->step(state_, plan, batches, record, seconds);
-    if (sample_log_) sample_log_->step(state_.step, batches.samples);
+    sample_log_->step(state_.step, batches.samples);
     if (phase_.guard) rollback_ = judge_step(job_, record, state_, *log_);
     if (job_.progress) {
       job_.progress({.step = state_.step,

@@ -14,7 +14,8 @@ namespace polyphase {
 
 // Which samples every step trained on: samples-0000.jsonl and so on in the phase's folder, a file a
 // data rank, a line a step, "CORPUS:NUMBER" a sample. On whatever layouts a phase was trained, all
-// lines of a step together name each of its samples once.
+// lines of a step together name each of its samples once. Written where the job says log_samples;
+// what a job before has written is taken back in any case.
 class SampleLog {
  public:
   // Takes back what was written of steps behind `step`, by however many ranks. Collective.

@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "base/clock.hpp"
-#include "train/watchdog.hpp"
 
 namespace polyphase {
 namespace {
@@ -34,7 +33,6 @@ StopRequest::StopRequest(double wall_time_seconds)
 }
 
 bool StopRequest::agreed(const Communicator& world) {
-  if (watchdog_ != nullptr) watchdog_->alive();
   if (!reason_.empty()) return true;
   std::int64_t wish = received_signal;
   if (wall_time_seconds_ > 0 && now_seconds() - start_seconds_ >= wall_time_seconds_)

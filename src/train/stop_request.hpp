@@ -8,8 +8,6 @@
 
 namespace polyphase {
 
-class Watchdog;
-
 // Lets signals that ask to stop be remembered from now on. A StopRequest does so too; programs call
 // this before anything that takes time, or a signal that comes early kills them.
 void remember_stop_signals();
@@ -21,18 +19,14 @@ class StopRequest {
   // Installs the handlers. wall_time_seconds counts from the program's start; 0: no limit.
   explicit StopRequest(double wall_time_seconds);
 
-  // Collective over all ranks of `world`. Once true, it stays true. Whatever takes long asks this
-  // again and again: where it does, a rank lives.
+  // Collective over all ranks of `world`. Once true, it stays true.
   bool agreed(const Communicator& world);
-  // The watchdog to be told so from now on; nullptr: none.
-  void tell(Watchdog* watchdog) { watchdog_ = watchdog; }
   const std::string& reason() const { return reason_; }
 
  private:
   double wall_time_seconds_;
   double start_seconds_;
   std::string reason_;
-  Watchdog* watchdog_ = nullptr;
 };
 
 }  // namespace polyphase

@@ -10,10 +10,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <mutex>
+#include <sstream>
 #include <stop_token>
 #include <thread>
 #include <vector>
@@ -22,6 +22,7 @@
 #include "base/log.hpp"
 #include "comm/agreement.hpp"
 #include "comm/job.hpp"
+#include "io/run_lock.hpp"
 
 namespace polyphase {
 namespace {
@@ -30,19 +31,14 @@ constexpr std::size_t kLineBytes = 192;
 // Shared file systems show a file's new state to other nodes after some seconds.
 constexpr double kFileSystemSeconds = 10;
 
-std::string host_name() {
-  char name[256] = {};
-  return gethostname(name, sizeof name - 1) == 0 ? name : "?";
-}
-
 // What a rank's line says.
 struct Sign {
   int rank = 0;
   std::int64_t beats = 0;         // how often its thread has written
-  std::int64_t idle_seconds = 0;  // since the rank's last sign of life
-  std::int64_t step = -1;
+  std::int64_t idle_seconds = 0;  // since the rank last got on
+  std::int64_t step = 0;
   int waits = 0;
-  std::string host, phase;
+  std::string host = "-", phase = "-";
 };
 
 std::string padded(std::string line) {
@@ -57,21 +53,27 @@ std::string line_of(const Sign& sign) {
                             sign.step, sign.waits, sign.host, sign.phase));
 }
 
-std::vector<Sign> read_signs(const std::filesystem::path& file) {
-  std::vector<Sign> signs;
+// One a rank; those whose line cannot be read have the beats of none.
+std::vector<Sign> read_signs(const std::filesystem::path& file, int num_ranks) {
   std::ifstream lines(file);
-  std::string names;
-  std::getline(lines, names);
-  Sign sign;
-  while (lines >> sign.rank >> sign.beats >> sign.idle_seconds >> sign.step >> sign.waits >>
-         sign.host >> sign.phase)
+  std::string line(kLineBytes, ' ');
+  lines.read(line.data(), kLineBytes);
+  std::vector<Sign> signs;
+  for (int rank = 0; rank < num_ranks; ++rank) {
+    Sign sign;
+    std::fill(line.begin(), line.end(), ' ');
+    lines.read(line.data(), kLineBytes);
+    std::istringstream(line) >> sign.rank >> sign.beats >> sign.idle_seconds >> sign.step >>
+        sign.waits >> sign.host >> sign.phase;
+    sign.rank = rank;
     signs.push_back(sign);
+  }
   return signs;
 }
 
 std::string text_of(const Sign& sign, bool runs) {
   const std::string where = sign.phase == "-"
-                                ? "before the first step of this job"
+                                ? "before its first phase"
                                 : fmt::format("phase {}, step {}", sign.phase, sign.step);
   const std::string what = !runs        ? "DOES NOT RUN: stopped, gone, or its node is"
                            : sign.waits ? "waits for other ranks"
@@ -80,104 +82,129 @@ std::string text_of(const Sign& sign, bool runs) {
                      sign.idle_seconds);
 }
 
+void sleep_seconds(double seconds) {
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+}
+
 }  // namespace
 
 struct Watchdog::State {
-  const std::filesystem::path file;
+  const std::filesystem::path file, stalled_file;
   const double patience_seconds, pause_seconds;
+  int num_ranks = 1;
   int descriptor = -1;
   std::mutex mutex;
   std::condition_variable_any woken;
   Sign sign;  // this and below: under mutex
   double idle_seconds = 0;
-  std::jthread thread;  // last: joined before what it uses goes
+  // Last: joined before what they use goes. A disk that does not answer stops the one that writes,
+  // and not the one that watches.
+  std::jthread writer, watcher;
 
-  State(std::filesystem::path file_in, double patience)
-      : file(std::move(file_in)),
+  State(const std::filesystem::path& run_folder, double patience)
+      : file(run_folder / kRanksFile),
+        stalled_file(run_folder / kStalledFile),
         patience_seconds(patience),
         pause_seconds(std::min(patience / 8, std::max(1.0, patience / 60))) {}
 
   ~State() {
-    thread.request_stop();
-    if (thread.joinable()) thread.join();
+    for (std::jthread* thread : {&watcher, &writer}) {
+      thread->request_stop();
+      if (thread->joinable()) thread->join();
+    }
     if (descriptor >= 0) ::close(descriptor);
   }
 
-  void watch(const std::stop_token& stop) {
+  // Calls work() again and again, the mutex locked, with a pause in between.
+  template <class Work>
+  void repeat(const std::stop_token& stop, const Work& work) {
     sigset_t all;  // signals go to the thread that trains
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);
     std::unique_lock lock(mutex);
+    do {
+      work(lock);
+    } while (!woken.wait_for(lock, stop, std::chrono::duration<double>(pause_seconds),
+                             [&] { return stop.stop_requested(); }));
+  }
+
+  void write(const std::stop_token& stop) {
+    repeat(stop, [this](std::unique_lock<std::mutex>& lock) {
+      ++sign.beats;
+      sign.idle_seconds = static_cast<std::int64_t>(idle_seconds);
+      sign.waits = waits_for_ranks() ? 1 : 0;
+      const bool barks = idle_seconds >= patience_seconds;
+      const std::string line = line_of(sign);
+      lock.unlock();
+      const auto offset = static_cast<off_t>(kLineBytes) * (sign.rank + 1);
+      // What cannot be written is no reason to end a job that gets on.
+      [[maybe_unused]] const ssize_t done = ::pwrite(descriptor, line.data(), line.size(), offset);
+      if (barks) ::fdatasync(descriptor);  // so that other nodes see it
+      lock.lock();
+    });
+  }
+
+  void watch(const std::stop_token& stop) {
     double before = now_seconds();
-    for (;;) {
-      write();
-      if (woken.wait_for(lock, stop, std::chrono::duration<double>(pause_seconds),
-                         [&] { return stop.stop_requested(); }))
-        return;
+    std::int64_t num_waits_before = -1;
+    repeat(stop, [&, this](std::unique_lock<std::mutex>& lock) {
       const double now = now_seconds();
       idle_seconds += std::min(now - before, 2 * pause_seconds);
       before = now;
-      if (idle_seconds >= patience_seconds) bark();
-    }
-  }
-
-  // What cannot be written is no reason to end a job that gets on.
-  void write() {
-    ++sign.beats;
-    sign.idle_seconds = static_cast<std::int64_t>(idle_seconds);
-    sign.waits = waits_for_ranks() ? 1 : 0;
-    const std::string line = line_of(sign);
-    const auto offset = static_cast<off_t>(kLineBytes) * (sign.rank + 1);
-    [[maybe_unused]] const ssize_t written = ::pwrite(descriptor, line.data(), line.size(), offset);
+      const std::int64_t num_waits = num_waits_for_ranks();
+      if (num_waits != num_waits_before) idle_seconds = 0;
+      num_waits_before = num_waits;
+      if (idle_seconds < patience_seconds) return;
+      lock.unlock();
+      bark();
+    });
   }
 
   // All ranks that run come here at about the same time. The first one speaks and ends the job; the
-  // others go on to show that they run. Should the end not reach a rank, it ends by itself.
+  // others' lines go on to show that they run. Should the end not reach a rank, it ends by itself.
   [[noreturn]] void bark() {
-    const std::string claim = file.string() + ".ended";
-    const bool first = ::open(claim.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644) >= 0 ||
-                       errno != EEXIST;
-    // In this time each rank that runs has written again.
-    const double wait_seconds = 2 * pause_seconds + std::min(pause_seconds, kFileSystemSeconds);
+    const double wait_seconds =
+        2 * pause_seconds + std::min(patience_seconds / 4, kFileSystemSeconds);
     std::jthread last_resort([wait_seconds] {
-      std::this_thread::sleep_for(std::chrono::duration<double>(2 * wait_seconds + 10));
+      sleep_seconds(2 * wait_seconds + 10);
       _exit(static_cast<int>(kStalled));
     });
-    const std::vector<Sign> before = read_signs(file);
-    for (double waited = 0; waited < wait_seconds || !first; waited += pause_seconds) {
-      write();
-      std::this_thread::sleep_for(std::chrono::duration<double>(pause_seconds));
-    }
+    const bool first =
+        ::open(stalled_file.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644) >= 0 ||
+        errno != EEXIST;
+    if (!first) last_resort.join();
+    const std::vector<Sign> before = read_signs(file, num_ranks);
+    sleep_seconds(wait_seconds);
+    const std::vector<Sign> after = read_signs(file, num_ranks);
     std::string text = fmt::format(
         "no rank got on for {} s (limits.watchdog); the job ends here, and the same command goes "
         "on from the last checkpoint\n",
         patience_seconds);
-    const std::vector<Sign> after = read_signs(file);
-    for (std::size_t i = 0; i < after.size(); ++i) {
-      const bool runs = i >= before.size() || after[i].beats != before[i].beats;
-      text += text_of(after[i], runs) + "\n";
-    }
+    for (std::size_t i = 0; i < after.size(); ++i)
+      text += text_of(after[i], after[i].beats != before[i].beats) + "\n";
     fmt::print(stderr, "{}", text);
     std::fflush(stderr);
-    if (const char* outcome = std::getenv("POLYPHASE_OUTCOME"))
-      std::ofstream(outcome) << static_cast<int>(kStalled) << "\n";
+    tell_outcome(fmt::format("{}", static_cast<int>(kStalled)));
     abort_job(kStalled);
   }
 };
 
-Watchdog::Watchdog(std::filesystem::path file, double patience_seconds, const Communicator& world)
-    : state_(std::make_unique<State>(std::move(file), patience_seconds)) {
+Watchdog::Watchdog(const std::filesystem::path& run_folder, double patience_seconds,
+                   const Communicator& world)
+    : state_(std::make_unique<State>(run_folder, patience_seconds)) {
   if (patience_seconds <= 0) return;
   State& s = *state_;
+  s.num_ranks = world.size();
   s.sign.rank = world.rank();
   s.sign.host = host_name();
-  s.sign.phase = "-";
   agree_on(world, [&] {
     if (world.rank() != 0) return;
     std::error_code ignored;
-    std::filesystem::remove(s.file.string() + ".ended", ignored);
+    std::filesystem::remove(s.stalled_file, ignored);
     std::ofstream fresh(s.file, std::ios::trunc);
-    fresh << first_line() << std::flush;
+    fresh << first_line();
+    for (int rank = 0; rank < world.size(); ++rank) fresh << line_of({.rank = rank});
+    fresh.close();
     if (!fresh) fail<SystemError>("{}: cannot be written: {}", s.file.string(), strerror(errno));
   });
   agree_on(world, [&] {
@@ -185,15 +212,11 @@ Watchdog::Watchdog(std::filesystem::path file, double patience_seconds, const Co
     if (s.descriptor < 0)
       fail<SystemError>("{}: cannot be opened: {}", s.file.string(), strerror(errno));
   });
-  s.thread = std::jthread([&s](const std::stop_token& stop) { s.watch(stop); });
+  s.writer = std::jthread([&s](const std::stop_token& stop) { s.write(stop); });
+  s.watcher = std::jthread([&s](const std::stop_token& stop) { s.watch(stop); });
 }
 
 Watchdog::~Watchdog() = default;
-
-void Watchdog::alive() {
-  const std::scoped_lock lock(state_->mutex);
-  state_->idle_seconds = 0;
-}
 
 void Watchdog::at(const std::string& phase, std::int64_t step) {
   const std::scoped_lock lock(state_->mutex);

@@ -17,22 +17,22 @@ constexpr ExitCode kStalled = ExitCode{76};
 // Ends a job whose ranks no longer get on. A rank that was stopped, that loops, or whose disk does
 // not answer would keep all others waiting for good.
 //
-// A thread of each rank writes what its rank last told to the rank's line of one file, as often as
-// once a second, and sixty times in its patience at most. Where a rank has told nothing for as long
-// as `patience_seconds`, its thread prints the lines of all ranks and ends the job with kStalled.
-// Time in which the thread itself did not run does not count: a job may be suspended as a whole.
+// A rank gets on when it is told where it is, and with each exchange with other ranks that it has
+// done (comm/job.hpp). A thread of each rank writes down where it stands, in the rank's line of
+// kRanksFile, as often as once a second, and sixty times in its patience at most. Where a rank has
+// not got on for as long as `patience_seconds`, another thread prints the lines of all ranks and
+// ends the job with kStalled; kStalledFile tells the next job of it. Time in which that thread
+// itself did not run does not count: a job may be suspended as a whole.
 class Watchdog {
  public:
-  // `file` is on a file system that all ranks share; rank 0 makes it. 0 seconds: watches nothing.
+  // The run's folder is on a file system that all ranks share. 0 seconds: watches nothing.
   // Collective.
-  Watchdog(std::filesystem::path file, double patience_seconds, const Communicator& world);
+  Watchdog(const std::filesystem::path& run_folder, double patience_seconds,
+           const Communicator& world);
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
-  // This rank lives.
-  void alive();
-  // And is here.
   void at(const std::string& phase, std::int64_t step);
 
  private:

@@ -77,6 +77,14 @@ def children_of(pid, name=None):
     return sorted(found)
 
 
+def lives(pid):
+    """Whether the process is there and more than a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Job:
     """One started job; with `ranks` None the program runs without mpirun."""
 

@@ -4,19 +4,10 @@ import os
 import signal
 import time
 import unittest
-from pathlib import Path
 
-from job import DONE, INTERRUPTED, PATIENCE_SECONDS, RoadTest
+from job import DONE, INTERRUPTED, PATIENCE_SECONDS, RoadTest, lives
 
 SLOWLY = {"checkpoint.every_steps": 0, "phases.pretrain.stop.steps": 40}
-
-
-def lives(pid):
-    """Whether the process is there and more than a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def signal_living(pid, number):
