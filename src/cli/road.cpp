@@ -59,7 +59,6 @@ Road::Road(const recipe::Recipe& recipe, const Communicator& world, bool log_sam
 
 bool Road::run(const std::string& only) {
   if (!prepared_) return false;
-  watchdog_.emplace(run_dir_, recipe_.limits.watchdog_seconds, world_);
   for (;;) {
     const Journal journal = next_journal();
     if (!journal.ended.empty()) {
@@ -170,6 +169,8 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
   const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
   const recipe::Recipe& recipe = sources_->recipe_of(journal, use.round);
   const recipe::Phase& phase = recipe.phases[use.number];
+  if (!watchdog_)  // a run that is done already is left as it is
+    watchdog_.emplace(run_dir_, recipe_.limits.watchdog_seconds, world_);
   watchdog_->at(use.name, 0);
   require_needed(journal, round, recipe, phase);
   prepare_made(round, recipe, phase);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/error.hpp"
 #include "base/log.hpp"
 #include "io/file.hpp"
 #include "report/format.hpp"

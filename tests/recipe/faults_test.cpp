@@ -16,9 +16,10 @@ TEST(RecipeFaults, UnknownKeyNamesTheNearest) {
 }
 
 TEST(RecipeFaults, UnknownKeyWithoutANearOneListsTheKeysThere) {
-  EXPECT_EQ(faults_of(good_recipe_with("keep: 2", "colour: red")),
-            "r.yaml:3:31: unknown key \"colour\" in checkpoint; the keys there are every_steps, "
-            "keep");
+  EXPECT_EQ(
+      faults_of(good_recipe_with("keep: 2", "colour: red")),
+      "r.yaml:3:31: unknown key \"colour\" in checkpoint; the keys there are every_steps, keep, "
+      "keep_best");
 }
 
 TEST(RecipeFaults, DuplicateKeyNamesBothPlaces) {
