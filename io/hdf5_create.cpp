@@ -177,7 +177,7 @@ void PreparedFile::write(const std::string& name, std::int64_t first, std::int64
   const Session session;
   state_->poisoned = true;
   Dataset target(H5Dopen2(*state_->file, name.c_str(), H5P_DEFAULT), state_->path,
-                       "open a dataset");
+                 "open a dataset");
   const Space memory = simple_space({count}, state_->path);
   const Space on_disk(H5Dget_space(target), state_->path, "read a shape");
   if (!whole) {

@@ -63,7 +63,8 @@ TEST_F(StartFile, StoppedJobIsNotToGoOnAfterThreeFruitlessRestarts) {
   for (int restart = 0; restart < 3; ++restart) EXPECT_EQ(start(restart), ExitCode::kInterrupted);
   EXPECT_EQ(start(3), kNoProgress);
   EXPECT_EQ(report::read_starts(run_).back().exit_code, 93);
-  EXPECT_NE(report::read_starts(run_).back().reason.find("started again 3 times"), std::string::npos);
+  EXPECT_NE(report::read_starts(run_).back().reason.find("started again 3 times"),
+            std::string::npos);
 }
 
 TEST_F(StartFile, ProgressBetweenRestartsLetsItGoOn) {

@@ -79,8 +79,7 @@ class HandOverTest : public testing::Test {
 
   std::filesystem::path save(const Trainee& from) {
     CheckpointWriter writer(folder_, 1, *test_world, from.grid);
-    writer.begin(1, {{"some", "state"}}, from.model->parameters(), *from.optimizer, nullptr,
-                 {});
+    writer.begin(1, {{"some", "state"}}, from.model->parameters(), *from.optimizer, nullptr, {});
     writer.finish();
     return folder_ / "step-000001";
   }
