@@ -64,14 +64,16 @@ class ShardTest(RoadTest):
             self.assert_same_run(run, straight)
 
     def test_checkpoints_continue_with_and_without(self):
-        values = {**VALUES, **LARGE_TABLE}
+        steps = 120  # so many that it can be stopped among them: they are short
+        values = {**VALUES, **LARGE_TABLE, "phases.pretrain.stop.steps": steps,
+                  "phases.pretrain.evaluate": "{every_steps: 30, max_samples: 32}", "checkpoint.every_steps": 20}
         straight = self.new_run("straight-large", **values)
         self.assert_exit(straight.go("--phase", "pretrain", ranks=None), DONE)
         for name, ranks, before, after in (("to", 2, WHOLE, SHARD), ("from-2", 2, SHARD, WHOLE),
                                            ("from-4", 4, SHARD, WHOLE), ("stays", 4, SHARD, SHARD)):
             stopped = self.new_run(name, **values)
             self.stop(stopped, "pretrain", 4, ranks, **before)
-            self.assertLess(len(stopped.steps("pretrain")), 12)
+            self.assertLess(len(stopped.steps("pretrain")), steps)
             for others in (None, 2, 4):
                 with self.subTest(f"{name}, {others} ranks"):
                     run = stopped.copy_to(self.scratch / f"{name}-on-{others}")
@@ -92,7 +94,7 @@ class ShardTest(RoadTest):
         for kind in ("sgd", "adam", "adamw", "lamb", "adafactor", "lion", "muon"):
             with self.subTest(kind):
                 optimizer = f"{{kind: {kind}, learning_rate: 2e-3}}"
-                values = {"phases.pretrain.optimizer": optimizer, "phases.pretrain.stop.steps": 6, "parallel.tensor": 2,
+                values = {"phases.pretrain.optimizer": optimizer, "phases.pretrain.stop.steps": 60, "parallel.tensor": 2,
                           **LARGE_TABLE}
                 whole, divided = self.new_run(f"{kind}-whole", **values), self.new_run(f"{kind}-divided", **values)
                 self.assert_exit(whole.go("--phase", "pretrain", ranks=2), DONE)
