@@ -69,12 +69,12 @@ StartRecord::StartRecord(const fs::path& run_folder)
     : run_folder_(run_folder), starts_(report::read_starts(run_folder)) {
   const std::int64_t now = std::time(nullptr), progress = progress_of(run_folder);
   // The start before was killed: its last line of metrics is the last that is known of it.
-  if (!starts_.empty() && starts_.back().ended == 0) {
+  if (!starts_.empty() && starts_.back().ended == 0)
     starts_.back().ended = std::max(starts_.back().begun, report::last_sign_of_life(run_folder));
-    std::error_code ignored;
-    if (fs::exists(run_folder / kStalledFile, ignored))
-      starts_.back().reason = "no rank got on, and the watchdog ended it";
-  }
+  std::error_code ignored;
+  const bool stalled = fs::remove(run_folder / kStalledFile, ignored);
+  if (stalled && !starts_.empty() && !starts_.back().exit_code)
+    starts_.back().reason = "no rank got on, and the watchdog ended it";
   const std::string job = from_environment("SLURM_JOB_ID");
   refusal_ = fruitless(starts_, job, progress);
   starts_.push_back({.job = job,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rank that does nothing any more is found, and the job ends; killed ones end it at once."""
+import json
 import os
 import signal
 import time
@@ -60,9 +61,9 @@ class WatchdogTest(RoadTest):
         self.assert_says(outcome, f"no rank got on for {PATIENCE} s", "DOES NOT RUN", "phase pretrain")
         self.assert_exit(run.go(), DONE)
         self.assert_same_road(run, self.straight)
-        page = (run.path / "report.html").read_text()
-        self.assertEqual(page.count("the watchdog ended it"), 1)
-        self.assertNotIn('class="running"', page)
+        starts = json.loads((run.path / "starts.json").read_text())
+        self.assertEqual(["the watchdog ended it" in start["reason"] for start in starts], [True, False])
+        self.assertNotIn('class="running"', (run.path / "report.html").read_text())
 
     def test_job_that_was_suspended_as_a_whole_goes_on(self):
         run, job, *ranks = self.stop_rank_1("suspended")
