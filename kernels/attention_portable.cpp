@@ -134,29 +134,15 @@ KOKKOS_INLINE_FUNCTION void key_gradient(const Team& team, const Backward<Real>&
   }
 }
 
-// The sum of dS over one sequence's pairs of one head whose offset falls into one bucket. A thread
-// takes an offset at a time.
+// The sum of dS over one sequence's pairs of one head whose offset falls into one bucket.
 template <class Real>
 KOKKOS_INLINE_FUNCTION void position_gradient(const Team& team, const Backward<Real>& pass,
                                               float* to, std::int64_t sequence, std::int64_t head,
                                               std::int64_t bucket) {
-  const Call<Real>& call = pass.call;
-  const SequenceSpan span = call.span(sequence);
-  const std::int64_t first_position = span.num_keys - span.num_queries;  // of the queries
-  const std::int64_t num_rows = span.num_keys + span.num_queries;
-  float sum = 0.0F;
-  Kokkos::parallel_reduce(
-      Kokkos::TeamThreadRange(team, num_rows > 0 ? num_rows - 1 : 0),
-      [&](std::int64_t i, float& partial) {
-        const std::int64_t offset = i + 1 - span.num_keys;
-        if (call.buckets[offset + call.max_keys - 1] != bucket) return;
-        for (std::int64_t r = 0; r < span.num_queries; ++r) {
-          const std::int64_t j = first_position + r + offset;
-          if (j >= 0 && j < span.num_keys) partial += pass.pair(span, r, j, head).dscore;
-        }
-      },
-      sum);
-  Kokkos::single(Kokkos::PerTeam(team), [&]() { *to = sum; });
+  const SequenceSpan span = pass.call.span(sequence);
+  sum_over_bucket(team, pass.call, span, bucket, to, [&](std::int64_t r, std::int64_t j) {
+    return pass.pair(span, r, j, head).dscore;
+  });
 }
 
 template <class Real>

@@ -150,4 +150,27 @@ Call<Real> make_call(const Exec& exec, const AttentionInput<Real>& input, const 
           .row_ids = dropout.row_ids_N.data()};
 }
 
+// Writes to *to the sum of value(query, key) over a sequence's pairs whose offset falls into one
+// bucket. A thread takes an offset at a time.
+template <class Real, class Value>
+KOKKOS_INLINE_FUNCTION void sum_over_bucket(const Team& team, const Call<Real>& call,
+                                            const SequenceSpan& span, std::int64_t bucket,
+                                            float* to, const Value& value) {
+  const std::int64_t first_position = span.num_keys - span.num_queries;  // of the queries
+  const std::int64_t num_rows = span.num_keys + span.num_queries;
+  float sum = 0.0F;
+  Kokkos::parallel_reduce(
+      Kokkos::TeamThreadRange(team, num_rows > 0 ? num_rows - 1 : 0),
+      [&](std::int64_t i, float& partial) {
+        const std::int64_t offset = i + 1 - span.num_keys;
+        if (call.buckets[offset + call.max_keys - 1] != bucket) return;
+        for (std::int64_t r = 0; r < span.num_queries; ++r) {
+          const std::int64_t j = first_position + r + offset;
+          if (j >= 0 && j < span.num_keys) partial += value(r, j);
+        }
+      },
+      sum);
+  Kokkos::single(Kokkos::PerTeam(team), [&]() { *to = sum; });
+}
+
 }  // namespace polyphase::attention_rows

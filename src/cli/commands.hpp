@@ -58,10 +58,12 @@ struct SubmitOptions {
 
 // Turns the recipe's corpora into a tokenizer and shards in the run folder.
 ExitCode prepare_command(const RecipeOptions& options, const Communicator& world);
+
 struct RunOptions {
   std::string phase;         // only this one; empty: every phase that is not done
   bool log_samples = false;  // which samples each step had
 };
+// Trains every phase that is not done, or the one that is named.
 ExitCode run_command(const RecipeOptions& recipe, const RunOptions& options,
                      const Communicator& world);
 // Writes the recipe's jobs into the run folder and submits them to Slurm, once for each seed, or

@@ -204,12 +204,6 @@ Tensor2<float> ParameterSet::gradient2(std::size_t number, std::size_t span) con
   return Tensor2<float>(all.data(), all.extent(0) / columns, columns);
 }
 
-void ParameterSet::swap_values(Kokkos::View<float*, Memory>& others) {
-  POLYPHASE_PROMISE(others.size() == values_.size(), "{} values in place of {}", others.size(),
-                    values_.size());
-  std::swap(values_, others);
-}
-
 void ParameterSet::write_zeros(std::size_t first, std::size_t end) {
   for (std::size_t number = first; number < end; ++number) {
     if (written_[number]) continue;

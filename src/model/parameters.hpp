@@ -97,9 +97,6 @@ class ParameterSet {
   }                                   // of this rank, with alignment gaps, which stay zero
   std::int64_t global_count() const;  // parameters of the whole model
 
-  // Other values in place of these, and these in place of the others: as many, in the same order.
-  void swap_values(Kokkos::View<float*, Memory>& others);
-
   Tensor1<float> values() const { return Tensor1<float>(values_.data(), values_.size()); }
   Tensor1<const float> value1(std::size_t number) const;
   // The weights of `span` parameters from this one on, as one matrix: rows add up, columns are
