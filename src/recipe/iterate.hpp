@@ -31,6 +31,9 @@ struct Search {
   std::int64_t trials = 0;       // drawn at random; 0: every combination of the lists
   std::int64_t rungs = 1;        // 1: every trial has all of its steps
   std::int64_t keep_one_in = 2;  // of the trials of a rung; also how much more the next rung gets
+  // Of a job's ranks: as many trials train side by side as there are such groups; 0: all ranks
+  // train one trial after the other.
+  std::int64_t ranks_per_trial = 0;
 };
 
 struct Strategy {

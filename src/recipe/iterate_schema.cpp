@@ -18,6 +18,7 @@ static void describe(Section& section, Search& search) {
   section.value("trials", search.trials, at_least(0));
   section.value("rungs", search.rungs, at_least(1));
   section.value("keep_one_in", search.keep_one_in, at_least(2));
+  section.value("ranks_per_trial", search.ranks_per_trial, at_least(0));
 }
 
 static void describe(Section& section, Strategy& strategy) {
