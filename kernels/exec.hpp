@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "kernels/host_pages.hpp"
 #include "kernels/tensor.hpp"
 
 namespace polyphase {
@@ -37,7 +38,25 @@ class Arena {
   }
 
   // Gives back everything taken since used_bytes() was `mark`.
-  void release(std::size_t mark) { used_bytes_ = mark; }
+  void release(std::size_t mark) {
+    used_bytes_ = mark;
+    if (mark < forgotten_begin_) forgotten_begin_ = forgotten_end_ = 0;
+  }
+
+  // What lies between two earlier values of used_bytes() is not read again before it is released.
+  // A large arena gives its pages back.
+  void forget(std::size_t begin, std::size_t end) {
+    forgotten_bytes_ += end - begin;
+    if (counting()) return;
+    if constexpr (kSpoilsWhatIsForgotten) spoil(base_ + begin, end - begin);
+    // With what was forgotten before right behind it: they share a page.
+    if (end != forgotten_begin_) forgotten_end_ = end;
+    forgotten_begin_ = begin;
+    if (capacity_bytes_ >= kPagesWorthGivingBack)
+      give_back_pages(base_ + begin, forgotten_end_ - begin);
+  }
+  // Counting: what the pass has reached and not forgotten.
+  std::size_t resident_bytes() const { return peak_bytes_ - forgotten_bytes_; }
 
  private:
   void* take_bytes(std::size_t num_bytes) {
@@ -54,6 +73,8 @@ class Arena {
   std::size_t capacity_bytes_ = 0;
   std::size_t used_bytes_ = 0;
   std::size_t peak_bytes_ = 0;
+  std::size_t forgotten_bytes_ = 0;
+  std::size_t forgotten_begin_ = 0, forgotten_end_ = 0;  // the last stretch
 };
 
 // Gives back at the end of a block what was taken in it.

@@ -45,6 +45,7 @@ ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std:
                                                 {"gradients", report::Align::kRight},
                                                 {"activations, at most", report::Align::kRight}};
   if (distils) columns.push_back({"teacher", report::Align::kRight});
+  columns.push_back({"in all, at once", report::Align::kRight});
   report::Table table(columns);
   for (const recipe::Phase& phase : recipe.phases) {
     const PlannedMemory memory = planned(recipe, phase, static_cast<int>(data_ranks));
@@ -60,6 +61,7 @@ ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std:
     } else if (distils) {
       row.emplace_back("none");
     }
+    row.push_back(mebibytes(static_cast<double>(memory.total_bytes())));
     table.add_row(row);
   }
   fmt::print("memory of one rank of {} ({} tensor × {} data):\n{}", num_ranks,

@@ -91,8 +91,17 @@ void ParameterSet::allocate(std::size_t num_gradients) {
   gradients_.clear();
   for (std::size_t set = 0; set < num_gradients; ++set) {
     gradients_.emplace_back("gradients", total_count_);
+    use_large_pages(gradients_.back().data(), gradients_.back().span() * sizeof(float));
   }
+  forget_gradients();
   written_.assign(parameters_.size(), false);
+}
+
+void ParameterSet::forget_gradients() {
+  for (const auto& set : gradients_) {
+    const std::size_t num_bytes = set.span() * sizeof(float);
+    if (num_bytes >= kPagesWorthGivingBack) give_back_pages(set.data(), num_bytes);
+  }
 }
 
 void ParameterSet::allocate_nothing() {
@@ -210,6 +219,14 @@ void ParameterSet::write_zeros(std::size_t first, std::size_t end) {
     gradient_write(number);
     fill(Exec{}, gradient1(number), 0.0F);
   }
+}
+
+std::int64_t ParameterSet::written_count() const {
+  std::int64_t count = 0;
+  for (std::size_t number = 0; number < parameters_.size(); ++number) {
+    if (written_[number]) count += parameters_[number].count;
+  }
+  return count;
 }
 
 void ParameterSet::check_all_written() const {

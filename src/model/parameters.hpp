@@ -119,6 +119,10 @@ class ParameterSet {
   // Gives the parameters from `first` to before `end` that nothing has written to in this
   // micro-batch gradients of zero.
   void write_zeros(std::size_t first, std::size_t end);
+  // Elements of the gradients written to since begin_micro_batch.
+  std::int64_t written_count() const;
+  // What the gradients hold is not needed again before it is overwritten.
+  void forget_gradients();
   // Promises that every parameter's gradient has been written, or skipped, since begin_micro_batch.
   void check_all_written() const;
 

@@ -150,6 +150,7 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
       dropout_apply<float>(pass.exec, y_float_NC_, embedding_dropout(pass));
   }
   if (lesson_ != nullptr && pass.training) lesson_->begin(pass);
+  kept_end_.assign(chain_.size() + 1, 0);
   for (std::size_t i = 1; i <= chain_.size();) {
     const Part part = part_of(pass, i);
     reserve_norm(pass, part.last);
@@ -161,6 +162,7 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
       if (lesson_ != nullptr && pass.training) hear_teacher(pass, i);
     }
     if (!part.kept) arena.release(mark);
+    kept_end_[part.last] = arena.used_bytes();
   }
   return y_NC_;
 }
@@ -227,6 +229,7 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
   const NormPlace place = post() ? NormPlace::kPost : NormPlace::kPre;
   if (lesson_ != nullptr) lesson_->add_hidden_gradient(pass, dhidden_NC, num_layers() - 1);
   write_zeros_of_skipped_layers(pass);
+  std::size_t kept_end = chain_.empty() ? 0 : kept_end_.back();
 
   for (std::size_t i = chain_.size(); i >= 1; --i) {
     const std::int64_t s = chain_[i - 1];
@@ -247,6 +250,10 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
       if (!parameters_.any_trained(0, behind)) return parameters_.skip_gradients(0, behind);
     }
     const Part part = part_of(pass, i);
+    if (i == part.last) {  // what links above kept has just been read for the last time
+      arena.forget(kept_end_[i], kept_end);
+      kept_end = kept_end_[i];
+    }
     if (!part.kept && i == part.last) {
       arena.release(mark);  // the part above; its last dsum_NC has just been read
       run_again(pass, part, dy_NC);

@@ -112,6 +112,7 @@ class Stack {
   std::int64_t sublayers_of_layer_ = 0;
   std::vector<NormLayer<Real>> norms_;  // one more than sublayers
   std::vector<std::int64_t> chain_;     // of the last forward pass, as are these:
+  std::vector<std::size_t> kept_end_;   // of the arena, behind what a part's last link kept
   Tensor2<Real> y_NC_;                  // what the last norm has put out
   Tensor2<float> y_float_NC_;           // the residual stream of a post-norm model
   Tensor2<float> update_NC_;

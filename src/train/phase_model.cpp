@@ -149,7 +149,15 @@ class PhaseModelOf final : public PhaseModel {
     begin(exec, both, {}, training);
     run_heads(std::vector<float>(names_.size()));
     teaching_bytes_ = std::max(teaching_bytes_, teaching.peak_bytes());
-    if (training) body_->backward(*pass_, dhidden_NC_, [](std::size_t) {});
+    if (training) {
+      pass_bytes_ = 0;
+      parameters_.begin_micro_batch(0);
+      body_->backward(*pass_, dhidden_NC_, [&](std::size_t) {
+        pass_bytes_ = std::max(
+            pass_bytes_, counting.resident_bytes() +
+                             sizeof(float) * static_cast<std::size_t>(parameters_.written_count()));
+      });
+    }
     pass_.reset();
     counting.release(0);
     if (training)
@@ -294,8 +302,10 @@ std::map<std::string, double> PhaseModel::metrics(const std::vector<Tally>& tota
 
 void PhaseModel::allocate_arena(std::size_t num_bytes) {
   // Pages that no pass reaches are never touched, so planning for the largest batch costs nothing.
+  memory_ = {};  // not two arenas at once
   memory_ = Kokkos::View<std::byte*, Memory>(
       Kokkos::view_alloc(Kokkos::WithoutInitializing, "arena"), num_bytes);
+  use_large_pages(memory_.data(), num_bytes);
   arena_ = Arena(memory_.data(), num_bytes);
 }
 

@@ -70,6 +70,9 @@ class PhaseModel {
   // Bytes of activations and workspaces of the largest micro-batch of this shape, exactly, without
   // running it.
   virtual std::size_t plan_arena_bytes(const Batch& largest, bool training) = 0;
+  // The most memory that such a pass of training has for activations and its gradients at once,
+  // where both are given back when they are done with (kernels/host_pages.hpp).
+  std::size_t pass_bytes() const { return pass_bytes_; }
   // Where kernels run and take their workspaces, between passes.
   const Exec& exec() const { return exec_; }
   // Makes the arena. Until then only plan_arena_bytes may be called.
@@ -88,6 +91,7 @@ class PhaseModel {
   std::vector<double> weights_;
   std::size_t num_heads_ = 0;  // the objectives that evaluation has; those of training alone follow
   std::size_t teaching_bytes_ = 0;
+  std::size_t pass_bytes_ = 0;
 
  private:
   Kokkos::View<std::byte*, Memory> memory_;

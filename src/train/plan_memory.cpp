@@ -51,6 +51,11 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
       model->plan_arena_bytes(largest_batch(recipe, phase, micro_batch, kAssumedLabels), true),
       optimizer.plan_arena_bytes(model->parameters())));
   plan.teacher_bytes += static_cast<std::int64_t>(model->teaching_bytes());
+  constexpr auto kWorth = static_cast<std::int64_t>(kPagesWorthGivingBack);
+  if (plan.activation_bytes >= kWorth && parameter_bytes >= kWorth) {
+    plan.spared_bytes =
+        plan.activation_bytes + parameter_bytes - static_cast<std::int64_t>(model->pass_bytes());
+  }
   return plan;
 }
 

@@ -93,6 +93,7 @@ StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseMod
   const double updated = now_seconds();
   optimizer.share_updates(model.exec(), model.parameters(), grid.data);
   record.wait_seconds += now_seconds() - updated;
+  model.parameters().forget_gradients();
   return record;
 }
 
