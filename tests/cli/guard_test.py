@@ -13,6 +13,10 @@ ALONE = {"phases.topic.from": "", "corpora.topics.kind": "regression", "corpora.
 OPTIMIZER = ("{kind: sgd, momentum: 0, max_grad_norm: 0, learning_rate: %s, "
              "schedule: {kind: constant, warmup_steps: 60}}")
 HIGH, SCALE = 0.125, 0.25
+# What else is kept beside the parameters, and must go back with them.
+KEPT = {"corpora.topics.valid": "[unspoilt.tsv]", "phases.topic.average": "{decay: 0.8}",
+        "phases.topic.evaluate.every_steps": 1}
+BEST = {**KEPT, "phases.topic.stop.early": "{metric: valid.loss, patience: 90, keep: best}"}
 BACK = f"{{spike: 10, max_skipped: 0, max_rollbacks: 3, learning_rate_scale: {SCALE}, skip_data: false}}"
 
 
@@ -26,6 +30,7 @@ class GuardTest(RoadTest):
     def write_numbers(self, **poisons):
         lines = [f"{text}\t{poisons.get(f'line{i}', value)}\n" for i, (text, value) in enumerate(self.numbers)]
         (self.texts / "numbers.tsv").write_text("".join(lines))
+        (self.texts / "unspoilt.tsv").write_text("".join(f"{text}\t{value}\n" for text, value in self.numbers[:40]))
 
     def run_of(self, name, **values):
         return self.new_run(name, **{**ALONE, **values})
@@ -61,6 +66,32 @@ class GuardTest(RoadTest):
                 **{"phases.topic.stop.steps": step - 1, "phases.topic.optimizer.schedule.kind": "constant"})
         self.assertEqual(until.digests("topic"), before.digests("topic"))
 
+    def evaluations(self, run):
+        return {r["step"]: r["metrics"] for r in run.metrics("topic")
+                if r["kind"] == "evaluation" and r["split"] == "valid"}
+
+    def test_skipped_step_changes_neither_average_nor_best(self):
+        self.write_numbers(line77="3e38")
+        guard = {"phases.topic.guard": "{max_skipped: 2}", "phases.topic.stop.steps": 12}
+        one, two = self.run_of("average-one", **guard, **BEST), self.run_of("average-two", **guard, **BEST)
+        self.go(one, DONE)
+        self.go(two, DONE, ranks=2)
+        self.assert_same_road(two, one, ["topic"])
+        self.assertEqual(self.evaluations(two), self.evaluations(one))
+        (step, _), = self.events(one, "skipped")
+        measured = self.evaluations(one)
+        self.assertEqual(measured[step], measured[step - 1])
+        self.assertNotEqual(measured[step - 1], measured[step - 2])
+        self.assertNotIn(step, [int(c.name.split("-")[1]) for c in one.checkpoints("topic")])
+
+        # With the poisoned batch last, the averages are those of the step before.
+        until, before = self.run_of("average-until", **guard, **KEPT), self.run_of("average-before", **guard, **KEPT)
+        constant = {"phases.topic.optimizer.schedule.kind": "constant"}
+        self.go(until, DONE, **{"phases.topic.stop.steps": step, **constant})
+        self.go(before, DONE, **{"phases.topic.stop.steps": step - 1, **constant})
+        self.assertTrue(any("average" in name for name in until.digests("topic")))
+        self.assertEqual(until.digests("topic"), before.digests("topic"))
+
     def test_finite_spike_is_skipped_once_there_are_losses_to_compare_with(self):
         self.write_numbers(line33="90")
         run = self.run_of("spike", **{"phases.topic.guard": "{}", "phases.topic.stop": "{epochs: 6}"})
@@ -76,13 +107,29 @@ class GuardTest(RoadTest):
         return self.run_of(name, **{**rising, "phases.topic.guard": BACK, **values})
 
     def test_rollback_equals_the_change_made_by_hand(self):
+        self.compare_with_changed_by_hand("")
+
+    def test_rollback_takes_average_and_best_back_too(self):
+        guarded, back = self.compare_with_changed_by_hand("-best", **BEST)
+        measured = self.evaluations(guarded)
+        result, = self.events(guarded, "result") or [(60, "")]
+        best = min(measured, key=lambda step: (measured[step]["loss"], step))
+        self.assertEqual(f"the checkpoint of step {best}, the best by valid.loss" if best < 60 else "", result[1])
+        final = next(p["metrics"] for p in guarded.status()["phases"] if p["name"] == "topic")
+        self.assertEqual(final["valid.loss"], measured[best]["loss"])
+        two = self.rolled_back("guarded-best-two", **BEST)
+        self.go(two, DONE, ranks=2)
+        self.assert_same_road(two, guarded, ["topic"])
+        self.assertEqual(self.evaluations(two), measured)
+
+    def compare_with_changed_by_hand(self, name, **values):
         self.write_numbers()
-        guarded = self.rolled_back("guarded")
+        guarded = self.rolled_back("guarded" + name, **values)
         self.assert_says(self.go(guarded, DONE), "rolled back from step")
         (back, detail), = self.events(guarded, "rolled back")
         self.assertGreaterEqual(back, 20)
 
-        by_hand = self.rolled_back("by-hand", **{"phases.topic.guard": ""})
+        by_hand = self.rolled_back("by-hand" + name, **{**values, "phases.topic.guard": ""})
         self.go(by_hand, USAGE)  # it diverges
         for checkpoint in by_hand.checkpoints("topic"):
             if int(checkpoint.name.split("-")[1]) > back:
@@ -95,6 +142,8 @@ class GuardTest(RoadTest):
         self.go(by_hand, DONE, **{"phases.topic.optimizer": OPTIMIZER % (HIGH * SCALE)})
         self.assertEqual(by_hand.steps("topic"), guarded.steps("topic"))
         self.assertEqual(by_hand.digests("topic"), guarded.digests("topic"))
+        self.assertEqual(self.evaluations(by_hand), self.evaluations(guarded))
+        return guarded, back
 
     def test_killed_after_a_rollback_it_makes_it_again(self):
         self.write_numbers()

@@ -102,6 +102,23 @@ class ShardTest(RoadTest):
                 self.assert_exit(divided.go("--phase", "pretrain", ranks=4, **SHARD), DONE)
                 self.assertEqual(divided.steps("pretrain"), whole.steps("pretrain"))
 
+    def test_converted_state_is_divided_like_any_other(self):
+        optimizer, first = "{{kind: {}, learning_rate: 1e-3{}}}", "phases.pretrain.optimizer"
+        for kinds in (("adamw", "lion", "adamw"), ("sgd", "adamw", "adafactor"), ("adafactor", "muon", "lamb")):
+            values = {**LARGE_TABLE, **{f"phases.{phase}.optimizer": optimizer.format(kind, ", state: convert")
+                                        for phase, kind in zip(PHASES, kinds)}, first: optimizer.format(kinds[0], "")}
+            name = "-".join(kinds)
+            whole = self.new_run(f"convert-{name}-whole", **values)
+            self.assert_exit(whole.go(ranks=2), DONE)
+            for ranks in (2, 4):
+                with self.subTest(f"{name} on {ranks}"):
+                    divided = self.new_run(f"convert-{name}-{ranks}", **values, **SHARD)
+                    outcome = divided.go(ranks=ranks)
+                    self.assert_exit(outcome, DONE)
+                    self.assertRegex(outcome.text, f"topic: optimizer state of [1-9]\\d* parameters converted from {kinds[1]} "
+                                                   f"to {kinds[2]}")
+                    self.assert_same_run(divided, whole)
+
     def test_guard_skips_and_rolls_back_alike(self):
         # The learning rate rises until training breaks; after a rollback it stays below that.
         values = {"phases.topic.from": "", "phases.topic.stop": "{steps: 40}", "checkpoint.every_steps": 5,
