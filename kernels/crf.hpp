@@ -32,7 +32,7 @@ CrfParameters crf_scores(const Exec& exec, const CrfParameters& parameters, cons
 
 struct CrfWords {
   Tensor2<const float> emission_MK;
-  Tensor1<const std::int32_t> label_M;  // ≥ 0 in all sentences
+  Tensor1<const std::int32_t> label_M;  // ≥ 0 in all words of a sentence, or -1 in all
   Tensor1<const std::int32_t> starts;   // B + 1
 };
 
@@ -43,7 +43,8 @@ struct CrfForward {
   Tensor1<float> norm_M;
 };
 
-// nats_B[b] = -log P(labels of sentence b), in float64; 0 without words. `scores` are those of
+// nats_B[b] = -log P(labels of sentence b), in float64; 0 without words; of a sentence without
+// labels the logarithm of what scores' exponentials are divided by. `scores` are those of
 // crf_scores.
 void crf_forward(const Exec& exec, Tensor1<double> nats_B, const CrfForward& forward,
                  const CrfWords& words, const CrfParameters& scores);
@@ -53,7 +54,8 @@ struct CrfGradients {
   Tensor1<float> start_K, end_K;
 };
 
-// Gradients of scale × Σ nats_B through marginals (forward-backward). Overwrites demission_MK, with
+// Gradients of scale × Σ nats_B through marginals (forward-backward): without labels they are scale
+// × the marginals of tags and, summed over words, of pairs of tags. Overwrites demission_MK, with
 // zeros behind the last sentence; writes or accumulates the parameters' as `write` says. Forbidden
 // transitions have the gradient 0.
 template <class Real>

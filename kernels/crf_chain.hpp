@@ -40,10 +40,11 @@ struct Chain {
              [=](std::int64_t k) { into[k] = from[k] + to_first * first[k] + to_last * last[k]; });
   }
 
-  // What the labels of word t and of the one before add to their sentence's score.
+  // What the labels of word t and of the one before add to their sentence's score: 0 without them.
   KOKKOS_INLINE_FUNCTION double label_score(std::int64_t t, std::int64_t begin,
                                             std::int64_t end) const {
     const std::int32_t label = words.label_M(t);
+    if (label < 0) return 0.0;
     const float before =
         t == begin ? scores.start_K(label) : scores.transition_KK(words.label_M(t - 1), label);
     return static_cast<double>(emission_of(t, label, end)) + static_cast<double>(before);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "objective/crf_tagging.hpp"
 
+#include "kernels/elementwise.hpp"
+#include "objective/soft_crf_loss.hpp"
+
 namespace polyphase {
 namespace {
 
@@ -60,40 +63,78 @@ auto CrfTagging<Real>::tag(const Pass& pass, const TaggedWords& tagged, Tensor2<
                           .label_M = upload(exec, tagged.labels_M),
                           .starts = upload(exec, tagged.starts)};
   const CrfRules rules = upload_rules(exec, rules_);
-  const CrfParameters scores = crf_scores(exec,
-                                          {.transition_KK = parameters_.value2(transition_),
-                                           .start_K = parameters_.value1(start_),
-                                           .end_K = parameters_.value1(end_)},
-                                          rules);
+  const CrfParameters scores = crf_scores(exec, field(), rules);
   const CrfForward forward = {.alpha_MK = arena.take2<float>(m, k),
                               .norm_M = arena.take1<float>(m)};
   const auto nats_B = arena.take1<double>(num_sentences);
   const auto best_M = arena.take1<std::int32_t>(m);
   crf_forward(exec, nats_B, forward, words, scores);
   crf_decode(exec, best_M, words, scores);
-  if (pass.training) learn(pass, x_MC, dx_MC, forward, words, scores, rules, gradient_scale);
-  Outcome outcome = {.best_M = download<std::int32_t>(exec, best_M)};
+  Outcome outcome;
   for (const double nats : download<double>(exec, nats_B)) outcome.nats += nats;
+  if (pass.training) {
+    outcome.nats =
+        learn(pass, x_MC, dx_MC, forward, words, scores, rules, outcome.nats, gradient_scale);
+  }
+  outcome.best_M = download<std::int32_t>(exec, best_M);
   return outcome;
 }
 
 template <class Real>
-void CrfTagging<Real>::learn(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,
-                             const CrfForward& forward, const CrfWords& words,
-                             const CrfParameters& scores, const CrfRules& rules,
-                             float gradient_scale) {
+CrfParameters CrfTagging<Real>::field() const {
+  return {.transition_KK = parameters_.value2(transition_),
+          .start_K = parameters_.value1(start_),
+          .end_K = parameters_.value1(end_)};
+}
+
+template <class Real>
+SoftTargets CrfTagging<Real>::teach_words(const Pass& pass, Tensor2<const Real> x_MC) {
+  SoftTargets targets = polyphase::teach<Real>(emission_, pass, x_MC);
+  targets.chain = field();
+  return targets;
+}
+
+template <class Real>
+double CrfTagging<Real>::learn(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,
+                               const CrfForward& forward, const CrfWords& words,
+                               const CrfParameters& scores, const CrfRules& rules, double nats,
+                               float gradient_scale) {
   const auto demission_MK = pass.exec.arena->template take2<Real>(
       static_cast<std::int64_t>(x_MC.extent(0)), emission_.num_outputs());
+  nats = learn_field(pass.exec, demission_MK, forward, words, scores, rules, nats, gradient_scale);
+  emission_.template backward<Real>(pass, dx_MC, demission_MK, x_MC);
+  return nats;
+}
+
+template <class Real>
+double CrfTagging<Real>::learn_field(const Exec& exec, Tensor2<Real> demission_MK,
+                                     const CrfForward& forward, const CrfWords& words,
+                                     const CrfParameters& scores, const CrfRules& rules,
+                                     double nats, float gradient_scale) {
   const Write write = parameters_.gradient_write(transition_);
   const bool together =
       parameters_.gradient_write(start_) == write && parameters_.gradient_write(end_) == write;
   POLYPHASE_PROMISE(together, "a random field's parameters are written together");
-  crf_backward<Real>(pass.exec, demission_MK,
-                     {.transition_KK = parameters_.gradient2(transition_),
-                      .start_K = parameters_.gradient1(start_),
-                      .end_K = parameters_.gradient1(end_)},
-                     write, forward, words, scores, rules, gradient_scale);
-  emission_.template backward<Real>(pass, dx_MC, demission_MK, x_MC);
+  const CrfGradients gradients = {.transition_KK = parameters_.gradient2(transition_),
+                                  .start_K = parameters_.gradient1(start_),
+                                  .end_K = parameters_.gradient1(end_)};
+  if (!soft_) {
+    crf_backward<Real>(exec, demission_MK, gradients, write, forward, words, scores, rules,
+                       gradient_scale);
+    return nats;
+  }
+  // Both parts are summed before they are rounded to the products' precision.
+  const float hard = 1.0F - soft_->weight;
+  const auto sum_MK =
+      exec.arena->template take2<float>(static_cast<std::int64_t>(demission_MK.extent(0)),
+                                        static_cast<std::int64_t>(demission_MK.extent(1)));
+  crf_backward<float>(exec, sum_MK, gradients, write, forward, words, scores, rules,
+                      hard * gradient_scale);
+  const double soft =
+      add_soft_crf_loss(exec, sum_MK, gradients, *soft_, {words.emission_MK, field()}, words.starts,
+                        rules, gradient_scale);
+  convert<Real, float>(exec, flat(demission_MK), Tensor1<const float>(flat(sum_MK)));
+  return double{hard} * nats + soft;
 }
 
 template class CrfTagging<float>;

@@ -12,23 +12,66 @@ namespace {
 
 constexpr std::int64_t kLongestAnswer = 30;  // tokens, as in BERT's released code
 
-// Cross-entropy of one end of the answer over its sequence's rows; writes its gradient.
+// Calls visit(row) for every row that an answer may begin or end in.
+template <class Visit>
+void each_row(const AnswerRows& rows, const Visit& visit) {
+  visit(rows.none);
+  for (std::int32_t row = rows.first; row < rows.end; ++row) visit(row);
+}
+
+// One end of the answer: a softmax over its sequence's rows at a temperature. Column 0 of the
+// logits is the first token's, column 1 the last one's.
+class EndSoftmax {
+ public:
+  EndSoftmax(const std::vector<float>& logits_N2, int column, const AnswerRows& rows,
+             double temperature = 1.0)
+      : logits_N2_(logits_N2), column_(column), temperature_(temperature) {
+    double max = logit(rows.none), sum = 0;
+    each_row(rows, [&](std::int32_t row) { max = std::max(max, logit(row)); });
+    each_row(rows, [&](std::int32_t row) { sum += std::exp(logit(row) - max); });
+    log_sum_ = max + std::log(sum);
+  }
+
+  double log_probability(std::int32_t row) const { return logit(row) - log_sum_; }
+  double probability(std::int32_t row) const { return std::exp(log_probability(row)); }
+
+ private:
+  double logit(std::int32_t row) const {
+    return double{logits_N2_[2 * row + column_]} / temperature_;
+  }
+
+  const std::vector<float>& logits_N2_;
+  int column_;
+  double temperature_, log_sum_ = 0;
+};
+
+// Cross-entropy of one end of the answer; adds gradient_scale × its gradient.
 double add_loss(const std::vector<float>& logits_N2, int column, const AnswerRows& rows,
                 std::int32_t label, float gradient_scale, std::vector<float>& dlogits_N2) {
-  const auto logit = [&](std::int32_t row) { return double{logits_N2[2 * row + column]}; };
-  double max = logit(rows.none);
-  for (std::int32_t row = rows.first; row < rows.end; ++row) max = std::max(max, logit(row));
-  double sum = std::exp(logit(rows.none) - max);
-  for (std::int32_t row = rows.first; row < rows.end; ++row) sum += std::exp(logit(row) - max);
-  const double log_sum = max + std::log(sum);
-  const auto set = [&](std::int32_t row) {
-    const double p = std::exp(logit(row) - log_sum);
-    dlogits_N2[2 * row + column] =
-        gradient_scale * static_cast<float>(p - (row == label ? 1.0 : 0.0));
-  };
-  set(rows.none);
-  for (std::int32_t row = rows.first; row < rows.end; ++row) set(row);
-  return log_sum - logit(label);
+  const EndSoftmax softmax(logits_N2, column, rows);
+  each_row(rows, [&](std::int32_t row) {
+    dlogits_N2[2 * row + column] +=
+        gradient_scale * static_cast<float>(softmax.probability(row) - (row == label ? 1.0 : 0.0));
+  });
+  return -softmax.log_probability(label);
+}
+
+// weight · T² · KL(teacher ‖ student) of one end of the answer (Hinton et al., 2015, section 2);
+// likewise.
+double add_soft_loss(const std::vector<float>& logits_N2, const std::vector<float>& taught_N2,
+                     int column, const AnswerRows& rows, const SoftTargets& soft,
+                     float gradient_scale, std::vector<float>& dlogits_N2) {
+  const double temperature = soft.temperature, weight = soft.weight;
+  const EndSoftmax student(logits_N2, column, rows, temperature),
+      teacher(taught_N2, column, rows, temperature);
+  double divergence = 0;
+  each_row(rows, [&](std::int32_t row) {
+    const double p = teacher.probability(row);
+    divergence += p * (teacher.log_probability(row) - student.log_probability(row));
+    dlogits_N2[2 * row + column] +=
+        gradient_scale * static_cast<float>(weight * temperature * (student.probability(row) - p));
+  });
+  return weight * temperature * temperature * divergence;
 }
 
 // Tokens that both spans hold, for the F1 of their overlap.
@@ -98,6 +141,8 @@ Tally QuestionAnswering<Real>::run(const Pass& pass, Tensor2<const Real> hidden_
   const ArenaScope scope(arena);
   const Batch& batch = pass.batch;
   const std::vector<float> logits_N2 = logits(pass, hidden_NC);
+  const std::vector<float> taught_N2 = outputs_of_teacher(pass, soft_, pass.num_rows, 2);
+  const float hard = taught_N2.empty() ? 1.0F : 1.0F - soft_->weight;
   std::vector<float> dlogits_N2(logits_N2.size(), 0.0F);
   // Counts: exact matches; tokens in common, in the prediction and in the answer of each sequence
   // make an F1, kept in millionths so that sums are exact.
@@ -106,8 +151,14 @@ Tally QuestionAnswering<Real>::run(const Pass& pass, Tensor2<const Real> hidden_
     const AnswerRows rows = answer_rows(batch, b);
     const std::int32_t first = batch.answer_first_B[b], last = batch.answer_last_B[b];
     const float half = 0.5F * gradient_scale;
-    tally.nats += 0.5 * (add_loss(logits_N2, 0, rows, first, half, dlogits_N2) +
-                         add_loss(logits_N2, 1, rows, last, half, dlogits_N2));
+    tally.nats += 0.5 * hard *
+                  (add_loss(logits_N2, 0, rows, first, hard * half, dlogits_N2) +
+                   add_loss(logits_N2, 1, rows, last, hard * half, dlogits_N2));
+    for (const int column : {0, 1}) {
+      if (taught_N2.empty()) break;
+      tally.nats +=
+          0.5 * add_soft_loss(logits_N2, taught_N2, column, rows, *soft_, half, dlogits_N2);
+    }
     if (pass.training) continue;
     AnswerSpan best = best_answer(logits_N2, rows, kLongestAnswer);
     if (best.score_of_none > best.score) best.first = best.last = rows.none;
@@ -145,6 +196,13 @@ std::vector<Prediction> QuestionAnswering<Real>::predict(const Pass& pass,
                                       .score_of_none = best.score_of_none}});
   }
   return predictions;
+}
+
+template <class Real>
+SoftTargets QuestionAnswering<Real>::teach(const Pass& pass, Tensor2<const Real> hidden_NC) {
+  return {.logits = [this, &pass, hidden_NC](Tensor2<float> logits_N2, std::int64_t) {
+    output_.template forward<Real, float>(pass, logits_N2, hidden_NC);
+  }};
 }
 
 template <class Real>

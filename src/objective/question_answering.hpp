@@ -3,6 +3,7 @@
 
 #include "model/linear.hpp"
 #include "objective/objective.hpp"
+#include "objective/teacher_outputs.hpp"
 #include "recipe/recipe.hpp"
 
 namespace polyphase {
@@ -24,7 +25,8 @@ AnswerSpan best_answer(const std::vector<float>& logits_N2, const AnswerRows& ro
                        std::int64_t max_tokens);
 
 // Extractive question answering: two logits a row, a softmax over the rows that an answer may begin
-// or end in, and the mean of both cross-entropies. Metrics: loss, exact_match and f1, of
+// or end in, and the mean of both cross-entropies; a teacher's soft labels are its two
+// softmaxes. Metrics: loss, exact_match and f1, of
 // tokens within the window that a sample of an evaluation shows, which holds the answer if there is
 // one (answer_samples.cpp); `polyphase evaluate --input` scores the answers' text over whole
 // contexts.
@@ -39,6 +41,8 @@ class QuestionAnswering final : public Objective<Real> {
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) override;
   std::vector<Prediction> predict(const Pass& pass, Tensor2<const Real> hidden_NC) override;
+  SoftTargets teach(const Pass& pass, Tensor2<const Real> hidden_NC) override;
+  void learn_from(SoftTargets soft) override { soft_ = std::move(soft); }
   std::map<std::string, double> metrics(const Tally& total) const override;
 
   // Logits of all rows, in host memory.
@@ -46,6 +50,7 @@ class QuestionAnswering final : public Objective<Real> {
 
  private:
   Linear output_;
+  std::optional<SoftTargets> soft_;
 };
 
 }  // namespace polyphase

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "kernels/crf.hpp"
 #include "kernels/distillation.hpp"
 
 namespace polyphase {
@@ -17,6 +18,7 @@ struct SoftTargets {
   std::function<void(Tensor2<float> logits_MK, std::int64_t first)> logits;
   float temperature = 1.0F;
   float weight = 0.0F;  // of the soft labels; the hard ones weigh 1 - weight
+  CrfParameters chain;  // of a random field, whose emissions the logits are
 };
 
 // The soft part of the loss of M rows, weight · T² · divergence of the student from the teacher

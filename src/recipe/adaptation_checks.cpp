@@ -187,16 +187,15 @@ class AdaptationChecks {
   }
 
   void check_goals(const std::string& name, const Phase& teacher) {
-    if (phase_.task && (phase_.task->head == TaskHead::kCrf || !learns_softly(*phase_.task))) {
-      fault("distil",
-            "{}.distil: a teacher is for language models and all tasks but question answering and "
-            "tagging with a crf head, not for {}",
-            path_, phase_.task->head == TaskHead::kCrf ? "a crf head" : goal_name(phase_));
-      return;
-    }
     bool same = phase_.task.has_value() == teacher.task.has_value();
-    if (same && phase_.task) {
-      same = phase_.task->kind == teacher.task->kind && phase_.task->head == teacher.task->head;
+    if (same && phase_.task) same = phase_.task->kind == teacher.task->kind;
+    if (same && phase_.task && phase_.task->head != teacher.task->head) {
+      const bool crf = phase_.task->head == TaskHead::kCrf;
+      fault("distil.teacher",
+            "{}.distil.teacher is {}, whose head is {}, and this phase's is {}: what they say of a "
+            "sentence is not comparable; take the same head",
+            path_, quoted(name), crf ? "a softmax" : "a crf", crf ? "a crf" : "a softmax");
+      return;
     }
     for (const auto& [name, weight] : phase_.objectives)
       same = same && teacher.objectives.contains(name);
@@ -204,8 +203,6 @@ class AdaptationChecks {
     fault("distil.teacher", "{}.distil.teacher is {}, which was trained for {}, not for {}", path_,
           quoted(name), goal_name(teacher), goal_name(phase_));
   }
-
-  static bool learns_softly(const Task& task) { return task.kind != TaskKind::kQuestionAnswering; }
 
   const Recipe& recipe_;
   std::size_t index_;

@@ -219,6 +219,47 @@ TEST(Crf, GradientsEqualCentralDifferences) {
   }
 }
 
+// Of words whose labels nobody gives: a soft label's part.
+TEST(Crf, WithoutLabelsGradientsAreMarginals) {
+  for (const Case& shape : kCases) {
+    if (shape.limit > 2.0) continue;
+    const CrfData data(shape);
+    CrfRun run(data);
+    Device& device = run.device;
+    const std::int64_t k = shape.num_tags, m = data.num_words();
+    run.words.label_M = device.put(std::vector<std::int32_t>(m, -1));
+    const auto log_sum_B = device.arena().take1<double>(data.labels.size());
+    crf_forward(device.exec(), log_sum_B, run.forward, run.words, run.scores);
+    const auto tags = device.arena().take2<float>(m, k), pairs = device.arena().take2<float>(k, k);
+    const auto first = device.arena().take1<float>(k), last = device.arena().take1<float>(k);
+    crf_backward<float>(device.exec(), tags, {pairs, first, last}, Write::kOverwrite, run.forward,
+                        run.words, run.scores, run.rules, 1.0F);
+
+    std::vector<double> tag(m * k, 0.0), pair(k * k, 0.0), start(k, 0.0), end(k, 0.0);
+    std::int64_t word = 0;
+    for (std::size_t b = 0; b < data.labels.size(); ++b) {
+      const auto length = static_cast<std::int64_t>(data.labels[b].size());
+      if (length == 0) continue;
+      const double log_sum = data.crf.log_sum(data.emissions[b]);
+      EXPECT_NEAR(device.get(log_sum_B)[b], log_sum, length * word_error(shape)) << b;
+      data.crf.each_path(length, [&](const Crf::Path& path) {
+        const double p = std::exp(data.crf.score(data.emissions[b], path) - log_sum);
+        start[path.front()] += p, end[path.back()] += p;
+        for (std::int64_t t = 0; t < length; ++t) {
+          tag[(word + t) * k + path[t]] += p;
+          if (t > 0) pair[path[t - 1] * k + path[t]] += p;
+        }
+      });
+      word += length;
+    }
+    const double error = 5.0 * word_error(shape);
+    expect_close("tags", device.get_real(tags), tag, error);
+    expect_close("pairs", device.get_real(flat(pairs)), pair, m * error);
+    expect_close("first", device.get_real(first), start, m * error);
+    expect_close("last", device.get_real(last), end, m * error);
+  }
+}
+
 TEST(Crf, LabelsThatBreakTheRulesCostMuchButNotInfinitely) {
   CrfData data({.num_tags = 3, .lengths = {3, 2}, .ruled = true});
   data.labels[0] = {kOutside, kInside, kInside};

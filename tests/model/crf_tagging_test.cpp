@@ -18,10 +18,12 @@ constexpr std::int64_t kWidth = HeadRun::kWidth, kNumTags = 5;
 
 // Three sentences, the second without a tagged word; a row in three carries no tag.
 struct CrfRun : HeadRun {
-  CrfRun()
-      : HeadRun({6, 2, 7}, [](ParameterSet& parameters, const Communicator& tensor,
-                              const recipe::Model& model) {
-          return std::make_unique<CrfTagging<float>>(parameters, tensor, model, kTags);
+  explicit CrfRun(const SoftTargets& teacher = {})
+      : HeadRun({6, 2, 7}, [&](ParameterSet& parameters, const Communicator& tensor,
+                               const recipe::Model& model) {
+          auto head = std::make_unique<CrfTagging<float>>(parameters, tensor, model, kTags);
+          if (teacher.logits) head->learn_from(teacher);
+          return head;
         }) {
     batch.token_labels_N = {-1, 0, 1, -1, 2, 0, -1, -1, 3, 4, -1, 4, 0, 1, -1};
     batch.token_labels_N.resize(batch.tokens_N.size(), -1);
@@ -82,6 +84,115 @@ TEST(CrfTagging, LossAndTagsAreThoseOfAllPaths) {
 }
 
 TEST(CrfTagging, GradientIsTheDifferenceOfLosses) { CrfRun().check_gradients(20.0); }
+
+// A teacher whose scores are formulas.
+struct CrfTeacher {
+  std::vector<float> transition, start, end;
+
+  CrfTeacher() {
+    for (std::int64_t i = 0; i < kNumTags * kNumTags; ++i)
+      transition.push_back(static_cast<float>(std::sin(2.3 * static_cast<double>(i))));
+    for (std::int64_t k = 0; k < kNumTags; ++k) {
+      start.push_back(static_cast<float>(std::cos(1.7 * static_cast<double>(k))));
+      end.push_back(static_cast<float>(std::sin(0.4 + static_cast<double>(k))));
+    }
+  }
+  static float emission(std::int64_t word, std::int64_t k) {
+    return static_cast<float>(2.0 * std::cos(0.9 * static_cast<double>(word * kNumTags + k)));
+  }
+  SoftTargets targets(float temperature, float weight) const {
+    return {.logits =
+                [](Tensor2<float> y_MK, std::int64_t) {
+                  for (std::size_t m = 0; m < y_MK.extent(0); ++m)
+                    for (std::size_t k = 0; k < y_MK.extent(1); ++k) y_MK(m, k) = emission(m, k);
+                },
+            .temperature = temperature,
+            .weight = weight,
+            .chain = {.transition_KK = Tensor2<const float>(transition.data(), kNumTags, kNumTags),
+                      .start_K = Tensor1<const float>(start.data(), kNumTags),
+                      .end_K = Tensor1<const float>(end.data(), kNumTags)}};
+  }
+};
+
+// With every score divided by the temperature; what rules forbid stays forbidden.
+Exact tempered(Exact exact, double temperature) {
+  for (auto* values : {&exact.crf.transition, &exact.crf.start, &exact.crf.end}) {
+    for (double& value : *values)
+      if (value != kForbiddenScore) value /= temperature;
+  }
+  for (reference::Crf::Sentence& emission : exact.emissions)
+    for (double& value : emission) value /= temperature;
+  return exact;
+}
+
+// (1 - weight) · nats + weight · T² · Σ over all paths of p · (log p - log q).
+TEST(CrfTagging, TeachersSentencesAreLearntAsWholes) {
+  const CrfTeacher teacher;
+  for (const float temperature : {1.0F, 2.5F}) {
+    constexpr float kWeight = 0.75F;
+    CrfRun run(teacher.targets(temperature, kWeight));
+    const Exact exact(run);
+    Exact taught = exact;
+    for (std::size_t i = 0; i < teacher.transition.size(); ++i)
+      if (exact.crf.transition[i] != kForbiddenScore)
+        taught.crf.transition[i] = teacher.transition[i];
+    for (std::size_t k = 0; k < teacher.start.size(); ++k) {
+      if (exact.crf.start[k] != kForbiddenScore) taught.crf.start[k] = teacher.start[k];
+      taught.crf.end[k] = teacher.end[k];
+    }
+    std::int64_t word = 0;
+    for (reference::Crf::Sentence& emission : taught.emissions) {
+      for (std::size_t i = 0; i < emission.size(); ++i)
+        emission[i] = CrfTeacher::emission(word + i / kNumTags, i % kNumTags);
+      word += static_cast<std::int64_t>(emission.size()) / kNumTags;
+    }
+    const Exact q = tempered(exact, temperature), p = tempered(taught, temperature);
+    double hard = 0.0, soft = 0.0;
+    for (std::size_t b = 0; b < exact.labels.size(); ++b) {
+      if (exact.labels[b].empty()) continue;
+      hard += exact.crf.nats(exact.emissions[b], exact.labels[b]);
+      const double p_sum = p.crf.log_sum(p.emissions[b]), q_sum = q.crf.log_sum(q.emissions[b]);
+      p.crf.each_path(static_cast<std::int64_t>(exact.labels[b].size()),
+                      [&](const reference::Crf::Path& path) {
+                        const double log_p = p.crf.score(p.emissions[b], path) - p_sum,
+                                     log_q = q.crf.score(q.emissions[b], path) - q_sum;
+                        soft += std::exp(log_p) * (log_p - log_q);
+                      });
+    }
+    ASSERT_GT(soft, 0.5);
+    const double square = static_cast<double>(temperature) * temperature;
+    EXPECT_NEAR(run.run(true, 0.0F).nats, (1.0 - kWeight) * hard + kWeight * square * soft,
+                square * 18 * 5e-6);                         // two fields of nine words each
+    EXPECT_NEAR(run.run(false, 0.0F).nats, hard, 9 * 5e-6);  // evaluations know no teacher
+    run.check_gradients(20.0 * square);
+  }
+}
+
+TEST(CrfTagging, WhoSaysTheSameAsTheTeacherLearnsNothing) {
+  CrfRun plain;
+  const Exact exact(plain);
+  CrfTeacher own;
+  for (std::size_t i = 0; i < own.transition.size(); ++i)
+    own.transition[i] = plain.values("head.crf.transitions")[i];
+  for (std::int64_t k = 0; k < kNumTags; ++k) {
+    own.start[k] = plain.values("head.crf.start")[k];
+    own.end[k] = plain.values("head.crf.end")[k];
+  }
+  SoftTargets same = own.targets(2.0F, 1.0F);
+  same.logits = [&](Tensor2<float> y_MK, std::int64_t) {
+    std::size_t m = 0;
+    for (const reference::Crf::Sentence& emission : exact.emissions) {
+      for (std::size_t i = 0; i < emission.size(); ++i)
+        y_MK(m + i / kNumTags, i % kNumTags) = static_cast<float>(emission[i]);
+      m += emission.size() / kNumTags;
+    }
+    for (; m < y_MK.extent(0); ++m)
+      for (std::size_t k = 0; k < y_MK.extent(1); ++k) y_MK(m, k) = 0.0F;
+  };
+  CrfRun run(same);
+  EXPECT_NEAR(run.run(true, 1.0F).nats, 0.0, 4 * 18 * 5e-6);
+  for (const float slope : run.dhidden) EXPECT_NEAR(slope, 0.0F, 2 * 5 * 5e-6);
+}
 
 TEST(CrfTagging, TakesOverTheHeadOfASoftmaxPhase) {
   ParameterSet crf, softmax;

@@ -150,16 +150,25 @@ TEST(Adaptation, LayersThatAreLeftOutLearnNothing) {
             "");
 }
 
-TEST(Adaptation, SpansAndCrfsHaveNoTeacher) {
-  const std::string spans = good_recipe_with("task: {kind: classification, pooling: first}",
-                                             "task: {kind: question_answering}\n    "
-                                             "distil: {teacher: tags}");
-  const std::string faults = faults_of(spans);
-  EXPECT_NE(faults.find("phases.topic.distil: a teacher is for language models and all tasks but "
-                        "question answering and tagging with a crf head, not for "
-                        "question_answering"),
+// The good recipe with a student of the phase "tags" behind it.
+std::string tagger_with(const std::string& task, const std::string& teacher_task) {
+  std::string text = good_recipe_with("task: {kind: tagging}", "task: " + teacher_task);
+  return text.insert(text.find("  - name: topic\n"),
+                     "  - name: student\n    from: tags\n    task: " + task +
+                         "\n    data: {tags: 1.0}\n"
+                         "    distil: {teacher: tags}\n"
+                         "    stop: {epochs: 1}\n");
+}
+
+TEST(Adaptation, RandomFieldsLearnFromRandomFields) {
+  const std::string crf = "{kind: tagging, head: crf}", softmax = "{kind: tagging}";
+  EXPECT_EQ(faults_of(tagger_with(crf, crf)), "");
+  EXPECT_EQ(faults_of(tagger_with(softmax, softmax)), "");
+  EXPECT_NE(faults_of(tagger_with(crf, softmax))
+                .find("distil.teacher is \"tags\", whose head is a softmax, and this phase's is a "
+                      "crf: what they say of a sentence is not comparable; take the same head"),
             std::string::npos)
-      << faults;
+      << faults_of(tagger_with(crf, softmax));
 }
 
 TEST(Adaptation, TeacherBelongsToTheRoadAndTheHash) {

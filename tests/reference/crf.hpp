@@ -37,6 +37,15 @@ struct Crf {
     }
   }
 
+  // log Σ exp(score) over all paths.
+  double log_sum(const Sentence& emission) const {
+    const double first = score(emission, Path(emission.size() / num_tags, 0));
+    double sum = 0.0;
+    each_path(static_cast<std::int64_t>(emission.size()) / num_tags,
+              [&](const Path& path) { sum += std::exp(score(emission, path) - first); });
+    return first + std::log(sum);
+  }
+
   double nats(const Sentence& emission, const Path& labels) const {
     double sum = 0.0;
     const double true_score = score(emission, labels);

@@ -4,7 +4,8 @@
 Models, batches and the form of the files are those of families.py. Low-rank additions: Hu et al. 2022 (arXiv:2106.09685,
 section 4.1). Soft labels: Hinton et al. 2015 (arXiv:1503.02531, section 2): the loss of a goal is
 (1 - weight) · hard + weight · T² · KL(teacher || student), both softmaxes at the temperature T (of multi_label each label's
-two-way softmax), of a regression (1 - weight) · hard + weight · squared difference; beside it stands
+two-way softmax, of question answering one of each end of the answer, of a random field the distribution over all ways to
+tag a sentence, Wang et al. 2021, arXiv:2010.05010), of a regression (1 - weight) · hard + weight · squared difference; beside it stands
 `hidden` times the mean squared difference of final hidden states (Jiao et al. 2020, arXiv:1909.10351, equation 8, with
 equal widths), and `attention` times the divergence of the distributions of self-attention (Wang et al. 2020,
 arXiv:2002.10957, equation 6), a mean over heads and queries. With `layers: all` both are means over the student's layers,
@@ -62,6 +63,12 @@ CASES = {
     "distil_multi_label": (BERT, {"task": {"kind": "multi_label", "pooling": "first"},
                                   "distil": {"temperature": 3.0, "weight": 0.7, "hidden": 0.0}}, CLASSES,
                            {"num_layers": 3}),
+    "distil_question_answering": (BERT, {"task": {"kind": "question_answering"},
+                                         "distil": {"temperature": 2.5, "weight": 0.8, "hidden": 0.0}}, [],
+                                  {"num_layers": 3}),
+    "distil_crf": (BERT | {"norm": "pre"}, {"task": {"kind": "tagging", "head": "crf"},
+                                            "distil": {"temperature": 2.0, "weight": 0.6, "hidden": 0.0}}, TAGS,
+                   {"num_layers": 3}),
 }
 
 
@@ -92,7 +99,7 @@ def is_trained(name, phase):
 class Listener:
     """Hears the logits of every goal and what goes on inside while a model computes its losses."""
 
-    LOSSES = ("cross_entropy", "squared_error", "sigmoid_cross_entropy")
+    LOSSES = ("cross_entropy", "squared_error", "sigmoid_cross_entropy", "chain_nats")
 
     def __init__(self):
         self.originals = {name: getattr(heads, name) for name in self.LOSSES}
@@ -153,6 +160,19 @@ def divergence(student, teacher):
     return total, sum(len(s) for s in student)
 
 
+def divergence_of_chains(student, teacher, t):
+    """KL(teacher || student) of the distributions over all paths, scores divided by t.
+
+    It is the Bregman divergence of the log sum, whose gradient by the scores are the expected numbers of their uses.
+    """
+    taught = [(x / t).detach().requires_grad_() for x in teacher]
+    log_sum = heads.chain_log_sum(*taught)
+    expected = torch.autograd.grad(log_sum, taught)
+    own = [x / t for x in student]
+    difference = sum((n * (x - y)).sum() for n, x, y in zip(expected, own, taught))
+    return heads.chain_log_sum(*own) - log_sum.detach() - difference, len(own[0])
+
+
 def distil(student, teacher, batch, settings):
     listener, t, w = Listener(), settings["temperature"], settings["weight"]
     which = settings.get("layers", "last")
@@ -163,6 +183,16 @@ def distil(student, teacher, batch, settings):
     for (goal, loss), z, y in zip(hard.items(), logits, taught):
         if goal == "regression":
             losses[goal] = (1 - w) * loss + w * ((z - y) ** 2).mean()
+            continue
+        if isinstance(z, tuple):  # sentence by sentence
+            parts = [divergence_of_chains(own, other, t) for own, other in zip(logits, taught)]
+            soft = sum(part for part, _ in parts) / sum(words for _, words in parts)
+            losses[goal] = (1 - w) * loss + w * t * t * soft
+            continue
+        if goal == "question_answering":  # end by end of every answer, each with as many rows as its sequence
+            soft = sum((torch.softmax(y / t, -1) * (torch.log_softmax(y / t, -1) - torch.log_softmax(z / t, -1))).sum()
+                       for z, y in zip(logits, taught)) / len(logits)
+            losses[goal] = (1 - w) * loss + w * t * t * soft
             continue
         if goal == "multi_label":  # each label's two classes
             z, y = (torch.stack([torch.zeros_like(x), x], dim=-1) for x in (z, y))

@@ -161,15 +161,24 @@ class Crf(nn.Module):
         self.end = nn.Parameter(torch.zeros(num_labels))
 
     def nats(self, scores_TK, labels_T):
-        """-log p(labels): the logarithm of the sum over all paths (forward algorithm) less the path's own score."""
-        start = self.start.masked_fill(self.no_start, -1e4)
-        transitions = self.transitions.masked_fill(self.forbidden, -1e4)
-        alpha_K = start + scores_TK[0]
-        for row_K in scores_TK[1:]:
-            alpha_K = torch.logsumexp(alpha_K[:, None] + transitions, dim=0) + row_K
-        path = start[labels_T[0]] + scores_TK[torch.arange(len(labels_T)), labels_T].sum()
-        path = path + transitions[labels_T[:-1], labels_T[1:]].sum() + self.end[labels_T[-1]]
-        return torch.logsumexp(alpha_K + self.end, dim=0) - path
+        return chain_nats((scores_TK, self.start.masked_fill(self.no_start, -1e4),
+                           self.transitions.masked_fill(self.forbidden, -1e4), self.end), labels_T)
+
+
+def chain_log_sum(scores_TK, start_K, transitions_KK, end_K):
+    """The logarithm of the sum over all paths (forward algorithm)."""
+    alpha_K = start_K + scores_TK[0]
+    for row_K in scores_TK[1:]:
+        alpha_K = torch.logsumexp(alpha_K[:, None] + transitions_KK, dim=0) + row_K
+    return torch.logsumexp(alpha_K + end_K, dim=0)
+
+
+def chain_nats(chain, labels_T):
+    """-log p(labels): the logarithm of the sum over all paths less the path's own score."""
+    scores_TK, start_K, transitions_KK, end_K = chain
+    path = start_K[labels_T[0]] + scores_TK[torch.arange(len(labels_T)), labels_T].sum()
+    path = path + transitions_KK[labels_T[:-1], labels_T[1:]].sum() + end_K[labels_T[-1]]
+    return chain_log_sum(*chain) - path
 
 
 class QuestionAnswering(Linear):
