@@ -10,6 +10,7 @@
 #include "cli/score_rounds.hpp"
 #include "cli/shared_recipe.hpp"
 #include "comm/agreement.hpp"
+#include "control/verdict.hpp"
 #include "io/checkpoint.hpp"
 #include "io/made_corpus.hpp"
 #include "predict/make_corpus.hpp"
@@ -63,6 +64,7 @@ bool Road::run(const std::string& only) {
     const Journal journal = next_journal();
     if (!journal.ended.empty()) {
       log_info("rounds: {}; the best is round {}", journal.ended, kept_round(journal)->number);
+      if (only.empty()) shortfall_ = shortfall_of(recipe_.iterate->target, journal);
       return true;
     }
     bool diverged = false;
@@ -318,9 +320,12 @@ void Road::record(const Verdict& verdict) {
 }
 
 ExitCode Road::end(bool finished) {
-  const ExitCode code = finished ? ExitCode::kDone : ExitCode::kInterrupted;
+  const ExitCode code = !finished            ? ExitCode::kInterrupted
+                        : shortfall_.empty() ? ExitCode::kDone
+                                             : kTargetNotMet;
   const std::string told = from_rank_0(world_, [&] {
-    return fmt::format("{}", static_cast<int>(start_->end(code, finished ? "" : stop_reason())));
+    return fmt::format("{}",
+                       static_cast<int>(start_->end(code, finished ? shortfall_ : stop_reason())));
   });
   return ExitCode{std::stoi(told)};
 }

@@ -32,6 +32,8 @@ class Road {
   ExitCode end(bool finished);
 
   const std::string& stop_reason() const { return stop_.reason(); }
+  // What the target is and how near the rounds came, where they have ended without it; else "".
+  const std::string& shortfall() const { return shortfall_; }
 
   // The table and the HTML page, made from the run's files.
   void report();
@@ -60,7 +62,7 @@ class Road {
   StopRequest stop_;
   std::optional<Watchdog> watchdog_;
   RankGrid grid_;
-  std::string data_dir_, run_dir_;
+  std::string data_dir_, run_dir_, shortfall_;
   bool prepared_ = false;
   std::optional<RunFolder> folder_;
   std::optional<StartRecord> start_;

@@ -34,6 +34,8 @@ ExitCode run_command(const RecipeOptions& recipe_options, const RunOptions& opti
     log_info(
         "stopped and saved, but it got no further in the last starts; the same job is not to "
         "go on by itself");
+  } else if (code == kTargetNotMet) {
+    log_info("the target is not met: {}", road.shortfall());
   }
   return code;
 }

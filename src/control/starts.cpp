@@ -104,8 +104,9 @@ StartRecord::~StartRecord() {
 }
 
 ExitCode StartRecord::end(ExitCode code, const std::string& reason) {
-  const bool idle = starts_.back().job.empty() && code == ExitCode::kDone &&
-                    progress_of(run_folder_) == starts_.back().progress;
+  const bool is_done = code == ExitCode::kDone || code == kTargetNotMet;
+  const bool idle =
+      starts_.back().job.empty() && is_done && progress_of(run_folder_) == starts_.back().progress;
   if (idle) {  // a finished run is left as it was
     leave_out();
     return code;

@@ -16,6 +16,8 @@ namespace polyphase {
 // A job that was requeued so often without progress is not to be requeued again: something is
 // wrong that another start does not mend.
 inline constexpr ExitCode kNoProgress{93};
+// A recipe's rounds have ended, and its target does not hold: everything is done, and not enough.
+inline constexpr ExitCode kTargetNotMet{80};
 inline constexpr int kMaxFruitlessRestarts = 3;
 
 // What grows with every step saved, every round and every file prepared.

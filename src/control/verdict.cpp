@@ -20,6 +20,15 @@ bool target_holds(const recipe::Target& target, double score) {
   return target.at_most ? score <= *target.at_most : score >= *target.at_least;
 }
 
+std::string shortfall_of(const recipe::Target& target, const Journal& journal) {
+  const Round& best = *kept_round(journal);
+  if (target_holds(target, best.verdict->score)) return "";
+  return fmt::format("{} of {} is {:.6g} in round {}, the best, and is to be {} {:g}; {}",
+                     target.metric, target.phase, best.verdict->score, best.number,
+                     target.at_most ? "at most" : "at least",
+                     target.at_most.value_or(target.at_least.value_or(0)), journal.ended);
+}
+
 Verdict judge(const recipe::Iterate& iterate, double margin, double score,
               std::optional<double> parent_score, const std::optional<PairedTest>& test) {
   Verdict verdict = {.kept = false,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "control/journal.hpp"
 #include "recipe/iterate.hpp"
@@ -21,5 +22,9 @@ Verdict judge_preliminary(const recipe::Strategy& trial, double score);
 double gain_of(const recipe::Target& target, double score, double parent_score);
 
 bool target_holds(const recipe::Target& target, double score);
+
+// Of rounds that have ended: what the target is, and what the best round reached; "" where it
+// holds.
+std::string shortfall_of(const recipe::Target& target, const Journal& journal);
 
 }  // namespace polyphase

@@ -42,6 +42,7 @@ std::pair<std::string, std::string> end_of(const Row& row) {
   const std::string& reason = row.start->reason;
   const std::string why = reason.empty() ? "" : ": " + reason;
   if (code == 0) return {"done", "done"};
+  if (code == 80) return {"done", "done, the target is not met" + why};
   if (code == 75) return {"interrupted", "saved and stopped" + why};
   if (code) return {"failed", fmt::format("exit code {}{}", *code, why)};
   return {"failed", row.start->ended == 0 ? "ended without a word" : "failed, or was killed" + why};

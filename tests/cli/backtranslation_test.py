@@ -7,7 +7,7 @@ import shutil
 import signal
 import unittest
 
-from job import DATA, DONE, INTERRUPTED, USAGE, RoadTest, Run, polyphase, sentence, settings
+from job import DATA, DONE, INTERRUPTED, TARGET_NOT_MET, USAGE, RoadTest, Run, polyphase, sentence, settings
 
 RECIPE = """
 name: back
@@ -232,7 +232,7 @@ iterate:
 """)
         folder = self.scratch / "rounds"
         arguments = ["run", recipe, *settings({"run_dir": folder})]
-        self.assert_exit(polyphase(*arguments), DONE)
+        self.assert_exit(polyphase(*arguments), TARGET_NOT_MET)
         self.assertEqual(sorted(path.name for path in folder.glob("round-2/*")),
                          ["02-back-translate", "03-en-de", "recipe.yaml"])
         first, second = [(folder / f"round-{number}" / "02-back-translate" / "pairs.jsonl").read_bytes()

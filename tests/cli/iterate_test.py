@@ -5,7 +5,7 @@ import re
 import signal
 import unittest
 
-from job import DONE, RECIPE, USAGE, RoadTest, Run, polyphase, read_lines, settings
+from job import DONE, RECIPE, TARGET_NOT_MET, USAGE, RoadTest, Run, polyphase, read_lines, settings
 
 # The first strategy can only hurt, the second does nothing that helps surely, the third reaches the target.
 ITERATE = """
@@ -194,7 +194,7 @@ class IterateTest(RoadTest):
 
     def test_gate_measures_the_road_without_its_phase_first(self):
         run = self.new_rounds("gated", self.gated, **{"iterate.max_rounds": 2})
-        self.assert_exit(run.go(ranks=None), DONE)
+        self.assert_exit(run.go(ranks=None), TARGET_NOT_MET)
         first, second = run.rounds()
         self.assertEqual(sorted(first["folders"]), ["pretrain", "topic"])
         self.assertEqual(second["adds"], "phase tags")
@@ -205,13 +205,27 @@ class IterateTest(RoadTest):
 
     def test_larger_budget_goes_on_and_another_strategy_is_refused(self):
         run = self.new_rounds("budget", **{"iterate.max_rounds": 1})
-        self.assert_exit(run.go(ranks=None), DONE)
+        self.assert_exit(run.go(ranks=None), TARGET_NOT_MET)
         self.assertEqual(run.states_of_rounds(), ["kept"])
         self.assert_exit(run.go(ranks=None, **{"iterate.max_rounds": 5}), DONE)
         self.assert_same_rounds(run)
         outcome = run.go(ranks=None, **{"iterate.margin": 0.2})
         self.assert_exit(outcome, USAGE)
         self.assert_says(outcome, "iterate.margin: 0.05 → 0.2")
+
+    def test_target_that_is_not_met_has_an_exit_code_and_the_last_line(self):
+        run = self.new_rounds("missed", **{"iterate.max_rounds": 1})
+        for ranks in (None, 2):  # the second job has nothing to do
+            outcome = run.go(ranks=ranks)
+            self.assert_exit(outcome, TARGET_NOT_MET)
+            score = run.rounds()[0]["score"]
+            last = [line for line in outcome.err.splitlines() if line.strip()][-1] if ranks is None else outcome.err
+            self.assertIn(f"the target is not met: valid.accuracy of topic is {score:.6g} in round 1, the best, and is to be "
+                          "at least 0.95; the budget of 1 rounds is spent", last)
+        starts = json.loads((run.path / "starts.json").read_text())
+        self.assertEqual([start["exit_code"] for start in starts], [TARGET_NOT_MET])
+        self.assertEqual({p["state"] for p in run.status()["phases"]}, {"done"})
+        self.assert_exit(run.go("--phase", "topic", ranks=None), DONE)  # is done, whatever the target is
 
     def test_diverged_round_is_rejected(self):
         run = self.new_rounds("diverged", **{"iterate.strategies.frozen.set":
@@ -249,7 +263,7 @@ class IterateTest(RoadTest):
 
     def test_search_gives_the_best_trial_of_a_short_rung_all_of_its_steps_also_when_killed(self):
         straight, killed = self.search_run("search"), self.search_run("search-killed")
-        self.assert_exit(straight.go(ranks=None), DONE)
+        self.assert_exit(straight.go(ranks=None), TARGET_NOT_MET)
         rounds = straight.rounds()
         self.assertEqual([r["state"] for r in rounds[:4]], ["kept", "tried", "tried", "tried"])
         self.assertEqual(len(rounds), 5)
@@ -264,7 +278,7 @@ class IterateTest(RoadTest):
             self.assertTrue(job.freeze_when(lambda: killed.has(moment)))
             job.kill()
             job.wait()
-        self.assert_exit(killed.go(ranks=2), DONE)
+        self.assert_exit(killed.go(ranks=2), TARGET_NOT_MET)
         self.assertEqual(killed.decisions(), straight.decisions())
 
 

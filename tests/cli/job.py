@@ -19,7 +19,7 @@ SOURCE = Path(os.environ["POLYPHASE_SOURCE"])
 RECIPE = SOURCE / "inputs" / "tiny.yaml"
 PATIENCE_SECONDS = 120  # after which a job counts as hung
 
-DONE, USAGE, DATA, SYSTEM, INTERRUPTED = 0, 64, 65, 74, 75
+DONE, USAGE, DATA, SYSTEM, INTERRUPTED, TARGET_NOT_MET = 0, 64, 65, 74, 75, 80
 
 NOUNS = {"animal": ["cat", "dog", "bird", "horse"], "person": ["king", "queen", "child", "nurse"],
          "thing": ["stone", "tree", "house", "river"]}

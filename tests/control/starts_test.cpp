@@ -100,8 +100,10 @@ TEST_F(StartFile, JobThatIsKilledAgainAndAgainIsRefused) {
 
 TEST_F(StartFile, StartWithNothingToDoIsForgottenOutsideOfSlurm) {
   unsetenv("SLURM_JOB_ID");
-  EXPECT_EQ(StartRecord(run_).end(ExitCode::kDone, ""), ExitCode::kDone);
-  EXPECT_FALSE(fs::exists(run_ / "starts.json"));
+  for (const ExitCode code : {ExitCode::kDone, kTargetNotMet}) {
+    EXPECT_EQ(StartRecord(run_).end(code, ""), code);
+    EXPECT_FALSE(fs::exists(run_ / "starts.json"));
+  }
 }
 
 TEST_F(StartFile, StartThatFailsHasAnEndAndNoExitCode) {

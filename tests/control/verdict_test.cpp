@@ -41,6 +41,24 @@ TEST(Verdict, GainThatMayBeChanceIsRejected) {
   EXPECT_TRUE(judge(upwards(), 0.01, 0.62, 0.6, {}).kept);
 }
 
+TEST(Verdict, RoundsThatEndWithoutTheTargetTellWhatIsMissing) {
+  const auto ended_with = [](double score) {
+    Journal journal;
+    Round round = {};
+    round.number = 1;
+    round.verdict = judge(upwards(), 0, score, {}, {});
+    journal.rounds.push_back(round);
+    journal.ended = "no strategy is left";
+    return journal;
+  };
+  EXPECT_EQ(shortfall_of(upwards().target, ended_with(0.8)), "");
+  EXPECT_EQ(
+      shortfall_of(upwards().target, ended_with(0.79996)),
+      "valid.accuracy of topic is 0.79996 in round 1, the best, and is to be at least 0.8; no "
+      "strategy is left");
+  EXPECT_NE(shortfall_of(upwards().target, ended_with(std::nan(""))), "");
+}
+
 TEST(Verdict, LowerIsBetterWhereTheTargetIsABound) {
   recipe::Iterate down = upwards();
   down.target.at_least.reset();

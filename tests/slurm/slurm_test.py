@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
 import job as jobs  # noqa: E402
 from cluster import Cluster, NoSlurm  # noqa: E402
-from job import DONE, PROGRAM, RECIPE, SOURCE, USAGE, RoadTest, Run, settings  # noqa: E402
+from job import DONE, PROGRAM, RECIPE, SOURCE, TARGET_NOT_MET, USAGE, RoadTest, Run, settings  # noqa: E402
 from slurm_run import SlurmRun, prepare_environment, until  # noqa: E402
 
 SKIPPED = 77  # what ctest takes for "skipped"
@@ -187,7 +187,7 @@ class SlurmTest(RoadTest):
         recipe.write_text(text + WITH_GATE)
         straight = Run(self.scratch / "straight-gate", self.texts)
         outcome = jobs.Job(["run", recipe, *settings(straight.values)], 2).wait()
-        self.assert_exit(outcome, DONE)
+        self.assert_exit(outcome, TARGET_NOT_MET)
         run = SlurmRun(self.cluster, self.scratch / "gate", self.texts, recipe)
         run.submitted()
         run.wait_for_step("pretrain", 5)
@@ -197,6 +197,7 @@ class SlurmTest(RoadTest):
                     for r in (run, straight)]
         self.assertEqual(*verdicts, run.output())
         self.assertEqual([verdict["kept"] for verdict in verdicts[0]][:2], [True, False])
+        self.assertEqual(run.starts()[-1]["exit_code"], TARGET_NOT_MET, "and is not requeued for it")
         self.assertGreaterEqual(run.starts()[-1]["restart"], 1)
 
     def test_7_job_without_progress_stops_and_says_why(self):
