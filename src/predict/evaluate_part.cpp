@@ -136,7 +136,7 @@ std::optional<PartMetrics> evaluate_part(TrainedPhase& phase, const std::string&
                                            .num_data_ranks = phase.grid().data.size()},
                                           world, phase.grid().data, stop);
   if (!corpora) return std::nullopt;
-  PartMetrics result = {.values = metrics_of_corpora(phase.model(), *corpora)};
+  PartMetrics result = {.values = metrics_of_corpora(phase.model(), *corpora, phase.phase())};
   for (std::size_t i = 0; i < parts.size(); ++i) {
     result.num_samples += (*corpora)[i].num_samples;
     const std::string prefix = parts.size() == 1 ? "" : parts[i].corpus + ".";

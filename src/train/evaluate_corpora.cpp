@@ -32,12 +32,13 @@ std::optional<std::vector<CorpusTallies>> tallies_of_corpora(
 }
 
 std::map<std::string, double> metrics_of_corpora(const PhaseModel& model,
-                                                 const std::vector<CorpusTallies>& corpora) {
+                                                 const std::vector<CorpusTallies>& corpora,
+                                                 const recipe::Phase& phase) {
   std::vector<Tally> sums(model.objective_names().size());
   std::map<std::string, double> all;
   for (const CorpusTallies& corpus : corpora) {
     for (std::size_t o = 0; o < sums.size(); ++o) add(corpus.tallies[o], sums[o]);
-    if (corpora.size() == 1) continue;
+    if (phase.data.size() == 1) continue;
     for (const auto& [name, value] : model.metrics(corpus.tallies))
       all[corpus.corpus + "." + name] = value;
   }

@@ -24,9 +24,11 @@ std::optional<std::vector<CorpusTallies>> tallies_of_corpora(
     PhaseModel& model, const std::vector<CorpusPart>& parts, const EvaluationSettings& settings,
     const Communicator& world, const Communicator& data, StopRequest& stop);
 
-// Metrics over the samples of all corpora together, a sample as heavy as any other; of several
-// corpora also each one's own, with its name in front: "loss", "topics.loss".
+// Metrics over the samples of all corpora together, a sample as heavy as any other; of a phase on
+// several (of which perhaps one alone has the part) also each one's own, with its name in front:
+// "loss", "topics.loss".
 std::map<std::string, double> metrics_of_corpora(const PhaseModel& model,
-                                                 const std::vector<CorpusTallies>& corpora);
+                                                 const std::vector<CorpusTallies>& corpora,
+                                                 const recipe::Phase& phase);
 
 }  // namespace polyphase

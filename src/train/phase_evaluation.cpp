@@ -40,7 +40,7 @@ std::optional<PartMetrics> PhaseEvaluation::metrics_of(const std::string& part, 
                          job_.world, job_.grid.data, job_.stop);
   state.seconds += now_seconds() - begin;
   if (!tallies) return std::nullopt;
-  const PartMetrics metrics = metrics_of_corpora(model_, *tallies);
+  const PartMetrics metrics = metrics_of_corpora(model_, *tallies, phase_);
   log.evaluation(step, part, metrics);
   newest_[part] = {step, metrics};
   return metrics;

@@ -80,8 +80,16 @@ class MixtureTest(RoadTest):
         for name in ("loss", "accuracy"):
             mean = (20 * metrics[f"valid.more.{name}"] + 40 * metrics[f"valid.topics.{name}"]) / 60
             self.assertAlmostEqual(metrics[f"valid.{name}"], mean, places=12)
-        self.assertIn("test.accuracy", metrics)
+        self.assertEqual(metrics["test.accuracy"], metrics["test.topics.accuracy"])
         self.assertNotIn("test.more.accuracy", metrics)
+
+    def test_metric_of_the_only_corpus_with_a_validation_part_stops_early_too(self):
+        one_part = {"corpora.more": MORE.replace(", valid: [more-valid.tsv]", ""),
+                    "phases.topic.stop": "{steps: 18, early: {metric: valid.topics.accuracy, patience: 9}}"}
+        run = self.new_run("one-part", **{**MIXED, **one_part})
+        self.assert_exit(run.go(ranks=None), DONE)
+        metrics = self.metrics_of(run)["topic"]
+        self.assertEqual(metrics["valid.topics.accuracy"], metrics["valid.accuracy"])
 
     def test_fractions_of_nothing_leave_the_texts_as_they_are(self):
         roads = []
