@@ -15,11 +15,31 @@ std::filesystem::path samples_file(const ScoredPhases& phases, const std::string
   return std::filesystem::path(phases.run) / folder / "valid-samples.jsonl";
 }
 
+// "valid.topics.accuracy": the corpus topics' accuracy; "valid.accuracy": that of all samples.
+struct MetricName {
+  std::string corpus, metric;
+
+  explicit MetricName(const std::string& name) : metric(name.substr(kPart.size() + 1)) {
+    const std::size_t dot = metric.rfind('.');
+    if (dot == std::string::npos) return;
+    corpus = metric.substr(0, dot);
+    metric = metric.substr(dot + 1);
+  }
+};
+
+// The samples that the score is of; nothing where they are not measured, or it is not known which
+// they are.
+std::optional<SampleTallies> read_samples(const ScoredPhases& phases, const std::string& folder) {
+  std::optional<SampleTallies> all = read_sample_tallies(samples_file(phases, folder));
+  const std::string corpus = MetricName(phases.metric).corpus;
+  if (!all || corpus.empty()) return all;
+  if (all->corpora.empty()) return std::nullopt;
+  return of_corpus(*all, corpus);
+}
+
 // On rank 0; elsewhere nothing is read, and what is measured there is the same.
 bool is_measured(const ScoredPhases& phases, const std::string& folder, const Communicator& world) {
-  return from_rank_0(world, [&] {
-           return read_sample_tallies(samples_file(phases, folder)) ? "yes" : "no";
-         }) == "yes";
+  return from_rank_0(world, [&] { return read_samples(phases, folder) ? "yes" : "no"; }) == "yes";
 }
 
 // False: a stop was asked for.
@@ -35,10 +55,8 @@ bool measure_samples(const ScoredPhases& phases, const std::string& folder, Trai
 
 // On rank 0, from the files.
 RoundScore compare(const ScoredPhases& phases, const PhaseModel& model) {
-  const std::string metric = phases.metric.substr(kPart.size() + 1);
-  const auto read = [&](const std::string& folder) {
-    return read_sample_tallies(samples_file(phases, folder)).value();
-  };
+  const std::string metric = MetricName(phases.metric).metric;
+  const auto read = [&](const std::string& folder) { return read_samples(phases, folder).value(); };
   const SampleTallies mine = read(phases.folder);
   RoundScore result;
   result.score = metric_of_samples(model, mine, {}, metric);

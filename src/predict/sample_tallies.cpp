@@ -53,17 +53,25 @@ SampleTally tally_of(const json& list) {
           .records = list.at(4)};
 }
 
-std::string line_of(const std::vector<SampleTally>& objectives) {
+std::string line_of(const std::vector<SampleTally>& objectives, const std::string& corpus = "") {
   json line = json::array();
   for (const SampleTally& tally : objectives) line.push_back(tally_json(tally));
+  if (!corpus.empty()) line.push_back(corpus);
   return line.dump();
 }
 
-std::vector<SampleTally> sample_of(const std::string& line) {
+// One sample's: tallies by objective, and behind them the name of its corpus if there is one.
+void add_line(const std::string& line, SampleTallies& tallies) {
   std::vector<SampleTally> objectives;
   const json list = json::parse(line);
-  for (const json& tally : list) objectives.push_back(tally_of(tally));
-  return objectives;
+  for (const json& entry : list) {
+    if (entry.is_string()) {
+      tallies.corpora.push_back(entry);
+    } else {
+      objectives.push_back(tally_of(entry));
+    }
+  }
+  if (!objectives.empty()) tallies.samples.push_back(std::move(objectives));
 }
 
 // Lines of all ranks to samples in the order of the index: batches are dealt to the ranks in turn,
@@ -74,8 +82,7 @@ SampleTallies in_order(const std::vector<std::string>& texts) {
   for (std::string line;;) {
     for (std::istringstream& rank : ranks) {
       if (!std::getline(rank, line)) return all;
-      std::vector<SampleTally> sample = sample_of(line);
-      if (!sample.empty()) all.push_back(std::move(sample));
+      add_line(line, all);
     }
   }
 }
@@ -97,11 +104,19 @@ std::optional<std::string> lines_of(PhaseModel& model, EvaluationStream& stream,
 
 }  // namespace
 
+SampleTallies of_corpus(const SampleTallies& all, const std::string& corpus) {
+  SampleTallies some;
+  for (std::size_t s = 0; s < all.corpora.size(); ++s)
+    if (all.corpora[s] == corpus) some.samples.push_back(all.samples[s]);
+  return some;
+}
+
 std::optional<SampleTallies> sample_tallies(TrainedPhase& phase, const std::string& part,
                                             const Communicator& world, StopRequest& stop) {
   std::vector<CorpusPart> parts;
   agree_on(world, [&] { parts = phase.corpus().open(part); });
   phase.allow_sequences(1);
+  const bool several = phase.phase().data.size() > 1;
   SampleTallies all;
   for (const CorpusPart& each : parts) {
     EvaluationStream stream(each.dataset, {.sample = phase.sample_settings(),
@@ -111,7 +126,8 @@ std::optional<SampleTallies> sample_tallies(TrainedPhase& phase, const std::stri
     const std::optional<std::string> lines = lines_of(phase.model(), stream, world, stop);
     if (!lines) return std::nullopt;
     SampleTallies more = in_order(phase.grid().data.gather(*lines));
-    std::move(more.begin(), more.end(), std::back_inserter(all));
+    std::move(more.samples.begin(), more.samples.end(), std::back_inserter(all.samples));
+    if (several) all.corpora.resize(all.size(), each.corpus);
   }
   return all;
 }
@@ -120,11 +136,12 @@ double metric_of_samples(const PhaseModel& model, const SampleTallies& tallies,
                          const std::vector<std::int32_t>& times, const std::string& metric) {
   POLYPHASE_PROMISE(times.empty() || times.size() == tallies.size(), "{} multiplicities of {}",
                     times.size(), tallies.size());
+  if (tallies.samples.empty()) return std::nan("");
   std::vector<Tally> sums(model.objective_names().size());
   for (std::size_t s = 0; s < tallies.size(); ++s) {
     const std::int32_t count = times.empty() ? 1 : times[s];
     if (count == 0) continue;
-    for (std::size_t o = 0; o < sums.size(); ++o) add(tallies[s].at(o), count, sums[o]);
+    for (std::size_t o = 0; o < sums.size(); ++o) add(tallies.samples[s].at(o), count, sums[o]);
   }
   const std::map<std::string, double> metrics = model.metrics(sums);
   const auto found = metrics.find(metric);
@@ -134,7 +151,9 @@ double metric_of_samples(const PhaseModel& model, const SampleTallies& tallies,
 
 void write_sample_tallies(const std::filesystem::path& file, const SampleTallies& tallies) {
   std::string text;
-  for (const std::vector<SampleTally>& sample : tallies) text += line_of(sample) + "\n";
+  for (std::size_t s = 0; s < tallies.size(); ++s) {
+    text += line_of(tallies.samples[s], tallies.corpora.empty() ? "" : tallies.corpora[s]) + "\n";
+  }
   write_file_atomically(file, text);
 }
 
@@ -144,10 +163,11 @@ std::optional<SampleTallies> read_sample_tallies(const std::filesystem::path& fi
   std::istringstream text(read_file(file));
   SampleTallies tallies;
   try {
-    for (std::string line; std::getline(text, line);) tallies.push_back(sample_of(line));
+    for (std::string line; std::getline(text, line);) add_line(line, tallies);
   } catch (const json::exception&) {
     return std::nullopt;
   }
+  if (!tallies.corpora.empty() && tallies.corpora.size() != tallies.size()) return std::nullopt;
   return tallies;
 }
 

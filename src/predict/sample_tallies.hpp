@@ -23,8 +23,16 @@ struct SampleTally {
 };
 
 // What a model does on every sample of a part by itself, so that two models can be compared sample
-// by sample, in any of the metrics: tallies[sample][objective], in the order of the index.
-using SampleTallies = std::vector<std::vector<SampleTally>>;
+// by sample, in any of the metrics.
+struct SampleTallies {
+  std::vector<std::vector<SampleTally>> samples;  // [sample][objective], in the order of the index
+  std::vector<std::string> corpora;  // each sample's, where the phase trains on several; else empty
+
+  std::size_t size() const { return samples.size(); }
+};
+
+// The samples of one corpus; none where the corpora are not known.
+SampleTallies of_corpus(const SampleTallies& all, const std::string& corpus);
 
 // Runs the phase's model over the whole of a part, one sequence a pass. Collective; all ranks get
 // the same. Empty when a stop was asked for.
@@ -32,6 +40,7 @@ std::optional<SampleTallies> sample_tallies(TrainedPhase& phase, const std::stri
                                             const Communicator& world, StopRequest& stop);
 
 // A metric of the samples, each taken so many times; of all of them once where `times` is empty.
+// Not a number without samples.
 double metric_of_samples(const PhaseModel& model, const SampleTallies& tallies,
                          const std::vector<std::int32_t>& times, const std::string& metric);
 

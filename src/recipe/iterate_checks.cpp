@@ -100,7 +100,8 @@ class IterateChecks {
             path, quoted(phase->name));
       return;
     }
-    const std::vector<std::string> known = validation_metrics(*phase);
+    std::vector<std::string> known = evaluated_metrics(*phase);
+    for (std::string& name : known) name.insert(0, "valid.");
     if (!target.metric.empty() && !contains(known, target.metric)) {
       fault(path + ".metric", "{}.metric names no metric {} of phase {}{}", path,
             quoted(target.metric), quoted(phase->name),

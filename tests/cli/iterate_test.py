@@ -6,6 +6,7 @@ import signal
 import unittest
 
 from job import DONE, RECIPE, TARGET_NOT_MET, USAGE, RoadTest, Run, polyphase, read_lines, settings
+from mixture_test import MORE, write_more
 
 # The first strategy can only hurt, the second does nothing that helps surely, the third reaches the target.
 ITERATE = """
@@ -226,6 +227,32 @@ class IterateTest(RoadTest):
         self.assertEqual([start["exit_code"] for start in starts], [TARGET_NOT_MET])
         self.assertEqual({p["state"] for p in run.status()["phases"]}, {"done"})
         self.assert_exit(run.go("--phase", "topic", ranks=None), DONE)  # is done, whatever the target is
+
+    def test_target_may_be_the_metric_of_one_corpus(self):
+        write_more(self.texts)
+        mixed = {"corpora.more": MORE, "phases.topic.data": "{topics: 1.0, more: 1.0}", "iterate.max_rounds": 2,
+                 "iterate.target": "{phase: topic, metric: valid.more.accuracy, at_least: 1.1}"}
+        run, two = self.new_rounds("corpus", **mixed), self.new_rounds("corpus-two", **mixed)
+        self.assert_exit(run.go(ranks=None), TARGET_NOT_MET)
+        self.assert_exit(two.go(ranks=2), TARGET_NOT_MET)
+        self.assertEqual(two.decisions(), run.decisions())
+        metrics = {p["folder"]: p["metrics"] for p in run.status()["phases"]}
+        for round in run.rounds():
+            of_phase = metrics[round["folders"]["topic"]]
+            self.assertAlmostEqual(round["score"], of_phase["valid.more.accuracy"], places=9)
+        self.assertNotEqual(of_phase["valid.more.accuracy"], of_phase["valid.accuracy"])
+        count = sum(1 for line in (self.texts / "more-valid.tsv").open())
+        self.assertEqual(run.decisions()["rounds"][1]["verdict"]["test"]["samples"], count)
+        # Samples of which it is not known whose they are, as an older program wrote them, are measured anew.
+        file = run.path / "round-1/03-topic/valid-samples.jsonl"
+        measured = file.read_bytes()
+        file.write_text("".join(json.dumps(json.loads(line)[:-1]) + "\n" for line in measured.splitlines()))
+        self.assert_exit(run.go(ranks=None, **{"iterate.max_rounds": 3}), TARGET_NOT_MET)
+        self.assertEqual(file.read_bytes(), measured)
+        outcome = self.new_rounds("corpus-no", **{**mixed, "iterate.target.metric": "valid.mroe.accuracy"}).go(ranks=None)
+        self.assert_exit(outcome, USAGE)
+        self.assert_says(outcome, "iterate.target.metric names no metric \"valid.mroe.accuracy\" of phase \"topic\"; did you "
+                         "mean \"valid.more.accuracy\"?")
 
     def test_diverged_round_is_rejected(self):
         run = self.new_rounds("diverged", **{"iterate.strategies.frozen.set":

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "tests/recipe/good_recipe.hpp"
 #include "recipe/variants.hpp"
+#include "tests/recipe/good_recipe.hpp"
 
 namespace polyphase::recipe {
 namespace {
@@ -74,6 +74,37 @@ TEST(Iterate, GatedPhaseIsPassedUntilItIsOnTheRoad) {
   EXPECT_EQ(gated_phases(recipe), std::vector<std::string>{"tags"});
   EXPECT_EQ(variant_of(recipe, {}).phases[2].from, "pretrain");
   EXPECT_EQ(variant_of(recipe, {.strategies = {}, .gates = {"tags"}}).phases[2].from, "tags");
+}
+
+// The target's phase on two corpora.
+std::string on_two_corpora(const std::string& metric, const std::string& strategy = "") {
+  std::string text = iterating("valid.accuracy, at", metric + ", at");
+  const auto replace = [&text](const std::string& old_text, const std::string& new_text) {
+    text.replace(text.find(old_text), old_text.size(), new_text);
+  };
+  replace("data: {topics: 1.0}", "data: {topics: 1.0, more: 1.0}");
+  replace("model: {", "  more: {kind: classification, train: m.tsv, valid: n.tsv}\nmodel: {");
+  if (!strategy.empty()) replace("phases.topic.from: pretrain", strategy);
+  return text;
+}
+
+TEST(Iterate, TargetMayBeTheMetricOfOneCorpus) {
+  EXPECT_EQ(faults_of(on_two_corpora("valid.accuracy")), "");
+  EXPECT_EQ(faults_of(on_two_corpora("valid.more.accuracy")), "");
+  const std::string unknown = faults_of(on_two_corpora("valid.tags.accuracy"));
+  EXPECT_NE(
+      unknown.find("names no metric \"valid.tags.accuracy\" of phase \"topic\"; did you mean "),
+      std::string::npos)
+      << unknown;
+  const std::string far = faults_of(on_two_corpora("valid.perplexity"));
+  for (const char* known : {"valid.accuracy", "valid.more.accuracy", "valid.topics.loss"})
+    EXPECT_NE(far.find(known), std::string::npos) << far;
+  const std::string dropped =
+      faults_of(on_two_corpora("valid.more.accuracy", "phases.topic.data: {topics: 1.0}"));
+  EXPECT_NE(dropped.find("strategy \"straight\": iterate.target.metric names no metric "
+                         "\"valid.more.accuracy\""),
+            std::string::npos)
+      << dropped;
 }
 
 struct BadIterate {
