@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A shallow model is grown, teaches a student and is adapted by low-rank additions: the same on any way to get there."""
 import json
+import random
 import shutil
 import unittest
 
 from job import DONE, SOURCE, USAGE, RoadTest, Run, polyphase, settings
+from used_runs import question, squad
 
 PHASES = ("shallow", "deep", "topic", "student", "adapted", "after")
 
@@ -43,6 +45,26 @@ class GrowthTest(RoadTest):
         self.assertIn("layers.2.attention.query.weight from layers.0.attention.query.weight", handover["copied"])
         self.assertIn("layers.2.attention.output.weight: zero", handover["copied"])
         self.assertIn("copied", (self.straight.path / "report.html").read_text())
+
+    def test_answers_and_whole_sentences_of_tags_are_learnt_alike_on_two_ranks(self):
+        draw = random.Random(3)
+        (self.texts / "answers.json").write_text(json.dumps(squad([question(draw) for _ in range(32)])))
+        for name, task, corpus in (("crf", "{kind: tagging, head: crf}", {}),
+                                   ("answers", "{kind: question_answering}",
+                                    {"corpora.tags": "{kind: question_answering, train: [answers.json]}"})):
+            with self.subTest(name):
+                values = {**corpus, "model.max_tokens": 64, "phases.tags.task": task, "phases.topic.task": task,
+                          "phases.topic.data": "{tags: 1.0}", "phases.topic.from": "pretrain"}
+                taught = {**values, "phases.topic.distil": "{teacher: tags, temperature: 2, weight: 0.8}"}
+                one, two = self.new_run(f"{name}-one", **taught), self.new_run(f"{name}-two", **taught)
+                outcome = one.go(ranks=None)
+                self.assert_exit(outcome, DONE)
+                self.assert_says(outcome, "topic: learns from tags too")
+                self.assert_exit(two.go(ranks=2), DONE)
+                self.assert_same_road(two, one)
+                alone = self.new_run(f"{name}-alone", **values)
+                self.assert_exit(alone.go(ranks=None), DONE)
+                self.assertNotEqual(alone.steps("topic"), one.steps("topic"))
 
     def test_every_phase_has_its_own_depth_and_state_of_what_it_trains(self):
         for phase, layers in (("shallow", 1), ("deep", 3), ("student", 1), ("adapted", 3)):
