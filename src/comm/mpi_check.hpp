@@ -24,6 +24,10 @@ struct Communicator::Impl {
 // parts have the one above them: a rank may begin one while its neighbour still sums.
 inline constexpr int kNumTreeSumTags = 1 << 14;
 inline constexpr int kExchangeTag = kNumTreeSumTags;
+inline constexpr int kGroupsTag = kExchangeTag + 1;  // of RankGroups, in the world
+
+// Ranks of the same colour become a group, in the order of their keys. Collective over the parent.
+Communicator split(const Communicator::Impl& parent, int colour, int key);
 
 // Stands around a call that waits for other ranks, so that job.hpp can tell.
 struct WaitsForRanks {

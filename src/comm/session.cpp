@@ -29,13 +29,13 @@ Communicator start_world(int* argc, char*** argv) {
   return adopt(MPI_COMM_WORLD, false);
 }
 
+}  // namespace
+
 Communicator split(const Communicator::Impl& parent, int colour, int key) {
   MPI_Comm part = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split(parent.comm, colour, key, &part), "MPI_Comm_split");
   return adopt(part, true);
 }
-
-}  // namespace
 
 MpiSession::MpiSession(int* argc, char*** argv) : world_(start_world(argc, argv)) {}
 

@@ -97,6 +97,13 @@ struct Watchdog::State {
   std::condition_variable_any woken;
   Sign sign;  // this and below: under mutex
   double idle_seconds = 0;
+  // Of every rank as wait_for_others() saw them, and when that had changed. Main thread only.
+  struct Seen {
+    std::int64_t beats = -1;
+    double seconds = 0;
+  };
+  std::vector<Seen> seen;
+  double looked_seconds = 0;
   // Last: joined before what they use goes. A disk that does not answer stops the one that writes,
   // and not the one that watches.
   std::jthread writer, watcher;
@@ -223,6 +230,23 @@ void Watchdog::at(const std::string& phase, std::int64_t step) {
   state_->idle_seconds = 0;
   state_->sign.phase = phase;
   state_->sign.step = step;
+}
+
+void Watchdog::wait_for_others() {
+  State& s = *state_;
+  const double now = now_seconds();
+  if (s.patience_seconds <= 0 || now - s.looked_seconds < s.pause_seconds) return;
+  s.looked_seconds = now;
+  const std::vector<Sign> signs = read_signs(s.file, s.num_ranks);
+  s.seen.resize(signs.size());
+  bool all_run = true;
+  for (std::size_t i = 0; i < signs.size(); ++i) {
+    if (signs[i].beats != s.seen[i].beats) s.seen[i] = {signs[i].beats, now};
+    all_run = all_run && now - s.seen[i].seconds < s.patience_seconds;
+  }
+  if (!all_run) return;
+  const std::scoped_lock lock(s.mutex);
+  s.idle_seconds = 0;
 }
 
 }  // namespace polyphase

@@ -35,6 +35,11 @@ class Watchdog {
 
   void at(const std::string& phase, std::int64_t step);
 
+  // While the rank waits for ranks that have work of their own for as long as it takes: to be
+  // called now and then. It gets on as long as all ranks write their lines; one whose main thread
+  // does not get on ends the job by itself.
+  void wait_for_others();
+
  private:
   struct State;
   std::unique_ptr<State> state_;

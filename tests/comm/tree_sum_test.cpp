@@ -9,11 +9,13 @@
 
 #include "comm/exchange_parts.hpp"
 #include "comm/session.hpp"
+#include "tests/comm/world.hpp"
 
 namespace polyphase {
-namespace {
 
 const Communicator* world = nullptr;
+
+namespace {
 
 // Values whose float32 sum depends on the order of additions. Not inline: a compiler that sees the
 // product beside a sum may fuse both into one rounding.
