@@ -13,10 +13,11 @@
 namespace polyphase {
 
 const recipe::Recipe& PhaseSources::recipe_of(const Journal& journal, std::int64_t round) {
-  const auto known = recipes_.find(round);
+  const recipe::Variant& wanted = journal.rounds.at(static_cast<std::size_t>(round - 1)).variant;
+  const std::pair key(wanted.strategies, wanted.gates);
+  const auto known = recipes_.find(key);
   if (known != recipes_.end()) return known->second;
-  const Round& wanted = journal.rounds.at(static_cast<std::size_t>(round - 1));
-  return recipes_.emplace(round, recipe::variant_of(recipe_, wanted.variant)).first->second;
+  return recipes_.emplace(key, recipe::variant_of(recipe_, wanted)).first->second;
 }
 
 std::optional<SourcePhase> PhaseSources::source_of(const Journal& journal, const PhaseUse& use,

@@ -4,6 +4,8 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "control/controller.hpp"
 #include "control/run_folder.hpp"
@@ -39,7 +41,8 @@ class PhaseSources {
   const Communicator& world_;
   std::string run_dir_;
   RunFolder* folder_;
-  std::map<std::int64_t, recipe::Recipe> recipes_;       // of the rounds
+  // Of the rounds, by their strategies and gates: a round may be another than was foreseen.
+  std::map<std::pair<std::vector<std::string>, std::vector<std::string>>, recipe::Recipe> recipes_;
   std::map<std::string, recipe::Recipe> other_recipes_;  // of other runs, by their text
 };
 

@@ -8,6 +8,7 @@
 #include "cli/shared_recipe.hpp"
 #include "predict/make_corpus.hpp"
 #include "recipe/load.hpp"
+#include "recipe/search.hpp"
 #include "report/table.hpp"
 #include "train/plan_memory.hpp"
 
@@ -26,18 +27,12 @@ PlannedMemory planned(const recipe::Recipe& recipe, const recipe::Phase& phase, 
   return plan_memory(recipe, phase, data_ranks, &theirs, recipe::find_phase(theirs, found.phase));
 }
 
-}  // namespace
-
-ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std::int64_t tensor) {
-  recipe::Recipe recipe = recipe::load(options.file, options.overrides);
-  if (tensor > 0) recipe.parallel.tensor = tensor;
-  recipe::check_layout(recipe, num_ranks);
-  recipe::check_strategy_layouts(recipe, num_ranks);
-  check_all_patterns(recipe);
-  const std::int64_t data_ranks = num_ranks / recipe.parallel.tensor;
-  const bool distils =
-      std::any_of(recipe.phases.begin(), recipe.phases.end(),
-                  [](const recipe::Phase& phase) { return phase.adaptation.distil.has_value(); });
+// What a rank needs of each of the phases when so many data-parallel ranks train it.
+std::string memory_table(const recipe::Recipe& recipe, const std::vector<recipe::Phase>& phases,
+                         std::int64_t data_ranks) {
+  const bool distils = std::any_of(phases.begin(), phases.end(), [](const recipe::Phase& phase) {
+    return phase.adaptation.distil.has_value();
+  });
   std::vector<report::Table::Column> columns = {{"phase"},
                                                 {"parameters", report::Align::kRight},
                                                 {"micro-batches a rank", report::Align::kRight},
@@ -47,7 +42,7 @@ ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std:
   if (distils) columns.push_back({"teacher", report::Align::kRight});
   columns.push_back({"in all, at once", report::Align::kRight});
   report::Table table(columns);
-  for (const recipe::Phase& phase : recipe.phases) {
+  for (const recipe::Phase& phase : phases) {
     const PlannedMemory memory = planned(recipe, phase, static_cast<int>(data_ranks));
     std::vector<std::string> row = {
         phase.name,
@@ -64,8 +59,43 @@ ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std:
     row.push_back(mebibytes(static_cast<double>(memory.total_bytes())));
     table.add_row(row);
   }
-  fmt::print("memory of one rank of {} ({} tensor × {} data):\n{}", num_ranks,
-             recipe.parallel.tensor, data_ranks, table.text());
+  return table.text();
+}
+
+// Of searches whose trials train side by side: how many do, and what a rank then needs of the
+// phases that they train.
+std::string searches_text(const recipe::Recipe& recipe, std::int64_t num_ranks) {
+  std::string text;
+  if (!recipe.iterate) return text;
+  for (const recipe::Strategy& strategy : recipe.iterate->strategies) {
+    const std::int64_t size = strategy.search ? strategy.search->ranks_per_trial : 0;
+    if (size == 0 || size == num_ranks) continue;
+    std::vector<recipe::Phase> phases;
+    for (const recipe::Phase& phase : recipe.phases) {
+      if (recipe::touches(*strategy.search, phase.name)) phases.push_back(phase);
+    }
+    const std::int64_t data_ranks = size / recipe.parallel.tensor;
+    text += fmt::format(
+        "\nsearch \"{}\": {} trials side by side on {} ranks each; memory of one rank of {} ({} "
+        "tensor × {} data):\n{}",
+        strategy.name, num_ranks / size, size, size, recipe.parallel.tensor, data_ranks,
+        memory_table(recipe, phases, data_ranks));
+  }
+  return text;
+}
+
+}  // namespace
+
+ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std::int64_t tensor) {
+  recipe::Recipe recipe = recipe::load(options.file, options.overrides);
+  if (tensor > 0) recipe.parallel.tensor = tensor;
+  recipe::check_layout(recipe, num_ranks);
+  recipe::check_strategy_layouts(recipe, num_ranks);
+  check_all_patterns(recipe);
+  const std::int64_t data_ranks = num_ranks / recipe.parallel.tensor;
+  fmt::print("memory of one rank of {} ({} tensor × {} data):\n{}{}", num_ranks,
+             recipe.parallel.tensor, data_ranks, memory_table(recipe, recipe.phases, data_ranks),
+             searches_text(recipe, num_ranks));
   return ExitCode::kDone;
 }
 

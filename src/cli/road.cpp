@@ -69,7 +69,9 @@ bool Road::run(const std::string& only) {
     }
     bool diverged = false;
     try {
-      if (!run_round(journal, only)) return false;
+      if (only.empty() && !train_side_by_side(journal)) return false;
+      diverged = has_diverged(journal.rounds.back());
+      if (!diverged && !run_round(journal, only)) return false;
     } catch (const DivergedError&) {
       if (!recipe_.iterate || !only.empty()) throw;
       diverged = true;
@@ -96,7 +98,8 @@ bool Road::run_round(const Journal& journal, const std::string& only) {
   for (const PhaseUse& use : round.phases) {
     if (!only.empty() && use.name != only) continue;
     if (state_of(journal, use) == "done") {
-      if (use.round == round.number) log_info("{}: done before", use.name);
+      if (use.round == round.number && !done_beside_.contains(use.folder))
+        log_info("{}: done before", use.name);
       continue;
     }
     if (!run_phase_of(journal, use)) return false;
@@ -171,15 +174,14 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
   const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
   const recipe::Recipe& recipe = sources_->recipe_of(journal, use.round);
   const recipe::Phase& phase = recipe.phases[use.number];
-  if (!watchdog_)  // a run that is done already is left as it is
-    watchdog_.emplace(run_dir_, recipe_.limits.watchdog_seconds, world_);
-  watchdog_->at(use.name, 0);
-  require_needed(journal, round, recipe, phase);
+  prepare_phase(journal, use);
   prepare_made(round, recipe, phase);
   if (phase.generate) prepare_made(round, recipe, *recipe::find_phase(recipe, phase.from));
-  const PhaseJob job = job_of(journal, use);
+  const PhaseJob job = job_of(journal, use, world_, grid_);
   agree_on(world_, [&] {
-    if (folder_) folder_->set_state(folder_->find(use.folder), "running");
+    if (!folder_) return;
+    folder_->find(use.folder).share = 1;
+    folder_->set_state(folder_->find(use.folder), "running");
   });
   PhaseOutcome outcome;
   try {
@@ -198,7 +200,19 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
   return outcome.finished;
 }
 
-PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use) {
+// Collective. What must be there before the phase is trained.
+void Road::prepare_phase(const Journal& journal, const PhaseUse& use) {
+  if (!watchdog_)  // a run that is done already is left as it is
+    watchdog_.emplace(run_dir_, recipe_.limits.watchdog_seconds, world_);
+  watchdog_->at(use.name, 0);
+  const recipe::Recipe& recipe = sources_->recipe_of(journal, use.round);
+  require_needed(journal, journal.rounds.at(static_cast<std::size_t>(use.round - 1)), recipe,
+                 recipe.phases[use.number]);
+}
+
+// Collective over the world, also where the phase is for a group of ranks.
+PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use, const Communicator& ranks,
+                      const RankGrid& grid) {
   const std::filesystem::path run = run_dir_;
   const recipe::Recipe& recipe = sources_->recipe_of(journal, use.round);
   const recipe::Phase& phase = recipe.phases[use.number];
@@ -218,21 +232,34 @@ PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use) {
                          ? sources_->source_of(journal, use, distil->teacher, distil->teacher_run)
                          : std::optional<SourcePhase>(),
           .run = sources_->identity_of(journal, use),
-          .world = world_,
-          .grid = grid_,
+          .world = ranks,
+          .grid = grid,
           .stop = stop_,
-          .progress = [this, use](const PhaseProgress& now) { show(use, now); },
+          .progress = [this, use, name = shown_name(use, ranks)](
+                          const PhaseProgress& now) { show(use, now, name); },
           .log_samples = log_samples_};
 }
 
-void Road::show(const PhaseUse& use, const PhaseProgress& now) {
+// What this rank shows the phase's progress under; "": it shows none. Beside others every group
+// tells of its own phase; on a terminal, where lines are drawn over each other, the first one
+// alone.
+std::string Road::shown_name(const PhaseUse& use, const Communicator& ranks) const {
+  if (ranks.rank() != 0) return "";
+  if (&ranks == &world_) return use.name;
+  if (world_.rank() != 0 && report::terminal_columns(fileno(stderr))) return "";
+  return fmt::format("round {}: {}", use.round, use.name);
+}
+
+void Road::show(const PhaseUse& use, const PhaseProgress& now, const std::string& name) {
   watchdog_->at(use.name, now.step);
-  if (world_.rank() != 0) return;
+  if (name.empty()) return;
   if (!progress_) {
-    progress_.emplace(use.name, now.step - 1, now.total_steps);
-    report::PhaseState& phase = folder_->find(use.folder);
-    phase.total_steps = now.total_steps;  // for those who ask how long it takes
-    folder_->set_state(phase, phase.state);
+    progress_.emplace(name, now.step - 1, now.total_steps);
+    if (folder_) {
+      report::PhaseState& phase = folder_->find(use.folder);
+      phase.total_steps = now.total_steps;  // for those who ask how long it takes
+      folder_->set_state(phase, phase.state);
+    }
   }
   progress_->update(
       {.step = now.step, .loss = now.loss, .tokens_per_second = now.tokens_per_second});

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "cli/phase_sources.hpp"
-#include "comm/session.hpp"
+#include "comm/groups.hpp"
 #include "control/controller.hpp"
 #include "control/run_folder.hpp"
 #include "control/starts.hpp"
@@ -47,14 +50,29 @@ class Road {
                       const recipe::Phase& phase);
   bool corpus_is_needed(const Journal& journal, const PhaseUse& maker);
   void prepare_made(const Round& round, const recipe::Recipe& recipe, const recipe::Phase& phase);
-  PhaseJob job_of(const Journal& journal, const PhaseUse& use);
-  void show(const PhaseUse& use, const PhaseProgress& now);
+  void prepare_phase(const Journal& journal, const PhaseUse& use);
+  PhaseJob job_of(const Journal& journal, const PhaseUse& use, const Communicator& ranks,
+                  const RankGrid& grid);
+  std::string shown_name(const PhaseUse& use, const Communicator& ranks) const;
+  void show(const PhaseUse& use, const PhaseProgress& now, const std::string& name);
   void note_failure(const std::string& folder, const std::string& reason);
   void note(const std::string& folder, const PhaseOutcome& outcome);
   std::optional<recipe::Strategy> preliminary_trial(const Journal& journal) const;
   void record_diverged(const Journal& journal);
   bool judge_round(const Journal& journal);
   void record(const Verdict& verdict);
+
+  // road_groups.cpp: trials side by side.
+  bool train_side_by_side(const Journal& journal);
+  bool is_done(const Round& round);
+  bool is_known_to_diverge(const Round& round);
+  bool has_diverged(const Round& round);
+  bool train_what_is_reused(const Journal& plan, std::size_t first);
+  std::vector<PhaseUse> ready_phases(const Journal& plan, std::size_t first, int most);
+  bool train_together(const Journal& plan, const std::vector<PhaseUse>& uses, RankGroups& groups);
+  std::string train_in_group(const PhaseJob& job, const PhaseUse& use, RankGroups& groups);
+  bool note_together(const std::vector<PhaseUse>& uses, const std::vector<std::string>& ends);
+  RankGroups& groups_of(int size);
 
   const recipe::Recipe& recipe_;
   const Communicator& world_;
@@ -69,6 +87,9 @@ class Road {
   std::optional<Controller> controller_;
   std::optional<PhaseSources> sources_;
   std::optional<report::Progress> progress_;
+  std::map<int, RankGroups> groups_;   // by their size
+  std::set<std::string> done_beside_;  // folders of phases that this job has trained in groups
+  std::set<std::int64_t> diverged_;    // rounds that did beside others, and are to be judged
 };
 
 }  // namespace polyphase

@@ -20,12 +20,19 @@ class Controller {
   // are not done) and judged.
   const Journal& advance();
 
+  // Foresees up to `most` trials that follow the last round on its rung, to be trained beside it;
+  // the journal with them behind its rounds. What an earlier job has trained ahead stays if it is
+  // foreseen still.
+  Journal look_ahead(std::int64_t most);
+
   // The last round's verdict.
   void record(const Verdict& verdict);
 
  private:
   Facts facts();
   void add(const Round& round);
+  void make_folder(const Round& round, const recipe::Recipe& variant);
+  void discard_unless(const Round* decided, std::int64_t number);
   void write();
 
   const recipe::Recipe& recipe_;

@@ -58,26 +58,6 @@ double share_of_stop(const recipe::Stop& now, const recipe::Stop& before) {
   return ratio(now.steps, before.steps) * ratio(now.epochs, before.epochs);
 }
 
-// What the round's own phases will cost, from what they cost in its parent; a phase that the parent
-// lacks counts nothing.
-PhaseCost estimate(const recipe::Recipe& recipe, const Round& round, const Round& parent,
-                   const Facts& facts) {
-  const recipe::Recipe now = recipe::variant_of(recipe, round.variant);
-  const recipe::Recipe before = recipe::variant_of(recipe, parent.variant);
-  PhaseCost sum;
-  for (const PhaseUse& use : round.phases) {
-    const PhaseUse* old = parent.find(use.name);
-    if (use.round != round.number || old == nullptr) continue;
-    const auto cost = facts.costs.find(old->folder);
-    if (cost == facts.costs.end()) continue;
-    const double share =
-        share_of_stop(now.phases[use.number].stop, before.phases[old->number].stop);
-    sum.steps += std::llround(share * static_cast<double>(cost->second.steps));
-    sum.seconds += share * cost->second.seconds;
-  }
-  return sum;
-}
-
 // Why the round does not fit into what is left of the budget; empty when it does.
 std::string misfit(const recipe::Iterate& iterate, const PhaseCost& needed, const Facts& facts) {
   PhaseCost spent;
@@ -229,7 +209,7 @@ class Search {
       seen.note = fmt::format("gives what round {} was", round.phases.back().round);
       return false;
     }
-    seen.note = misfit(iterate_, estimate(recipe_, round, kept_, facts_), facts_);
+    seen.note = misfit(iterate_, expected_cost(recipe_, round, kept_, facts_), facts_);
     over_budget_ = over_budget_ || !seen.note.empty();
     if (!seen.note.empty()) return false;
     round.considered = considered_;
@@ -248,6 +228,24 @@ class Search {
 };
 
 }  // namespace
+
+PhaseCost expected_cost(const recipe::Recipe& recipe, const Round& round, const Round& parent,
+                        const Facts& facts) {
+  const recipe::Recipe now = recipe::variant_of(recipe, round.variant);
+  const recipe::Recipe before = recipe::variant_of(recipe, parent.variant);
+  PhaseCost sum;
+  for (const PhaseUse& use : round.phases) {
+    const PhaseUse* old = parent.find(use.name);
+    if (use.round != round.number || old == nullptr) continue;
+    const auto cost = facts.costs.find(old->folder);
+    if (cost == facts.costs.end()) continue;
+    const double share =
+        share_of_stop(now.phases[use.number].stop, before.phases[old->number].stop);
+    sum.steps += std::llround(share * static_cast<double>(cost->second.steps));
+    sum.seconds += share * cost->second.seconds;
+  }
+  return sum;
+}
 
 Round first_round(const recipe::Recipe& recipe) {
   Round round = {.number = 1,

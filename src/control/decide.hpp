@@ -22,6 +22,11 @@ struct Facts {
   std::map<std::string, PhaseCost> costs;  // of every phase trained so far, by its folder
 };
 
+// What the round's own phases will cost, from what they cost in its parent; a phase that the parent
+// lacks counts nothing.
+PhaseCost expected_cost(const recipe::Recipe& recipe, const Round& round, const Round& parent,
+                        const Facts& facts);
+
 // The first round: the recipe without its gated phases. With an empty journal.
 Round first_round(const recipe::Recipe& recipe);
 

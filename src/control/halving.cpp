@@ -40,6 +40,14 @@ std::vector<recipe::Strategy> trials_of_rung(const recipe::Recipe& recipe,
   return trials;
 }
 
+const recipe::Strategy* search_of(const recipe::Recipe& recipe, const Round& round) {
+  if (!recipe.iterate) return nullptr;
+  for (const recipe::Strategy& strategy : recipe.iterate->strategies) {
+    if (strategy.search && round.adds.starts_with(recipe::trial_prefix(strategy))) return &strategy;
+  }
+  return nullptr;
+}
+
 const Round* round_of_strategy(const Journal& journal, const std::string& name) {
   for (const Round& round : journal.rounds) {
     if (!round.variant.strategies.empty() && round.variant.strategies.back() == name) return &round;

@@ -15,6 +15,9 @@ std::vector<recipe::Strategy> trials_of_rung(const recipe::Recipe& recipe,
                                              const recipe::Strategy& strategy,
                                              const Journal& journal, std::int64_t rung);
 
+// The search that the round is a trial of; nullptr: it is none.
+const recipe::Strategy* search_of(const recipe::Recipe& recipe, const Round& round);
+
 // The round whose last strategy is the one named; nullptr when there is none.
 const Round* round_of_strategy(const Journal& journal, const std::string& name);
 

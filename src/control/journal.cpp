@@ -150,11 +150,14 @@ void to_json(json& object, const Journal& journal) {
             {"ended", journal.ended},
             {"considered", all_considered_json(journal.considered)}};
   for (const Round& round : journal.rounds) object["rounds"].push_back(round_json(round));
+  for (const Round& round : journal.ahead) object["ahead"].push_back(round_json(round));
 }
 
 void from_json(const json& object, Journal& journal) {
   journal = {};
   for (const json& round : object.at("rounds")) journal.rounds.push_back(round_of(round));
+  for (const json& round : object.value("ahead", json::array()))
+    journal.ahead.push_back(round_of(round));
   object.at("ended").get_to(journal.ended);
   journal.considered = all_considered_of(object.at("considered"));
 }

@@ -63,6 +63,9 @@ struct Round {
 
 struct Journal {
   std::vector<Round> rounds;
+  // Rounds that are foreseen to follow (ahead.hpp), and trained beside the last one. Nothing is
+  // decided of them: when its turn comes, a round is decided as if it had not been foreseen.
+  std::vector<Round> ahead;
   std::string ended;                   // why nothing more is tried; empty: it goes on
   std::vector<Considered> considered;  // at the end
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/run_folder.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -15,6 +16,8 @@
 
 namespace polyphase {
 namespace {
+
+constexpr const char* kDiscarded = "discarded";  // a round's folder while it is removed
 
 nlohmann::json others_json(const std::vector<report::OtherPhase>& others) {
   nlohmann::json list = nlohmann::json::array();
@@ -47,6 +50,7 @@ nlohmann::json phase_json(const report::PhaseState& phase) {
           {"samples", phase.samples},
           {"tokens", phase.tokens},
           {"seconds", phase.seconds},
+          {"share", phase.share},
           {"metrics", metrics},
           {"handover",
            {{"carried", phase.handover.carried},
@@ -122,6 +126,8 @@ RunFolder::RunFolder(const recipe::Recipe& recipe)
   refuse_changed_recipe(path_, recipe);
   write_file_atomically(path_ / "recipe.yaml", recipe::resolved(recipe));
 
+  std::error_code ignored;  // of a job that was killed while it removed it
+  std::filesystem::remove_all(path_ / kDiscarded, ignored);
   before_ = state_before(path_).phases;
   state_.name = recipe.name;
   state_.recipe_hash = recipe::recipe_hash(recipe);
@@ -130,7 +136,7 @@ RunFolder::RunFolder(const recipe::Recipe& recipe)
 
 void RunFolder::add_phases(const Round& round, const recipe::Recipe& recipe) {
   for (const PhaseUse& use : round.phases) {
-    if (use.round != round.number) continue;  // that round's own
+    if (use.round != round.number || is_added(use.folder)) continue;  // that round's own
     report::PhaseState phase;
     for (const report::PhaseState& known : before_) {
       if (known.folder == use.folder) phase = known;
@@ -151,8 +157,34 @@ void RunFolder::add_phases(const Round& round, const recipe::Recipe& recipe) {
       phase.state = "interrupted";
       phase.reason = "the job that ran it ended without a word";
     }
-    state_.phases.push_back(std::move(phase));
+    // In the order of rounds, also where one is added again.
+    const auto later = std::find_if(
+        state_.phases.begin(), state_.phases.end(),
+        [&round](const report::PhaseState& other) { return other.round > round.number; });
+    state_.phases.insert(later, std::move(phase));
   }
+}
+
+bool RunFolder::is_added(const std::string& folder) const {
+  return std::any_of(state_.phases.begin(), state_.phases.end(),
+                     [&folder](const report::PhaseState& phase) { return phase.folder == folder; });
+}
+
+// Renamed first: what is half removed must not be taken for a round that was begun.
+void RunFolder::discard(std::int64_t round) {
+  const std::filesystem::path folder = path_ / fmt::format("round-{}", round);
+  const std::filesystem::path discarded = path_ / kDiscarded;
+  std::error_code error;
+  std::filesystem::remove_all(discarded, error);
+  if (!error && std::filesystem::exists(folder)) std::filesystem::rename(folder, discarded, error);
+  if (!error) std::filesystem::remove_all(discarded, error);
+  if (error) {
+    fail<SystemError>("{}: cannot be removed: {}; check permissions and disk", folder.string(),
+                      error.message());
+  }
+  const auto is_of_round = [&](const report::PhaseState& phase) { return phase.round == round; };
+  std::erase_if(state_.phases, is_of_round);
+  std::erase_if(before_, is_of_round);
 }
 
 void RunFolder::set_rounds(const report::RoundsState& rounds) {

@@ -25,8 +25,11 @@ class RunFolder {
   std::filesystem::path data_dir() const { return path_ / "data"; }
 
   // Adds the phases that this round trains, of its own recipe, with the state that the folder has
-  // them in.
+  // them in; those that are there already stay as they are.
   void add_phases(const Round& round, const recipe::Recipe& recipe);
+  // Takes the round's phases out again, and removes what was trained of them. Does nothing where
+  // that was done before.
+  void discard(std::int64_t round);
   // Rounds as they are shown; writes status.json.
   void set_rounds(const report::RoundsState& rounds);
 
@@ -47,6 +50,7 @@ class RunFolder {
                  const std::string& reason = "");
 
  private:
+  bool is_added(const std::string& folder) const;
   void write_status() const;
 
   std::filesystem::path path_;

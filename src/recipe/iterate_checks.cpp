@@ -155,10 +155,30 @@ class IterateChecks {
         return;
       }
     }
+    if (search.ranks_per_trial > 0) check_ranks_per_trial(search, path + ".ranks_per_trial");
     try {
       values_of_trials(search, recipe_.seed);
     } catch (const RecipeError& error) {
       fault(path + ".values", "{}: {}", path, error.what());
+    }
+  }
+
+  // What the number of ranks decides is in check_strategy_layouts().
+  void check_ranks_per_trial(const Search& search, const std::string& path) {
+    const std::int64_t tensor = recipe_.parallel.tensor;
+    if (search.ranks_per_trial % tensor != 0) {
+      const std::int64_t fits = (search.ranks_per_trial / tensor + 1) * tensor;
+      fault(path, "{} is {}, no multiple of parallel.tensor, which is {}; {} would fit", path,
+            search.ranks_per_trial, tensor, fits);
+    }
+    for (const std::size_t number : road_to(recipe_, recipe_.iterate->target.phase)) {
+      const Phase& phase = recipe_.phases[number];
+      if (makers_of(recipe_, phase).empty()) continue;
+      fault(path,
+            "{}: phase {} trains on a corpus that another phase makes, and of such a corpus only "
+            "one trial's can be prepared at a time; leave the key out",
+            path, quoted(phase.name));
+      return;
     }
   }
 

@@ -29,6 +29,11 @@ Node what_must_stay(Node root) {
   for (const char* key : {"max_rounds", "max_steps", "max_hours"}) {
     if (iterate != nullptr) iterate->erase(key);
   }
+  if (Node* all = iterate == nullptr ? nullptr : iterate->find("strategies"); all != nullptr) {
+    for (Node& strategy : all->items) {
+      if (Node* search = strategy.find("search")) search->erase("ranks_per_trial");
+    }
+  }
   return root;
 }
 

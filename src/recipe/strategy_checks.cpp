@@ -35,6 +35,27 @@ void check_changed(const Recipe& recipe, const Strategy& strategy, const Place& 
   check_recipe(changed, changed_places, faults);
 }
 
+// Whether the ranks of the job can be dealt to trials of the strategy's search.
+void check_groups(const Recipe& recipe, std::size_t index, std::int64_t num_ranks,
+                  const std::map<std::string, Place>& places, Faults& faults) {
+  const std::optional<Search>& search = recipe.iterate->strategies[index].search;
+  const std::int64_t size = search ? search->ranks_per_trial : 0;
+  const std::int64_t tensor = recipe.parallel.tensor;
+  if (size == 0 || num_ranks % tensor != 0) return;  // the latter is a fault of its own
+  if (num_ranks % size == 0 && size % tensor == 0) return;
+  std::vector<std::string> fits = {"0"};
+  for (std::int64_t ranks = tensor; ranks <= num_ranks; ranks += tensor) {
+    if (num_ranks % ranks == 0) fits.push_back(fmt::format("{}", ranks));
+  }
+  const std::string path = strategy_path(recipe, places, index) + ".search.ranks_per_trial";
+  Place place = nearest_place(places, path);
+  if (place.text.empty()) place.text = recipe.name;
+  faults.add(place,
+             fmt::format("{} is {}; of {} ranks in groups of parallel.tensor {} a trial may have "
+                         "{} (0: all, one trial after the other)",
+                         path, size, num_ranks, tensor, alternatives(fits)));
+}
+
 }  // namespace
 
 std::string strategy_path(const Recipe& recipe, const std::map<std::string, Place>& places,
@@ -68,6 +89,8 @@ void check_strategy_layouts(const Recipe& recipe, std::int64_t num_ranks) {
   Faults faults;
   std::map<std::string, Place> places;
   for (const auto& [path, place] : recipe.places) places[path] = {place, 0};
+  for (std::size_t i = 0; i < recipe.iterate->strategies.size(); ++i)
+    check_groups(recipe, i, num_ranks, places, faults);
   for (const Strategy& strategy : all_strategies(recipe)) {
     try {
       Recipe changed = variant_of(recipe, {.strategies = {strategy.name}, .gates = {}});

@@ -57,6 +57,7 @@ PhaseState phase_of(const json& object) {
   phase.samples = number_of(object, "samples", phase.samples);
   phase.tokens = number_of(object, "tokens", phase.tokens);
   phase.seconds = number_of(object, "seconds", phase.seconds);
+  phase.share = number_of(object, "share", phase.share);
   phase.reason = text_of(object, "reason");
   const json metrics = object.value("metrics", json::object());
   for (const auto& [name, value] : metrics.items()) phase.metrics[name] = metric_of(value);

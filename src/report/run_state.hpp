@@ -40,6 +40,7 @@ struct PhaseState {
   std::int64_t step = 0, total_steps = 0;
   std::int64_t samples = 0, tokens = 0;  // whole job
   double seconds = 0;
+  double share = 1;  // of the job's ranks, that trained it last; others trained beside it
   std::map<std::string, double> metrics;  // "valid.loss", "test.accuracy", …; may hold not-a-number
   Handover handover;
   std::string reason;  // why it stopped or failed

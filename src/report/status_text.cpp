@@ -71,15 +71,18 @@ std::string status_text(const std::filesystem::path& run_folder, int columns) {
   if (!run.version.empty()) text += fmt::format(" · polyphase {}", run.version);
   text += "\n\n" + tables_of(run, run_folder, columns);
   for (const PhaseState& phase : run.phases) {
+    const std::string name = run.rounds.rounds.size() > 1
+                                 ? fmt::format("{} (round {})", phase.name, phase.round)
+                                 : phase.name;
     if (phase.state == "running") {  // status.json hears of its steps only at the end
       const History history = read_history(run_folder / phase.folder / "metrics.jsonl");
-      text += fmt::format("\n{}: running, or killed while it ran; step {} is done{}\n", phase.name,
+      text += fmt::format("\n{}: running, or killed while it ran; step {} is done{}\n", name,
                           history.last_step, outlook(history, phase.total_steps));
     }
     if (phase.state != "interrupted" && phase.state != "failed" && phase.state != "rejected")
       continue;
-    text += fmt::format("\n{}: {} at step {} of {}", phase.name, phase.state, phase.step,
-                        phase.total_steps);
+    text +=
+        fmt::format("\n{}: {} at step {} of {}", name, phase.state, phase.step, phase.total_steps);
     if (!phase.reason.empty()) text += ": " + phase.reason;
     if (phase.state == "interrupted") text += "; the same command goes on from there";
     text += "\n";

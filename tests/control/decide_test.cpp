@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "control/ahead.hpp"
 #include "control/verdict.hpp"
 #include "tests/recipe/good_recipe.hpp"
 
@@ -101,6 +102,81 @@ TEST_F(Decide, SearchKeepsTheBetterHalfOfItsTrialsForTheNextRung) {
   EXPECT_EQ(go(0.5, false), "behind");
   EXPECT_EQ(go(0.5, false), "");
   EXPECT_EQ(end_, "no strategy is left");
+}
+
+std::vector<std::string> names_of(const std::vector<Round>& rounds) {
+  std::vector<std::string> names;
+  for (const Round& round : rounds) names.push_back(round.adds);
+  return names;
+}
+
+TEST_F(Decide, TrialsAheadAreThoseThatAreDecidedOneAfterTheOther) {
+  begin(searching("overfitting"), 0.5);
+  hold("topic", "overfitting");
+  EXPECT_TRUE(trials_ahead(recipe_, journal_, facts_, 9).empty());  // nothing is to be trained
+  go(0.3, false);
+  EXPECT_TRUE(trials_ahead(recipe_, journal_, facts_, 9).empty());  // judged
+  journal_.rounds.back().verdict.reset();
+  facts_.measured.clear();
+  const std::vector<Round> ahead = trials_ahead(recipe_, journal_, facts_, 9);
+  EXPECT_EQ(names_of(ahead),
+            (std::vector<std::string>{"dropout search: trial 2 of 4, rung 1 of 2",
+                                      "dropout search: trial 3 of 4, rung 1 of 2",
+                                      "dropout search: trial 4 of 4, rung 1 of 2"}));
+  EXPECT_EQ(trials_ahead(recipe_, journal_, facts_, 1).size(), 1U);
+  judge_last(0.3, false);
+  for (const Round& foreseen : ahead) {
+    EXPECT_EQ(go(0.4, false), foreseen.adds);
+    EXPECT_TRUE(trains_the_same(recipe_, foreseen, journal_.rounds.back()));
+  }
+}
+
+TEST_F(Decide, TrialsAheadOfTheLastRungTrainTheSameWhicheverIsKept) {
+  begin(searching("topic.valid.accuracy < 1"), 0.5);
+  facts_.measured["topic"]["valid.accuracy"] = 0.5;
+  for (const double score : {0.3, 0.4, 0.2, 0.35}) go(score, false);
+  EXPECT_EQ(go(0.6, false), "dropout search: trial 2 of 4, rung 2 of 2");
+  journal_.rounds.back().verdict.reset();
+  const std::vector<Round> ahead = trials_ahead(recipe_, journal_, facts_, 9);
+  EXPECT_EQ(names_of(ahead),
+            std::vector<std::string>{"dropout search: trial 4 of 4, rung 2 of 2"});
+  judge_last(0.6, true);
+  EXPECT_EQ(go(0.6, true), ahead[0].adds);
+  EXPECT_NE(journal_.rounds.back().parent, ahead[0].parent);
+  EXPECT_TRUE(trains_the_same(recipe_, ahead[0], journal_.rounds.back()));
+}
+
+TEST_F(Decide, TrialsAheadKeepToTheBudget) {
+  recipe::Recipe recipe = searching("overfitting");
+  recipe.iterate->max_rounds = 4;
+  begin(recipe, 0.5);
+  hold("topic", "overfitting");
+  go(0.3, false);
+  journal_.rounds.back().verdict.reset();
+  EXPECT_EQ(trials_ahead(recipe_, journal_, facts_, 9).size(), 2U);
+  recipe_.iterate->max_rounds = 20;
+  recipe_.iterate->max_steps = 320;
+  facts_.costs = {{"round-1/03-topic", {.steps = 100, .seconds = 10}}};
+  // A trial of the first rung has about half of its epochs: 67 of 100 steps.
+  facts_.costs["round-2/03-topic"] = {.steps = 5, .seconds = 1};  // begun
+  EXPECT_EQ(trials_ahead(recipe_, journal_, facts_, 9).size(), 2U);
+}
+
+TEST_F(Decide, RoundThatTrainsMoreThanWasForeseenIsAnother) {
+  recipe::Recipe recipe = searching("overfitting");
+  recipe.iterate->strategies[0].search = recipe::Search{
+      .values = {{"phases.tags.dropout", "[0.1, 0.2]"}, {"phases.topic.dropout", "[0.3, 0.4]"}}};
+  begin(recipe, 0.5);
+  hold("topic", "overfitting");
+  go(0.3, false);
+  journal_.rounds.back().verdict.reset();
+  const std::vector<Round> ahead = trials_ahead(recipe_, journal_, facts_, 1);
+  ASSERT_EQ(ahead.size(), 1U);
+  EXPECT_EQ(ahead[0].find("tags")->folder, "round-2/02-tags");
+  judge_last(std::nan(""), false);  // what diverged is not used again
+  EXPECT_EQ(go(0.3, false), ahead[0].adds);
+  EXPECT_EQ(journal_.rounds.back().find("tags")->folder, "round-3/02-tags");
+  EXPECT_FALSE(trains_the_same(recipe_, ahead[0], journal_.rounds.back()));
 }
 
 TEST_F(Decide, SearchWhoseConditionDoesNotHoldIsPassedOver) {

@@ -43,6 +43,17 @@ TEST_F(JournalFile, ReadsBackWhatWasWritten) {
   EXPECT_EQ(back.rounds[1].verdict->test->share_better, 0.75);
 }
 
+TEST_F(JournalFile, TellsOfRoundsAheadOnlyWhileThereAreAny) {
+  Journal journal = two_rounds();
+  EXPECT_FALSE(nlohmann::json(journal).contains("ahead"));
+  journal.ahead = {{.number = 3, .parent = 1, .adds = "faster"}};
+  write_journal(file_, journal);
+  const Journal back = read_journal(file_);
+  ASSERT_EQ(back.ahead.size(), 1U);
+  EXPECT_EQ(back.ahead[0].adds, "faster");
+  EXPECT_EQ(back.rounds.size(), 2U);
+}
+
 TEST_F(JournalFile, LastKeptRoundIsTheBest) {
   const Journal journal = two_rounds();
   EXPECT_EQ(kept_round(journal)->number, 1);

@@ -134,7 +134,73 @@ TEST(Search, FaultsAreToldBeforeAnythingRuns) {
         "phase \"topic\" has 3 epochs: too few for a share on every rung");
   holds("{values: {phases.topic.dropout: [0.1]}, trials: 201}", "more than 200 trials");
   holds("{values: {}}", "names no key");
+  holds("{values: {phases.topic.dropout: [0.1]}, ranks_per_trial: 3}",
+        "r.yaml:39:72: iterate.strategies.rate.search.ranks_per_trial is 3, no multiple of "
+        "parallel.tensor, which is 2; 4 would fit");
   holds("{values: {phases.topic.dropout: [0.1]}}\n      set: {seed: 2}", "both set and search");
+}
+
+std::string layout_fault(const std::string& ranks_per_trial, std::int64_t num_ranks) {
+  try {
+    const Recipe recipe = parse(
+        with_search("{values: {phases.topic.dropout: [0.1, 0.2]}, ranks_per_trial: 2}"), "r.yaml",
+        {"iterate.strategies.rate.search.ranks_per_trial=" + ranks_per_trial});
+    check_strategy_layouts(recipe, num_ranks);
+  } catch (const RecipeError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Search, RanksOfATrialDivideThoseOfTheJob) {
+  EXPECT_EQ(layout_fault("0", 4), "");
+  EXPECT_EQ(layout_fault("2", 2), "");
+  EXPECT_EQ(layout_fault("2", 8), "");
+  EXPECT_EQ(layout_fault("8", 8), "");
+  EXPECT_EQ(layout_fault("4", 2),
+            "--set iterate.strategies.rate.search.ranks_per_trial: "
+            "iterate.strategies.rate.search.ranks_per_trial is 4; of 2 ranks in groups of "
+            "parallel.tensor 2 a trial may have 0 or 2 (0: all, one trial after the other)");
+  EXPECT_NE(layout_fault("6", 8).find("may have 0, 2, 4 or 8"), std::string::npos);
+}
+
+TEST(Search, MadeCorporaAreNotForTrialsSideBySide) {
+  const std::string text = R"(name: translation
+tokenizer: {vocab_size: 500}
+corpora:
+  captions: {kind: generation, train: [a.en, a.de], valid: [v.en, v.de]}
+  reversed: {kind: generation, train: [a.de, a.en]}
+  german: {kind: text, files: [mono.de], valid_fraction: 0}
+  made: {kind: generation, made_by: write}
+model: {family: t5, num_layers: 2, width: 32, num_heads: 4, max_tokens: 64}
+phases:
+  - {name: back, task: {kind: generation}, data: {reversed: 1.0}, stop: {epochs: 1}}
+  - {name: write, from: back, generate: {of: german}}
+  - {name: forth, task: {kind: generation}, data: {captions: 1.0, made: 1.0}, stop: {epochs: 1}}
+iterate:
+  target: {phase: forth, metric: valid.loss, at_most: 1}
+  strategies:
+    - {name: rate, search: {values: {phases.forth.dropout: [0.1, 0.2]}, ranks_per_trial: RANKS}}
+)";
+  const auto fault = [&](const std::string& ranks) {
+    std::string with = text;
+    return faults_of(with.replace(with.find("RANKS"), 5, ranks));
+  };
+  EXPECT_EQ(fault("0"), "");
+  EXPECT_NE(fault("1").find("phase \"forth\" trains on a corpus that another phase makes"),
+            std::string::npos);
+}
+
+TEST(Search, RunMayGoOnWithOtherRanksPerTrial) {
+  const auto with = [](const std::string& ranks) {
+    return parse(with_search("{values: {phases.topic.dropout: [0.1, 0.2]}, ranks_per_trial: " +
+                             ranks + "}"),
+                 "r.yaml");
+  };
+  EXPECT_EQ(recipe_hash(with("2")), recipe_hash(with("0")));
+  EXPECT_TRUE(differences(resolved(with("2")), resolved(with("0"))).empty());
+  EXPECT_EQ(parse(resolved(with("2")), "again.yaml").iterate->strategies[0].search->ranks_per_trial,
+            2);
 }
 
 }  // namespace
