@@ -155,6 +155,9 @@ bool Road::train_side_by_side(const Journal& journal) {
   if (plan.rounds.size() == journal.rounds.size()) return true;  // all ranks train it
   if (!train_what_is_reused(plan, first)) return false;
   for (;;) {
+    for (std::size_t r = first; r < plan.rounds.size(); ++r) {  // the checkpoint of one may be gone
+      for (const PhaseUse& use : plan.rounds[r].phases) state_of(plan, use);
+    }
     const std::vector<PhaseUse> ready = ready_phases(plan, first, most);
     if (ready.empty()) return true;
     if (!train_together(plan, ready,

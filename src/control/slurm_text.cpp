@@ -95,7 +95,8 @@ class SlurmText {
     const report::Start* start = last_start(job);
     if (start == nullptr) return "pending";
     if (start->exit_code) {
-      return *start->exit_code == 0 ? "done" : *start->exit_code == 75 ? "interrupted" : "failed";
+      const int code = *start->exit_code;  // 80: all is done, short of its target
+      return code == 0 || code == 80 ? "done" : code == 75 ? "interrupted" : "failed";
     }
     return start->ended == 0 ? "running" : "failed";
   }

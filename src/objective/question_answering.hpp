@@ -25,11 +25,10 @@ AnswerSpan best_answer(const std::vector<float>& logits_N2, const AnswerRows& ro
                        std::int64_t max_tokens);
 
 // Extractive question answering: two logits a row, a softmax over the rows that an answer may begin
-// or end in, and the mean of both cross-entropies; a teacher's soft labels are its two
-// softmaxes. Metrics: loss, exact_match and f1, of
-// tokens within the window that a sample of an evaluation shows, which holds the answer if there is
-// one (answer_samples.cpp); `polyphase evaluate --input` scores the answers' text over whole
-// contexts.
+// or end in, and the mean of both cross-entropies; a teacher's soft labels are its two softmaxes.
+// Metrics: loss, exact_match and f1, of tokens within the window that a sample of an evaluation
+// shows, which holds the answer if there is one (answer_samples.cpp); `polyphase evaluate --input`
+// scores the answers' text over whole contexts.
 template <class Real>
 class QuestionAnswering final : public Objective<Real> {
  public:

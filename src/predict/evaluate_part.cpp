@@ -141,6 +141,9 @@ std::optional<PartMetrics> evaluate_part(TrainedPhase& phase, const std::string&
     result.num_samples += (*corpora)[i].num_samples;
     const std::string prefix = parts.size() == 1 ? "" : parts[i].corpus + ".";
     add_text_metrics(phase, parts[i], (*corpora)[i].tallies.front(), prefix, result.values);
+    if (parts.size() == 1 && phase.phase().data.size() > 1)  // the only one with this part
+      add_text_metrics(phase, parts[i], (*corpora)[i].tallies.front(), parts[i].corpus + ".",
+                       result.values);
   }
   return result;
 }

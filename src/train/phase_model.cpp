@@ -146,17 +146,19 @@ class PhaseModelOf final : public PhaseModel {
     const Exec teacher_exec = {.space = {}, .arena = &teaching};
     const Batch both = training && r_drop_ > 0 ? repeated(largest) : largest;
     if (training && teacher_ != nullptr) hear_teacher(teacher_exec, largest);
+    parameters_.begin_micro_batch(0);
     begin(exec, both, {}, training);
     run_heads(std::vector<float>(names_.size()));
     teaching_bytes_ = std::max(teaching_bytes_, teaching.peak_bytes());
     if (training) {
       pass_bytes_ = 0;
-      parameters_.begin_micro_batch(0);
-      body_->backward(*pass_, dhidden_NC_, [&](std::size_t) {
+      const auto look = [&] {
         pass_bytes_ = std::max(
             pass_bytes_, counting.resident_bytes() +
                              sizeof(float) * static_cast<std::size_t>(parameters_.written_count()));
-      });
+      };
+      body_->backward(*pass_, dhidden_NC_, [&](std::size_t) { look(); });
+      look();
     }
     pass_.reset();
     counting.release(0);

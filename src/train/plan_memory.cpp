@@ -12,6 +12,14 @@
 #include "train/weight_average.hpp"
 
 namespace polyphase {
+namespace {
+
+// A device's memory has no pages to give back.
+constexpr bool kOnHost =
+    Kokkos::SpaceAccessibility<Kokkos::DefaultHostExecutionSpace, Memory>::accessible;
+
+}  // namespace
+
 PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& phase,
                           int num_data_ranks, const recipe::Recipe* teacher_recipe,
                           const recipe::Phase* teacher_phase) {
@@ -47,14 +55,19 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
   plan.gradient_bytes =
       static_cast<std::int64_t>(GradientReducer::num_gradient_sets(plan.num_micro_batches)) *
       parameter_bytes;
-  plan.activation_bytes = static_cast<std::int64_t>(std::max(
-      model->plan_arena_bytes(largest_batch(recipe, phase, micro_batch, kAssumedLabels), true),
-      optimizer.plan_arena_bytes(model->parameters())));
+  const auto arena_bytes = static_cast<std::int64_t>(
+      model->plan_arena_bytes(largest_batch(recipe, phase, micro_batch, kAssumedLabels), true));
+  const auto update_bytes =
+      static_cast<std::int64_t>(optimizer.plan_arena_bytes(model->parameters()));
+  plan.activation_bytes = std::max(arena_bytes, update_bytes);
   plan.teacher_bytes += static_cast<std::int64_t>(model->teaching_bytes());
   constexpr auto kWorth = static_cast<std::int64_t>(kPagesWorthGivingBack);
-  if (plan.activation_bytes >= kWorth && parameter_bytes >= kWorth) {
-    plan.spared_bytes =
-        plan.activation_bytes + parameter_bytes - static_cast<std::int64_t>(model->pass_bytes());
+  if (kOnHost && num_data_ranks == 1 && plan.activation_bytes >= kWorth &&
+      parameter_bytes >= kWorth) {
+    // Of one set of gradients; those that wait for others of a step are there all along.
+    const std::int64_t most =
+        std::max(static_cast<std::int64_t>(model->pass_bytes()), parameter_bytes + update_bytes);
+    plan.spared_bytes = plan.activation_bytes + parameter_bytes - most;
   }
   return plan;
 }

@@ -42,5 +42,6 @@ class FailIo:
         return Job(self.run.arguments(), ranks, program=self.program)
 
     def calls(self):
-        """Those that were counted, in order."""
-        return [Call(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        """Those that were counted, in order: threads that call at once write their lines in any."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return sorted((Call(line) for line in lines), key=lambda call: call.number)

@@ -7,7 +7,7 @@ import signal
 import unittest
 
 from iterate_test import RoundsRun
-from job import DONE, INTERRUPTED, RECIPE, SYSTEM, USAGE, RoadTest, polyphase, settings
+from job import DONE, INTERRUPTED, RECIPE, SYSTEM, TARGET_NOT_MET, USAGE, RoadTest, polyphase, settings
 
 # Trials 1 and 2 have one phase "tags", trials 3 and 4 another. The target is out of reach.
 SEARCH = """
@@ -35,7 +35,7 @@ class SideBySideTest(RoadTest):
         cls.recipe.write_text(RECIPE.read_text() + SEARCH)
         cls.straight = cls.new_search(cls, "straight", 0)
         outcome = cls.straight.go(ranks=4)
-        assert outcome.code == DONE, outcome
+        assert outcome.code == TARGET_NOT_MET, outcome
 
     def new_search(self, name, ranks_per_trial, **values):
         return RoundsRun(self.scratch / name, self.texts, self.recipe,
@@ -77,7 +77,7 @@ class SideBySideTest(RoadTest):
             with self.subTest(ranks_per_trial=ranks_per_trial):
                 run = self.new_search(f"groups-of-{ranks_per_trial}", ranks_per_trial)
                 outcome = run.go(ranks=4)
-                self.assert_exit(outcome, DONE)
+                self.assert_exit(outcome, TARGET_NOT_MET)
                 self.assert_same_search(run)
                 self.assertEqual(self.layout_in(run, rounds[2]["folders"]["topic"])["data"], ranks_per_trial)
                 # Fewer phases than groups: all ranks are at work, more of them a phase than asked for.
@@ -100,7 +100,7 @@ class SideBySideTest(RoadTest):
             self.assertRegex(text, rf"topic \(round {number}\): running, .* of 12, about")
         job.signal_ranks(signal.SIGCONT)
         outcome = job.wait()
-        self.assert_exit(outcome, DONE)
+        self.assert_exit(outcome, TARGET_NOT_MET)
         self.assert_says(outcome, "round 3: topic: done at step 12 of 12", "round 5: topic: ")
         self.assert_same_search(run)
         first, second = (self.times_in(run, folder) for folder in folders[:2])
@@ -135,7 +135,7 @@ class SideBySideTest(RoadTest):
                 copy = self.new_search(f"stopped-{ranks}-{ranks_per_trial}", ranks_per_trial)
                 shutil.copytree(run.path, copy.path)
                 outcome = copy.go(ranks=ranks)
-                self.assert_exit(outcome, DONE)
+                self.assert_exit(outcome, TARGET_NOT_MET)
                 self.assert_says(outcome, "going on from step")
                 self.assert_same_search(copy)
 
@@ -160,7 +160,7 @@ class SideBySideTest(RoadTest):
             job.kill()
             job.wait()
         self.assertGreaterEqual(killed, len(moments) - 1, "too few of the moments were met")
-        self.assert_exit(run.go(ranks=4), DONE)
+        self.assert_exit(run.go(ranks=4), TARGET_NOT_MET)
         self.assert_same_search(run)
 
     def test_trial_that_diverges_is_no_matter_to_those_beside_it(self):
@@ -168,11 +168,11 @@ class SideBySideTest(RoadTest):
         rates = "{phases.tags.optimizer.learning_rate: [1e-3, 3e-3], phases.topic.optimizer.learning_rate: [1e30, 3e-3]}"
         straight, run = (self.new_search(name, ranks_per_trial, **{VALUES: rates})
                          for name, ranks_per_trial in (("diverged", 0), ("diverged-beside", 1)))
-        self.assert_exit(straight.go(ranks=4), DONE)
+        self.assert_exit(straight.go(ranks=4), TARGET_NOT_MET)
         self.assertEqual(straight.rounds()[1]["score"], "nan")
         self.assertEqual(straight.rounds()[2]["folders"]["tags"], "round-3/02-tags")
         outcome = run.go(ranks=4)
-        self.assert_exit(outcome, DONE)
+        self.assert_exit(outcome, TARGET_NOT_MET)
         self.assert_says(outcome, "round 3: what was trained ahead")
         self.assert_same_search(run, straight)
         self.assertFalse(run.has("discarded"))
@@ -182,7 +182,7 @@ class SideBySideTest(RoadTest):
         straight, run = (self.new_search(name, ranks_per_trial, **{"iterate.max_steps": 80})
                          for name, ranks_per_trial in (("budget", 0), ("budget-beside", 1)))
         for search in (straight, run):
-            self.assert_exit(search.go(ranks=4), DONE)
+            self.assert_exit(search.go(ranks=4), TARGET_NOT_MET)
         self.assertEqual(len(straight.rounds()), 4)
         self.assertIn("needs about 12 steps, and 72 of 80 are spent", json.dumps(straight.decisions()))
         self.assert_same_search(run, straight)
@@ -223,7 +223,7 @@ class SideBySideTest(RoadTest):
             VALUES: "{phases.topic.stop.steps: [2, 1500]}", "iterate.strategies.rates.search.rungs": 1,
             "iterate.target": "{phase: topic, metric: valid.accuracy, at_least: 1.0}",
             "checkpoint.every_steps": 100, "limits.watchdog": 1})
-        self.assert_exit(run.go(ranks=2), DONE)
+        self.assert_exit(run.go(ranks=2), TARGET_NOT_MET)
         short, long = (self.times_in(run, f"round-{number}/03-topic")[-1] for number in (2, 3))
         self.assertGreater(long - short, 2, "the machine is too fast for this test: give trial 2 more steps")
 
@@ -239,7 +239,7 @@ class SideBySideTest(RoadTest):
         self.assert_says(outcome, "no rank got on for 4 s")
         self.assertRegex(outcome.err, r"rank 3 on \S+: .*DOES NOT RUN")
         self.assertRegex(outcome.err, r"rank 0 on \S+: phase topic, step 12; waits for other ranks")
-        self.assert_exit(run.go(ranks=4), DONE)
+        self.assert_exit(run.go(ranks=4), TARGET_NOT_MET)
         self.assert_same_search(run)
 
     def test_plan_tells_of_groups_and_unfit_ones_are_refused(self):

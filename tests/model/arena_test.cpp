@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <cstring>
+#include <fstream>
 #include <map>
 #include <vector>
 
 #include "comm/session.hpp"
 #include "model/reference_run.hpp"
 #include "train/largest_batch.hpp"
+#include "train/plan_memory.hpp"
 
 namespace polyphase {
 namespace {
@@ -45,6 +49,46 @@ TEST(ArenaPlan, OfALargerVocabularyGrowsByItsLogits) {
     EXPECT_EQ(planned(kLarge) - planned(kSmall),
               batch.target_rows_M.size() * (kLarge - kSmall) * sizeof(float));
   }
+}
+
+std::int64_t resident_mib() {
+  std::int64_t all = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return resident * sysconf(_SC_PAGESIZE) >> 20;
+}
+
+TEST(Arena, GivesBackWhatIsForgottenOfALargeOne) {
+  for (const std::size_t mib : {256, 128}) {
+    const std::size_t size = mib << 20, third = size / 3;
+    Kokkos::View<std::byte*, Memory> memory(Kokkos::view_alloc(Kokkos::WithoutInitializing, ""),
+                                            size);
+    Arena arena(memory.data(), size);
+    std::memset(memory.data(), 1, size);
+    const std::int64_t before = resident_mib();
+    arena.forget(2 * third, size);
+    arena.forget(third, 2 * third);  // the page that both have a part of goes too
+    const auto expected = mib == 256 ? static_cast<std::int64_t>(mib) * 2 / 3 : 0;
+    EXPECT_NEAR(static_cast<double>(before - resident_mib()), static_cast<double>(expected), 5.0);
+    EXPECT_EQ(memory(third - 1), std::byte{1});
+  }
+}
+
+// BERT-base: what is in memory at once is less than all activations and all gradients.
+TEST(ArenaPlan, OfALargeModelSparesWhatIsGivenBack) {
+  recipe::Recipe recipe;
+  recipe.model.num_layers = 12;
+  recipe.model.width = 768;
+  recipe.model.num_heads = 12;
+  recipe.tokenizer.vocab_size = 30522;
+  recipe::Phase phase = masked_language_model();
+  phase.batch = {.sequences = 8, .micro_batch = 8};
+  const PlannedMemory planned = plan_memory(recipe, phase, 1);
+  const std::int64_t gradients = planned.num_parameters * std::int64_t{sizeof(float)};
+  EXPECT_GT(planned.spared_bytes, std::int64_t{200} << 20);
+  EXPECT_GT(planned.total_bytes(), planned.state_bytes + gradients);
+  EXPECT_EQ(plan_memory(recipe, phase, 2).spared_bytes, 0);  // gradients go over a network
+  recipe.model.num_layers = 4;
+  EXPECT_EQ(plan_memory(recipe, phase, 1).spared_bytes, 0);  // too small to be worth it
 }
 
 // In bf16 the logits of 9,000 pieces are made in three blocks, in float32 in one.
