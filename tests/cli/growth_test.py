@@ -177,7 +177,7 @@ class GrowthTest(RoadTest):
         rows = {line.split()[0]: line.split() for line in outcome.out.splitlines()[3:]}
         self.assertLess(int(rows["shallow"][1]), int(rows["deep"][1]))
         self.assertLess(int(rows["student"][1]), int(rows["topic"][1]))
-        self.assertEqual([name for name in PHASES if rows[name][-2] != "none"], ["student"])
+        self.assertEqual([name for name in PHASES if rows[name][-3] != "none"], ["student"])
 
     def test_patterns_that_adapt_nothing_are_refused(self):
         run = self.run_of("nothing", **{"phases.adapted.lora.match": "[\"*.norm.*\", \"head.*\"]"})

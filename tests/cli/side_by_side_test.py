@@ -223,7 +223,7 @@ class SideBySideTest(RoadTest):
             VALUES: "{phases.topic.stop.steps: [2, 1500]}", "iterate.strategies.rates.search.rungs": 1,
             "iterate.target": "{phase: topic, metric: valid.accuracy, at_least: 1.0}",
             "checkpoint.every_steps": 100, "limits.watchdog": 1})
-        self.assert_exit(run.go(ranks=2), TARGET_NOT_MET)
+        self.assert_exit(run.go(ranks=2), DONE)
         short, long = (self.times_in(run, f"round-{number}/03-topic")[-1] for number in (2, 3))
         self.assertGreater(long - short, 2, "the machine is too fast for this test: give trial 2 more steps")
 
