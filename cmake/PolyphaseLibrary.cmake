@@ -3,6 +3,14 @@
 add_library(polyphase_quick_build INTERFACE)
 target_compile_options(polyphase_quick_build INTERFACE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>>:-O1>)
 
+# A build from nothing takes a third of the processor time where files of a folder are compiled together, eight at a time;
+# after a change of one file, seven more are compiled again. So names in a folder's unnamed namespaces must not clash.
+option(POLYPHASE_UNITY "Compile the files of a folder together" ON)
+
+function(polyphase_compile_together target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${POLYPHASE_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+endfunction()
+
 # polyphase_library(NAME SOURCES … [PUBLIC …] [PRIVATE …]): one folder, one library. A folder links only what it may
 # include, so that a wrong include does not link (and, for headers, does not find its vendor's include path).
 function(polyphase_library name)
@@ -11,14 +19,19 @@ function(polyphase_library name)
   add_library(polyphase::${name} ALIAS polyphase_${name})
   target_include_directories(polyphase_${name} PUBLIC "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/src")
   target_link_libraries(polyphase_${name} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE} polyphase_options)
+  polyphase_compile_together(polyphase_${name})
 endfunction()
 
-# polyphase_test(NAME SOURCES … LIBRARIES … [RANKS 1 2 4]): a GoogleTest program, run once, or once for each number of
-# ranks under mpirun (its main function is then its own, since it starts MPI).
+# polyphase_test(NAME SOURCES … LIBRARIES … [RANKS 1 2 4] [APART]): a GoogleTest program, run once, or once for each
+# number of ranks under mpirun (its main function is then its own, since it starts MPI). APART: its files have names in
+# common, and are not compiled together.
 function(polyphase_test name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES;RANKS" ${ARGN})
+  cmake_parse_arguments(arg "APART" "" "SOURCES;LIBRARIES;RANKS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} GTest::gtest polyphase_options polyphase_quick_build)
+  if(NOT arg_APART)
+    polyphase_compile_together(${name})
+  endif()
   if(NOT arg_RANKS)
     target_link_libraries(${name} PRIVATE GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name})

@@ -13,9 +13,6 @@
 namespace polyphase {
 namespace {
 
-// MPI counts are int: longer arrays go in pieces.
-constexpr std::int64_t kMaxCount = std::int64_t{1} << 30;
-
 template <class T>
 void all_reduce(const Communicator::Impl& impl, T* data, std::int64_t count, MPI_Datatype type,
                 MPI_Op op) {

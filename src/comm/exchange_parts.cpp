@@ -10,9 +10,6 @@
 namespace polyphase {
 namespace {
 
-// MPI counts are int: longer parts are several blocks.
-constexpr std::int64_t kMaxCount = std::int64_t{1} << 30;
-
 // Several parts of an array of floats as one element that MPI sends and receives in place.
 class PartsType {
  public:

@@ -20,6 +20,9 @@ struct Communicator::Impl {
   int next_tag = 0;    // of TreeSum: every rank starts them in the same order
 };
 
+// MPI counts are int: longer arrays go in pieces, or blocks.
+inline constexpr std::int64_t kMaxCount = std::int64_t{1} << 30;
+
 // Tags of TreeSum repeat after this many sums; far fewer are ever under way at once. Exchanges of
 // parts have the one above them: a rank may begin one while its neighbour still sums.
 inline constexpr int kNumTreeSumTags = 1 << 14;

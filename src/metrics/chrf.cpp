@@ -10,12 +10,12 @@
 namespace polyphase {
 namespace {
 
-using NgramCounts = std::unordered_map<std::u32string, std::int64_t>;
+using CharacterCounts = std::unordered_map<std::u32string, std::int64_t>;
 
-std::array<NgramCounts, kChrfOrder> ngrams_of(std::string_view text) {
+std::array<CharacterCounts, kChrfOrder> character_ngrams_of(std::string_view text) {
   std::u32string characters = decode_utf8(text);
   std::erase_if(characters, is_white_space);
-  std::array<NgramCounts, kChrfOrder> ngrams;
+  std::array<CharacterCounts, kChrfOrder> ngrams;
   for (std::size_t first = 0; first < characters.size(); ++first) {
     const std::size_t longest = std::min<std::size_t>(kChrfOrder, characters.size() - first);
     for (std::size_t n = 1; n <= longest; ++n) ++ngrams[n - 1][characters.substr(first, n)];
@@ -23,8 +23,8 @@ std::array<NgramCounts, kChrfOrder> ngrams_of(std::string_view text) {
   return ngrams;
 }
 
-ChrfCounts compare(const std::array<NgramCounts, kChrfOrder>& found,
-                   const std::array<NgramCounts, kChrfOrder>& there) {
+ChrfCounts compare(const std::array<CharacterCounts, kChrfOrder>& found,
+                   const std::array<CharacterCounts, kChrfOrder>& there) {
   ChrfCounts counts;
   for (int n = 0; n < kChrfOrder; ++n) {
     for (const auto& [ngram, count] : there[n]) counts.there[n] += count;
@@ -51,11 +51,11 @@ ChrfCounts& ChrfCounts::operator+=(const ChrfCounts& other) {
 
 ChrfCounts count_chrf(std::string_view translation, const std::vector<std::string>& references) {
   POLYPHASE_PROMISE(!references.empty(), "a translation without a reference");
-  const std::array<NgramCounts, kChrfOrder> found = ngrams_of(translation);
+  const std::array<CharacterCounts, kChrfOrder> found = character_ngrams_of(translation);
   ChrfCounts best;
   double best_score = -1;
   for (const std::string& reference : references) {
-    const ChrfCounts counts = compare(found, ngrams_of(reference));
+    const ChrfCounts counts = compare(found, character_ngrams_of(reference));
     const double score = chrf_of(counts);
     if (score <= best_score) continue;
     best_score = score;

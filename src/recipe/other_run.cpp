@@ -13,7 +13,7 @@ namespace polyphase::recipe {
 namespace {
 
 // Keys of the model that leave a parameter's meaning as it is.
-const std::set<std::string> kMayDiffer = {"num_layers",        "num_decoder_layers", "dropout",
+const std::set<std::string> kMayDifferOfModel = {"num_layers",        "num_decoder_layers", "dropout",
                                           "attention_dropout", "embedding_dropout",  "head_dropout",
                                           "layer_drop",        "initialisation",     "init_std",
                                           "tied_output"};
@@ -44,7 +44,7 @@ std::vector<std::string> model_differences(const Recipe& theirs, const Recipe& o
   for (const std::string& line : differences(resolved(there), resolved(here))) {
     const std::size_t colon = line.find(':'), change = line.find(arrow);
     const std::string key = line.substr(prefix.size(), colon - prefix.size());
-    if (!line.starts_with(prefix) || kMayDiffer.contains(key)) continue;
+    if (!line.starts_with(prefix) || kMayDifferOfModel.contains(key)) continue;
     lines.push_back(fmt::format("{} {} there, {} here", key,
                                 line.substr(colon + 2, change - colon - 2),
                                 line.substr(change + arrow.size())));

@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-std::string text_of(const json& object, const char* key, const std::string& otherwise = {}) {
+std::string text_or(const json& object, const char* key, const std::string& otherwise = {}) {
   const auto found = object.find(key);
   return found == object.end() || found->is_null() ? otherwise : found->get<std::string>();
 }
@@ -42,23 +42,23 @@ std::vector<std::string> names_of(const json& object, const char* key) {
 
 PhaseState phase_of(const json& object) {
   PhaseState phase;
-  phase.name = text_of(object, "name");
-  phase.state = text_of(object, "state", phase.state);
+  phase.name = text_or(object, "name");
+  phase.state = text_or(object, "state", phase.state);
   phase.round = number_of(object, "round", phase.round);
-  phase.folder = text_of(object, "folder");
-  phase.from = text_of(object, "from");
-  phase.from_folder = text_of(object, "from_folder");
-  phase.teacher_folder = text_of(object, "teacher_folder");
+  phase.folder = text_or(object, "folder");
+  phase.from = text_or(object, "from");
+  phase.from_folder = text_or(object, "from_folder");
+  phase.teacher_folder = text_or(object, "teacher_folder");
   for (const json& other : object.value("others", json::array()))
-    phase.others.push_back({text_of(other, "run"), text_of(other, "phase"), other.at("lineage")});
-  phase.task = text_of(object, "task");
+    phase.others.push_back({text_or(other, "run"), text_or(other, "phase"), other.at("lineage")});
+  phase.task = text_or(object, "task");
   phase.step = number_of(object, "step", phase.step);
   phase.total_steps = number_of(object, "total_steps", phase.total_steps);
   phase.samples = number_of(object, "samples", phase.samples);
   phase.tokens = number_of(object, "tokens", phase.tokens);
   phase.seconds = number_of(object, "seconds", phase.seconds);
   phase.share = number_of(object, "share", phase.share);
-  phase.reason = text_of(object, "reason");
+  phase.reason = text_or(object, "reason");
   const json metrics = object.value("metrics", json::object());
   for (const auto& [name, value] : metrics.items()) phase.metrics[name] = metric_of(value);
   const json handover = object.value("handover", json::object());
@@ -76,12 +76,12 @@ RoundState round_of(const json& object) {
   RoundState round;
   round.number = number_of(object, "round", round.number);
   round.parent = number_of(object, "parent", round.parent);
-  round.state = text_of(object, "state", round.state);
-  round.adds = text_of(object, "adds");
+  round.state = text_or(object, "state", round.state);
+  round.adds = text_or(object, "adds");
   round.changes = names_of(object, "changes");
   round.considered = names_of(object, "considered");
   round.score = metric_of(object.value("score", json()));
-  round.reason = text_of(object, "reason");
+  round.reason = text_or(object, "reason");
   const json folders = object.value("folders", json::object());
   for (const auto& [name, folder] : folders.items())
     round.folders[name] = folder.get<std::string>();
@@ -91,10 +91,10 @@ RoundState round_of(const json& object) {
 RoundsState rounds_of(const json& object) {
   RoundsState rounds;
   if (!object.is_object()) return rounds;
-  rounds.phase = text_of(object, "phase");
-  rounds.metric = text_of(object, "metric");
-  rounds.target = text_of(object, "target");
-  rounds.ended = text_of(object, "ended");
+  rounds.phase = text_or(object, "phase");
+  rounds.metric = text_or(object, "metric");
+  rounds.target = text_or(object, "target");
+  rounds.ended = text_or(object, "ended");
   rounds.considered = names_of(object, "considered");
   rounds.best = number_of(object, "best", rounds.best);
   for (const json& round : object.value("rounds", json::array()))
@@ -123,9 +123,9 @@ RunState read_run_state(const std::filesystem::path& run_folder) {
   try {
     const json status = json::parse(text.str());
     RunState run;
-    run.name = text_of(status, "name");
-    run.recipe_hash = text_of(status, "recipe_hash");
-    run.version = text_of(status, "version");
+    run.name = text_or(status, "name");
+    run.recipe_hash = text_or(status, "recipe_hash");
+    run.version = text_or(status, "version");
     for (const json& phase : status.value("phases", json::array()))
       run.phases.push_back(phase_of(phase));
     run.rounds = rounds_of(status.value("iterate", json()));

@@ -7,16 +7,16 @@
 namespace polyphase {
 namespace {
 
-struct Trace {
+struct LayoutTrace {
   std::vector<double> losses, norms, average_losses;
   std::vector<float> parameters;
-  bool operator==(const Trace&) const = default;
+  bool operator==(const LayoutTrace&) const = default;
 };
 
-Trace train(const nlohmann::json& reference, const RankGrid& grid, recipe::Precision precision,
-            recipe::Shard shard = recipe::Shard::kNone) {
+LayoutTrace train_on(const nlohmann::json& reference, const RankGrid& grid,
+                     recipe::Precision precision, recipe::Shard shard = recipe::Shard::kNone) {
   ReferenceRun run(reference, grid, 4, precision, 0.1, shard);
-  Trace trace;
+  LayoutTrace trace;
   for (std::int64_t step = 0; step < 10; ++step) {
     const StepRecord record = run.step(step);
     trace.losses.push_back(record.loss);
@@ -32,8 +32,8 @@ TEST(DataParallel, AgreesWithOneRankToTheLastBit) {
   for (const recipe::Precision precision : {recipe::Precision::kF32, recipe::Precision::kBf16}) {
     for (const std::string& name : all_cases()) {
       const nlohmann::json reference = read_case(name);
-      const Trace alone = train(reference, solo_grid(), precision);
-      const Trace together = train(reference, make_grid(*test_world, 1), precision);
+      const LayoutTrace alone = train_on(reference, solo_grid(), precision);
+      const LayoutTrace together = train_on(reference, make_grid(*test_world, 1), precision);
       EXPECT_EQ(alone.losses, together.losses) << name;
       EXPECT_EQ(alone.norms, together.norms) << name;
       EXPECT_TRUE(alone.parameters == together.parameters) << name;
@@ -44,9 +44,9 @@ TEST(DataParallel, AgreesWithOneRankToTheLastBit) {
 TEST(ShardedOptimizer, AgreesWithOneRankToTheLastBit) {
   for (const std::string& name : all_cases()) {
     const nlohmann::json reference = read_case(name);
-    const Trace alone = train(reference, solo_grid(), recipe::Precision::kF32);
-    const Trace sharded = train(reference, make_grid(*test_world, 1), recipe::Precision::kF32,
-                                recipe::Shard::kOptimizer);
+    const LayoutTrace alone = train_on(reference, solo_grid(), recipe::Precision::kF32);
+    const LayoutTrace sharded = train_on(reference, make_grid(*test_world, 1),
+                                         recipe::Precision::kF32, recipe::Shard::kOptimizer);
     EXPECT_EQ(alone.losses, sharded.losses) << name;
     EXPECT_EQ(alone.norms, sharded.norms) << name;
     EXPECT_EQ(alone.average_losses, sharded.average_losses) << name;

@@ -10,7 +10,7 @@
 namespace polyphase {
 namespace {
 
-constexpr std::int64_t kWidth = HeadRun::kWidth;
+constexpr std::int64_t kHeadWidth = HeadRun::kWidth;
 const std::vector<std::int32_t> kLengths = {7, 5, 9};
 constexpr std::int32_t kFirstText = 3;
 
@@ -36,8 +36,8 @@ struct SpanRun : HeadRun {
   double logit(std::int64_t row, int column) {
     const std::vector<double> weight = copy("head.question_answering.weight");
     double y = copy("head.question_answering.bias")[column];
-    for (std::int64_t c = 0; c < kWidth; ++c)
-      y += weight[column * kWidth + c] * hidden[row * kWidth + c];
+    for (std::int64_t c = 0; c < kHeadWidth; ++c)
+      y += weight[column * kHeadWidth + c] * hidden[row * kHeadWidth + c];
     return y;
   }
 };

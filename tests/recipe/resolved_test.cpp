@@ -7,12 +7,12 @@
 namespace polyphase::recipe {
 namespace {
 
-Recipe good(const std::vector<std::string>& overrides = {}) {
+Recipe good_with(const std::vector<std::string>& overrides = {}) {
   return parse(kGoodRecipe, "r.yaml", overrides);
 }
 
 TEST(ResolvedRecipe, LoadsAgainAsTheSameRecipe) {
-  const Recipe recipe = good(
+  const Recipe recipe = good_with(
       {"corpora.text.files=['a b.txt', '- c', 'ü\"\\.txt', '${X}/y', 'null']",
        "phases.pretrain.stop.early={metric: valid.loss, patience: 3}",
        "phases.pretrain.optimizer.learning_rate=0.1234567890123456", "seed=18446744073709551615"});
@@ -33,7 +33,7 @@ TEST(ResolvedRecipe, LoadsAgainAsTheSameRecipe) {
 }
 
 TEST(ResolvedRecipe, WritesEveryDefault) {
-  const std::string text = resolved(good());
+  const std::string text = resolved(good_with());
   for (const char* key : {"run_dir: runs/demo", "norm_epsilon: 1e-12", "beta2: 0.999",
                           "mask_fraction: 0.15", "micro_batch: 0", "valid_fraction: 0.01"}) {
     EXPECT_NE(text.find(key), std::string::npos) << key;
@@ -41,21 +41,21 @@ TEST(ResolvedRecipe, WritesEveryDefault) {
 }
 
 TEST(ResolvedRecipe, HashIgnoresWhatMayDifferBetweenContinuingRuns) {
-  const std::string hash = recipe_hash(good());
+  const std::string hash = recipe_hash(good_with());
   for (const char* same : {"run_dir=/elsewhere", "folder=/data", "checkpoint.every_steps=7",
                            "checkpoint.keep=9", "limits.wall_time=60", "parallel.tensor=1",
                            "parallel.shard=optimizer", "recompute=selective", "recompute=full"}) {
-    EXPECT_EQ(recipe_hash(good({same})), hash) << same;
+    EXPECT_EQ(recipe_hash(good_with({same})), hash) << same;
   }
   for (const char* other : {"seed=8", "model.width=64", "phases.topic.stop.epochs=4",
                             "corpora.text.files=[c.txt]", "tokenizer.vocab_size=600"}) {
-    EXPECT_NE(recipe_hash(good({other})), hash) << other;
+    EXPECT_NE(recipe_hash(good_with({other})), hash) << other;
   }
 }
 
 TEST(ResolvedRecipe, PhaseHashCoversThePhaseAndWhatItStartsFrom) {
   const auto hashes = [](const std::vector<std::string>& overrides) {
-    const Recipe recipe = good(overrides);
+    const Recipe recipe = good_with(overrides);
     return std::vector<std::string>{phase_hash(recipe, 0), phase_hash(recipe, 1),
                                     phase_hash(recipe, 2)};
   };
@@ -80,21 +80,21 @@ TEST(ResolvedRecipe, PhaseHashCoversThePhaseAndWhatItStartsFrom) {
 }
 
 TEST(ResolvedRecipe, DifferencesNameKeysAndBothValues) {
-  const std::string before = resolved(good());
-  EXPECT_TRUE(
-      differences(before, resolved(good({"run_dir=/x", "limits.wall_time=1", "recompute=full"})))
-          .empty());
+  const std::string before = resolved(good_with());
+  EXPECT_TRUE(differences(before, resolved(good_with(
+                                      {"run_dir=/x", "limits.wall_time=1", "recompute=full"})))
+                  .empty());
   EXPECT_EQ(
-      differences(before, resolved(good({"phases.pretrain.stop.steps=3000",
-                                         "phases.topic.dropout=", "corpora.text.files=[c.txt]",
-                                         "phases.topic.max_tokens=32"}))),
+      differences(before, resolved(good_with({"phases.pretrain.stop.steps=3000",
+                                              "phases.topic.dropout=", "corpora.text.files=[c.txt]",
+                                              "phases.topic.max_tokens=32"}))),
       (std::vector<std::string>{
           "corpora.text.files: [a.txt, b.txt] → [c.txt]", "phases.pretrain.stop.steps: 100 → 3000",
           "phases.topic.dropout: 0.2 → (none)", "phases.topic.max_tokens: (none) → 32"}));
 }
 
 TEST(ResolvedRecipe, DifferencesShowThatPhasesChangedPlaces) {
-  Recipe swapped = good({"phases.topic.from=pretrain"});
+  Recipe swapped = good_with({"phases.topic.from=pretrain"});
   const std::string before = resolved(swapped);
   std::swap(swapped.phases[1], swapped.phases[2]);
   EXPECT_EQ(
