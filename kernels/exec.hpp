@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
 #include "base/error.hpp"
-#include "kernels/host_pages.hpp"
 #include "kernels/tensor.hpp"
 
 namespace polyphase {
@@ -14,17 +14,29 @@ namespace polyphase {
 // front and given back in reverse order. It is the memory planner too: with a null base
 // ("counting") take() hands out empty addresses, kernels do nothing, and peak_bytes() is what a
 // real pass of the same shapes needs.
+//
+// Its end can serve for something else while a pass no longer reaches so far: limit() says from
+// where on.
 class Arena {
  public:
   static constexpr std::size_t kAlignment = 64;
 
   Arena() = default;  // counting
   Arena(void* base, std::size_t capacity_bytes)
-      : base_(static_cast<std::byte*>(base)), capacity_bytes_(capacity_bytes) {}
+      : base_(static_cast<std::byte*>(base)),
+        capacity_bytes_(capacity_bytes),
+        limit_bytes_(capacity_bytes) {}
 
   bool counting() const { return base_ == nullptr; }
+  std::byte* data() const { return base_; }
   std::size_t used_bytes() const { return used_bytes_; }
   std::size_t peak_bytes() const { return peak_bytes_; }
+  // The most in use since the last call of this, which begins a new count.
+  std::size_t take_high_water() {
+    const std::size_t most = high_water_bytes_;
+    high_water_bytes_ = used_bytes_;
+    return most;
+  }
 
   // Uninitialised memory for `count` elements, aligned to 64 bytes.
   template <class T>
@@ -38,43 +50,37 @@ class Arena {
   }
 
   // Gives back everything taken since used_bytes() was `mark`.
-  void release(std::size_t mark) {
-    used_bytes_ = mark;
-    if (mark < forgotten_begin_) forgotten_begin_ = forgotten_end_ = 0;
-  }
+  void release(std::size_t mark) { used_bytes_ = mark; }
 
-  // What lies between two earlier values of used_bytes() is not read again before it is released.
-  // A large arena gives its pages back.
-  void forget(std::size_t begin, std::size_t end) {
-    forgotten_bytes_ += end - begin;
-    if (counting()) return;
-    if constexpr (kSpoilsWhatIsForgotten) spoil(base_ + begin, end - begin);
-    // With what was forgotten before right behind it: they share a page.
-    if (end != forgotten_begin_) forgotten_end_ = end;
-    forgotten_begin_ = begin;
-    if (capacity_bytes_ >= kPagesWorthGivingBack)
-      give_back_pages(base_ + begin, forgotten_end_ - begin);
+  // Nothing is handed out from this byte on until lift_limit().
+  void limit(std::size_t num_bytes) {
+    limit_bytes_ = std::min(limit_bytes_, num_bytes);
+    check_limit();
   }
-  // Counting: what the pass has reached and not forgotten.
-  std::size_t resident_bytes() const { return peak_bytes_ - forgotten_bytes_; }
+  void lift_limit() { limit_bytes_ = capacity_bytes_; }
 
  private:
   void* take_bytes(std::size_t num_bytes) {
     const std::size_t begin = used_bytes_;
     used_bytes_ += (num_bytes + kAlignment - 1) / kAlignment * kAlignment;
-    if (used_bytes_ > peak_bytes_) peak_bytes_ = used_bytes_;
+    peak_bytes_ = std::max(peak_bytes_, used_bytes_);
+    high_water_bytes_ = std::max(high_water_bytes_, used_bytes_);
     if (counting()) return nullptr;
-    POLYPHASE_PROMISE(used_bytes_ <= capacity_bytes_, "the arena of {} bytes was planned too small",
-                      capacity_bytes_);
+    check_limit();
     return base_ + begin;
+  }
+  void check_limit() const {
+    POLYPHASE_PROMISE(used_bytes_ <= limit_bytes_,
+                      "{} bytes of an arena of {} are in use where {} were planned", used_bytes_,
+                      capacity_bytes_, limit_bytes_);
   }
 
   std::byte* base_ = nullptr;
   std::size_t capacity_bytes_ = 0;
+  std::size_t limit_bytes_ = 0;
   std::size_t used_bytes_ = 0;
   std::size_t peak_bytes_ = 0;
-  std::size_t forgotten_bytes_ = 0;
-  std::size_t forgotten_begin_ = 0, forgotten_end_ = 0;  // the last stretch
+  std::size_t high_water_bytes_ = 0;
 };
 
 // Gives back at the end of a block what was taken in it.

@@ -36,6 +36,10 @@ Tensor2<const Real> EncoderDecoder<Real>::forward(const Pass& pass) {
                                   pass.dropout, pass.training));
   source_pass_->recompute = pass.recompute;
   encoder_output_.pass = &*source_pass_;
+  if (pass.training) {
+    encoder_output_.dhidden_SC = pass.exec.arena->take2<float>(source_pass_->num_rows, width_);
+    fill(pass.exec, flat(encoder_output_.dhidden_SC), 0.0F);
+  }
   encoder_output_.hidden_SC = encoder_.forward(*source_pass_);
   return decoder_.forward(pass);
 }
@@ -43,9 +47,6 @@ Tensor2<const Real> EncoderDecoder<Real>::forward(const Pass& pass) {
 template <class Real>
 void EncoderDecoder<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                                     const typename Body<Real>::FinalFrom& final_from) {
-  const ArenaScope scope(*pass.exec.arena);
-  encoder_output_.dhidden_SC = pass.exec.arena->take2<float>(source_pass_->num_rows, width_);
-  fill(pass.exec, flat(encoder_output_.dhidden_SC), 0.0F);
   decoder_.backward(pass, dhidden_NC, final_from);
   pass.sum_over_tensor_ranks(encoder_output_.dhidden_SC);
   encoder_.backward(*source_pass_, encoder_output_.dhidden_SC, final_from);

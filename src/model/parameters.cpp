@@ -7,18 +7,14 @@
 
 #include "base/philox.hpp"
 #include "kernels/elementwise.hpp"
+#include "kernels/large_pages.hpp"
+#include "model/gradient_layout.hpp"
 
 namespace polyphase {
 namespace {
 
 // Parameters start at multiples of 64 bytes unless they join the previous one.
 constexpr std::int64_t kAlignedFloats = 16;
-
-std::int64_t product(const std::vector<std::int64_t>& shape) {
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape) count *= extent;
-  return count;
-}
 
 // FNV-1a: only to key the generator by the parameter's name.
 std::uint64_t name_key(const std::string& name) {
@@ -52,6 +48,12 @@ void fill_from_host(Tensor1<float> to, const Value& value_of) {
 
 }  // namespace
 
+std::int64_t num_elements(const std::vector<std::int64_t>& shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) count *= extent;
+  return count;
+}
+
 Split split_evenly(std::int64_t whole, int part, int num_parts) {
   const std::int64_t begin = whole * part / num_parts;
   return {.begin = begin, .size = whole * (part + 1) / num_parts - begin};
@@ -76,7 +78,7 @@ std::size_t ParameterSet::declare(const ParameterSpec& spec) {
                     spec.name);
   Parameter parameter{.spec = spec, .local_shape = spec.global_shape};
   if (spec.split_dimension >= 0) parameter.local_shape[spec.split_dimension] = spec.split.size;
-  parameter.count = product(parameter.local_shape);
+  parameter.count = num_elements(parameter.local_shape);
   if (!spec.joins_previous) {
     total_count_ = (total_count_ + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;
   }
@@ -86,27 +88,37 @@ std::size_t ParameterSet::declare(const ParameterSpec& spec) {
   return number;
 }
 
-void ParameterSet::allocate(std::size_t num_gradients) {
-  values_ = Kokkos::View<float*, Memory>("parameters", total_count_);
+void ParameterSet::allocate() {
+  values_ = Kokkos::View<float*, Memory>(
+      Kokkos::view_alloc(Kokkos::WithoutInitializing, "parameters"), total_count_);
+  use_large_pages(values_.data(), values_.size() * sizeof(float));
+  fill(Exec{}, values(), 0.0F);
+}
+
+void ParameterSet::place_gradients(const GradientLayout& layout) {
+  for (std::size_t number = 0; number < parameters_.size(); ++number)
+    parameters_[number].gradient_offset = layout.offsets[number];
   gradients_.clear();
-  for (std::size_t set = 0; set < num_gradients; ++set) {
-    gradients_.emplace_back("gradients", total_count_);
-    use_large_pages(gradients_.back().data(), gradients_.back().span() * sizeof(float));
-  }
-  forget_gradients();
-  written_.assign(parameters_.size(), false);
+  gradient_memory_.clear();
+  shared_arena_ = nullptr;
 }
 
-void ParameterSet::forget_gradients() {
-  for (const auto& set : gradients_) {
-    const std::size_t num_bytes = set.span() * sizeof(float);
-    if (num_bytes >= kPagesWorthGivingBack) give_back_pages(set.data(), num_bytes);
+void ParameterSet::allocate_gradients(const GradientLayout& layout, std::size_t num_sets) {
+  place_gradients(layout);
+  for (std::size_t set = 0; set < num_sets; ++set) {
+    gradient_memory_.emplace_back(Kokkos::view_alloc(Kokkos::WithoutInitializing, "gradients"),
+                                  layout.count);
+    use_large_pages(gradient_memory_.back().data(), layout.num_bytes());
+    gradients_.emplace_back(gradient_memory_.back().data(), layout.count);
   }
 }
 
-void ParameterSet::allocate_nothing() {
-  gradients_.assign(1, {});
-  written_.assign(parameters_.size(), false);
+void ParameterSet::share_gradients(const GradientLayout& layout, Arena& arena,
+                                   std::size_t first_byte) {
+  place_gradients(layout);
+  gradients_.emplace_back(reinterpret_cast<float*>(arena.data() + first_byte), layout.count);
+  shared_arena_ = &arena;
+  first_shared_byte_ = first_byte;
 }
 
 void ParameterSet::initialise(std::uint64_t seed, double standard_deviation) {
@@ -156,7 +168,7 @@ std::vector<StorageRange> ParameterSet::trained_ranges() const {
 
 std::int64_t ParameterSet::global_count() const {
   std::int64_t count = 0;
-  for (const Parameter& parameter : parameters_) count += product(parameter.spec.global_shape);
+  for (const Parameter& parameter : parameters_) count += num_elements(parameter.spec.global_shape);
   return count;
 }
 
@@ -187,9 +199,7 @@ Tensor2<const float> ParameterSet::value2(std::size_t number, std::size_t span) 
   return Tensor2<const float>(all.data(), all.extent(0) / columns, columns);
 }
 
-Tensor1<float> ParameterSet::gradients(std::size_t set) const {
-  return Tensor1<float>(gradients_[set].data(), gradients_[set].size());
-}
+Tensor1<float> ParameterSet::gradients(std::size_t set) const { return gradients_[set]; }
 
 void ParameterSet::begin_micro_batch(std::size_t set) {
   gradient_set_ = set;
@@ -197,14 +207,25 @@ void ParameterSet::begin_micro_batch(std::size_t set) {
 }
 
 Write ParameterSet::gradient_write(std::size_t number, std::size_t span) {
-  const Write write = written_[number] ? Write::kAccumulate : Write::kOverwrite;
+  if (written_[number]) return Write::kAccumulate;
+  skip_gradients(number, span);
+  if (writes_ != nullptr) writes_->hear(number, span);
+  if (shared_arena_ != nullptr) {
+    shared_arena_->limit(first_shared_byte_ +
+                         sizeof(float) * static_cast<std::size_t>(at(number).gradient_offset));
+  }
+  return Write::kOverwrite;
+}
+
+void ParameterSet::skip_gradients(std::size_t number, std::size_t span) {
   for (std::size_t i = number; i < number + span; ++i) written_[i] = true;
-  return write;
 }
 
 Tensor1<float> ParameterSet::gradient1(std::size_t number, std::size_t span) const {
-  return Tensor1<float>(gradients_[gradient_set_].data() + parameters_[number].offset,
-                        span_count(parameters_, number, span));
+  const std::int64_t count = span_count(parameters_, number, span),
+                     offset = parameters_[number].gradient_offset;
+  if (offset < 0) return Tensor1<float>(nullptr, count);
+  return Tensor1<float>(gradients_[gradient_set_].data() + offset, count);
 }
 
 Tensor2<float> ParameterSet::gradient2(std::size_t number, std::size_t span) const {
@@ -217,16 +238,9 @@ void ParameterSet::write_zeros(std::size_t first, std::size_t end) {
   for (std::size_t number = first; number < end; ++number) {
     if (written_[number]) continue;
     gradient_write(number);
-    fill(Exec{}, gradient1(number), 0.0F);
+    const Tensor1<float> gradient = gradient1(number);
+    if (gradient.data() != nullptr) fill(Exec{}, gradient, 0.0F);
   }
-}
-
-std::int64_t ParameterSet::written_count() const {
-  std::int64_t count = 0;
-  for (std::size_t number = 0; number < parameters_.size(); ++number) {
-    if (written_[number]) count += parameters_[number].count;
-  }
-  return count;
 }
 
 void ParameterSet::check_all_written() const {

@@ -18,6 +18,8 @@ struct Split {
 };
 Split split_evenly(std::int64_t whole, int part, int num_parts);
 
+std::int64_t num_elements(const std::vector<std::int64_t>& shape);
+
 enum class Initial { kNormal, kZero, kOne };
 
 // How a parameter is declared: what is true of it on any layout, and this rank's part.
@@ -36,8 +38,9 @@ struct ParameterSpec {
 struct Parameter {
   ParameterSpec spec;
   std::vector<std::int64_t> local_shape;
-  std::int64_t offset = 0;  // into the flat storage
-  std::int64_t count = 0;   // elements on this rank
+  std::int64_t offset = 0;            // into the flat storage of values
+  std::int64_t count = 0;             // elements on this rank
+  std::int64_t gradient_offset = -1;  // into a set of gradients; -1: it has none
   bool trained = true;      // false: frozen; its gradient is neither exchanged nor used
 };
 
@@ -60,10 +63,16 @@ struct StorageRange {
   std::int64_t begin = 0, end = 0;
 };
 
-// All parameters of a phase by name, in one flat float32 storage in the order of declaration, and
-// gradients in the same order. Declared first, then allocated. A parameter that joins the previous
-// one can be seen together with it, as one tensor of more rows: query, key and value weights are
-// one product.
+class GradientWrites;
+struct GradientLayout;
+
+// All parameters of a phase by name, in one flat float32 storage in the order of declaration.
+// Declared first, then allocated; until then there is no memory behind any of them, and passes can
+// be counted. A parameter that joins the previous one can be seen together with it, as one tensor
+// of more rows: query, key and value weights are one product.
+//
+// Gradients are one flat float32 storage too, or several of them (sets), each laid out as
+// model/gradient_layout.hpp says.
 class ParameterSet {
  public:
   // Returns the parameter's number, which layers keep. A name may be declared once.
@@ -73,12 +82,14 @@ class ParameterSet {
   void adapt(Adapters adapters) { adapters_ = std::move(adapters); }
   const Adapters& adapters() const { return adapters_; }
 
-  // Makes the storage: values, and num_gradients sets of gradients (0: evaluation only).
-  void allocate(std::size_t num_gradients);
-
-  // Stands in for allocate() where passes are only counted, whatever the model's size: there is no
-  // memory behind any parameter.
-  void allocate_nothing();
+  // Makes the storage of values.
+  void allocate();
+  // Sets of gradients in memory of their own.
+  void allocate_gradients(const GradientLayout& layout, std::size_t num_sets);
+  // One set of gradients, in the memory of the arena that passes work in, from this byte on.
+  void share_gradients(const GradientLayout& layout, Arena& arena, std::size_t first_byte);
+  // What is written in passes that are counted is told to it; nullptr: to nobody.
+  void tell(GradientWrites* writes) { writes_ = writes; }
 
   // Fills every value keyed by (seed, name, element of the whole tensor): the same on any layout.
   void initialise(std::uint64_t seed, double standard_deviation);
@@ -113,16 +124,13 @@ class ParameterSet {
   void begin_micro_batch(std::size_t set);
   Write gradient_write(std::size_t number, std::size_t span = 1);
   // The gradients are not wanted, since none of these parameters is trained.
-  void skip_gradients(std::size_t number, std::size_t span) { gradient_write(number, span); }
+  void skip_gradients(std::size_t number, std::size_t span);
+  // Empty addresses where passes are only counted, and where no pass writes.
   Tensor1<float> gradient1(std::size_t number, std::size_t span = 1) const;
   Tensor2<float> gradient2(std::size_t number, std::size_t span = 1) const;
   // Gives the parameters from `first` to before `end` that nothing has written to in this
   // micro-batch gradients of zero.
   void write_zeros(std::size_t first, std::size_t end);
-  // Elements of the gradients written to since begin_micro_batch.
-  std::int64_t written_count() const;
-  // What the gradients hold is not needed again before it is overwritten.
-  void forget_gradients();
   // Promises that every parameter's gradient has been written, or skipped, since begin_micro_batch.
   void check_all_written() const;
 
@@ -131,8 +139,14 @@ class ParameterSet {
   std::map<std::string, std::size_t> numbers_;
   Adapters adapters_;
   std::int64_t total_count_ = 0;
+  void place_gradients(const GradientLayout& layout);
+
   Kokkos::View<float*, Memory> values_;
-  std::vector<Kokkos::View<float*, Memory>> gradients_;
+  std::vector<Kokkos::View<float*, Memory>> gradient_memory_;
+  std::vector<Tensor1<float>> gradients_;
+  Arena* shared_arena_ = nullptr;  // that gradients lie in, from this byte on
+  std::size_t first_shared_byte_ = 0;
+  GradientWrites* writes_ = nullptr;
   std::size_t gradient_set_ = 0;
   std::vector<bool> written_;
 };

@@ -71,14 +71,6 @@ NormLayer<Real>& Stack<Real>::norm(std::size_t i) {
 }
 
 template <class Real>
-void Stack<Real>::write_zeros_of_skipped_layers(const Pass& pass) {
-  for (std::size_t layer = 0; layer + 1 < first_parameter_.size(); ++layer) {
-    if (pass.skips_layer(first_place_ + kLayerPlaces + layer))
-      parameters_.write_zeros(first_parameter_[layer], first_parameter_[layer + 1]);
-  }
-}
-
-template <class Real>
 Dropout Stack<Real>::update_dropout(const Pass& pass, std::int64_t s) const {
   return pass.dropout_at(first_place_ + static_cast<std::uint64_t>(s), pass.dropout.hidden);
 }
@@ -127,6 +119,7 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
   Arena& arena = *pass.exec.arena;
   pass_ = &pass;
   chain_ = chain(pass);
+  first_byte_ = arena.used_bytes();
   const std::int64_t n = pass.num_rows, c = model_.width;
   y_NC_ = arena.take2<Real>(n, c);
   y_float_NC_ = {};
@@ -219,8 +212,6 @@ template <class Real>
 void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                            const FinalFrom& final_from) {
   Arena& arena = *pass.exec.arena;
-  const ArenaScope scope(arena);
-  const std::size_t mark = arena.used_bytes();
   const Tensor2<float> dy_NC = dhidden_NC;  // of the norm whose turn it is
   Tensor2<float> dsum_NC;                   // of the norm before: what arrives along the residual
   // The forward pass has no more use for its updates.
@@ -228,9 +219,7 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                                  model_.width);
   const NormPlace place = post() ? NormPlace::kPost : NormPlace::kPre;
   if (lesson_ != nullptr) lesson_->add_hidden_gradient(pass, dhidden_NC, num_layers() - 1);
-  write_zeros_of_skipped_layers(pass);
-  std::size_t kept_end = chain_.empty() ? 0 : kept_end_.back();
-
+  std::size_t final = first_parameter_.back();  // gradients from this parameter on
   for (std::size_t i = chain_.size(); i >= 1; --i) {
     const std::int64_t s = chain_[i - 1];
     const Linear& output = sublayer(s).output();
@@ -245,17 +234,19 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                                place);
     if (s % sublayers_of_layer_ == 0) {
       const std::size_t behind = first_parameter_[s / sublayers_of_layer_];
-      final_from(behind);
+      parameters_.write_zeros(behind, final);  // of layers passed over
+      final = behind;
+      final_from(final);
       // Whatever feeds this stack was declared before it.
-      if (!parameters_.any_trained(0, behind)) return parameters_.skip_gradients(0, behind);
+      if (!parameters_.any_trained(0, final)) {
+        arena.release(first_byte_);
+        return parameters_.skip_gradients(0, final);
+      }
     }
     const Part part = part_of(pass, i);
-    if (i == part.last) {  // what links above kept has just been read for the last time
-      arena.forget(kept_end_[i], kept_end);
-      kept_end = kept_end_[i];
-    }
+    // What links above kept, dsum_NC among it, has just been read for the last time.
+    if (i == part.last) arena.release(kept_end_[i]);
     if (!part.kept && i == part.last) {
-      arena.release(mark);  // the part above; its last dsum_NC has just been read
       run_again(pass, part, dy_NC);
     } else {
       input_again(pass, i, y_NC_);
@@ -269,9 +260,11 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
   }
   dsum_NC = norm(0).backward(pass, {.dy_NC = dy_NC, .dskip_NC = dsum_NC}, place);
   relative_.end_backward();
+  parameters_.write_zeros(first_parameter_[0], final);
   final_from(first_parameter_[0]);
   if (!post()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
   embedding_.backward(pass, dsum_NC);
+  arena.release(first_byte_);
 }
 
 template class Stack<float>;

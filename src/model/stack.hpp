@@ -46,7 +46,8 @@ class Stack {
   // Returns the final hidden states, whole on every tensor-parallel rank, in the arena.
   Tensor2<const Real> forward(const Pass& pass);
 
-  // dhidden_NC is the gradient of the final hidden states, and memory for what follows. As the pass
+  // dhidden_NC is the gradient of the final hidden states, and memory for what follows; it lies
+  // below what the forward pass took of the arena, which is given back layer by layer. As the pass
   // goes down the layers, `final_from` hears the number of the first parameter from which on all
   // gradients of the set are final. It goes no lower than something is trained.
   using FinalFrom = std::function<void(std::size_t)>;
@@ -99,7 +100,6 @@ class Stack {
   void reserve_norm(const Pass& pass, std::size_t i);
   // The norm behind link i of the chain, counted from 1; 0: in front of the first.
   NormLayer<Real>& norm(std::size_t i);
-  void write_zeros_of_skipped_layers(const Pass& pass);
   Dropout embedding_dropout(const Pass& pass) const;
   Dropout update_dropout(const Pass& pass, std::int64_t s) const;
 
@@ -112,6 +112,7 @@ class Stack {
   std::int64_t sublayers_of_layer_ = 0;
   std::vector<NormLayer<Real>> norms_;  // one more than sublayers
   std::vector<std::int64_t> chain_;     // of the last forward pass, as are these:
+  std::size_t first_byte_ = 0;          // of the arena, of all that this stack takes
   std::vector<std::size_t> kept_end_;   // of the arena, behind what a part's last link kept
   Tensor2<Real> y_NC_;                  // what the last norm has put out
   Tensor2<float> y_float_NC_;           // the residual stream of a post-norm model

@@ -141,6 +141,7 @@ SoftmaxOutcome VocabularyOutput<Real>::run(const Pass& pass, Tensor2<const Real>
   // Where nothing else reads them, the gradient takes the place of the logits.
   const bool in_place = std::is_same_v<Real, float> && !soft && !divergence.on();
   const auto dlogits = in_place ? Tensor1<Real>() : arena.take1<Real>(m * widest);
+  if (!parameters_.any_trained(table_, 1)) parameters_.skip_gradients(table_, 1);
   const Write table_write = parameters_.gradient_write(table_),
               bias_write = bias_ ? parameters_.gradient_write(*bias_) : Write::kOverwrite;
   for (const Block& block : all) {

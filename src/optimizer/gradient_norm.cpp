@@ -16,8 +16,11 @@ std::vector<double> squares_of(const Exec& exec, const ParameterSet& parameters,
   std::vector<double> squares;
   for (const Parameter& parameter : parameters.all()) {
     const bool counts = parameter.trained && shards.has(shards.owner_of(parameter));
-    const Tensor1<const float> gradient(gradients.data() + parameter.offset, parameter.count);
-    squares.push_back(counts ? sum_of_squares(exec, gradient) : 0.0);
+    squares.push_back(counts
+                          ? sum_of_squares(exec, Tensor1<const float>(
+                                                     gradients.data() + parameter.gradient_offset,
+                                                     parameter.count))
+                          : 0.0);
   }
   return squares;
 }
@@ -58,7 +61,7 @@ void clamp_gradients(const Exec& exec, const ParameterSet& parameters, Tensor1<f
                      double max_value) {
   for (const Parameter& parameter : parameters.all()) {
     if (!parameter.trained) continue;
-    clamp(exec, Tensor1<float>(gradients.data() + parameter.offset, parameter.count),
+    clamp(exec, Tensor1<float>(gradients.data() + parameter.gradient_offset, parameter.count),
           static_cast<float>(max_value));
   }
 }

@@ -5,6 +5,8 @@
 
 #include "base/error.hpp"
 #include "comm/exchange_parts.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/large_pages.hpp"
 
 namespace polyphase {
 namespace {
@@ -55,7 +57,11 @@ Optimizer::Optimizer(const ParameterSet& parameters, const recipe::Phase& phase,
 }
 
 void Optimizer::allocate() {
-  storage_ = Kokkos::View<float*, Memory>("optimizer state", layout_.count(shards_.rank));
+  storage_ = Kokkos::View<float*, Memory>(
+      Kokkos::view_alloc(Kokkos::WithoutInitializing, "optimizer state"),
+      layout_.count(shards_.rank));
+  use_large_pages(storage_.data(), storage_.size() * sizeof(float));
+  fill(Exec{}, Tensor1<float>(storage_.data(), storage_.size()), 0.0F);
   for (StateTensor& tensor : state_) {
     if (tensor.is_here)
       tensor.values = Tensor1<float>(storage_.data() + tensor.offset, tensor.count);
@@ -82,6 +88,8 @@ void Optimizer::go_on_from(const ParameterSet& parameters,
   }
 }
 
+void Optimizer::mark_trained(ParameterSet& parameters) const { begin_step(parameters, kLateStep); }
+
 void Optimizer::begin_step(ParameterSet& parameters, std::int64_t step) const {
   for (std::size_t number = 0; number < treatments_.size(); ++number) {
     parameters.set_trained(number, treatments_[number].first_step <= step);
@@ -97,7 +105,7 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
     // A plan counts what others have too, so that all ranks have as large an arena.
     if (!exec.counting() && !shards_.has(trained.piece.owner)) continue;
     const Parameter& parameter = parameters.at(trained.number);
-    const std::int64_t begin = parameter.offset + trained.piece.begin;
+    const std::int64_t begin = trained.piece.begin;
     state.clear();
     for (std::size_t s = 0; s < trained.num_states; ++s) {
       const StateTensor& tensor = state_[trained.first_state + s];
@@ -105,8 +113,10 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
     }
     rule_->update(exec, tensor_,
                   {.parameter = parameter,
-                   .value = Tensor1<float>(parameters.values().data() + begin, trained.piece.count),
-                   .gradient = Tensor1<const float>(gradients.data() + begin, trained.piece.count),
+                   .value = Tensor1<float>(parameters.values().data() + parameter.offset + begin,
+                                           trained.piece.count),
+                   .gradient = Tensor1<const float>(
+                       gradients.data() + parameter.gradient_offset + begin, trained.piece.count),
                    .state = state},
                   {.learning_rate = learning_rate * treatment.learning_rate_scale,
                    .weight_decay = treatment.weight_decay,

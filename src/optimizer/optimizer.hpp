@@ -35,6 +35,8 @@ class Optimizer {
                   const std::map<std::string, std::int64_t>& updates,
                   const std::map<std::string, std::int64_t>& squares = {});
 
+  // Marks which parameters any step trains: passes are planned with them.
+  void mark_trained(ParameterSet& parameters) const;
   // Marks which parameters this step (counted from 0) trains. To be called before its gradients are
   // computed.
   void begin_step(ParameterSet& parameters, std::int64_t step) const;

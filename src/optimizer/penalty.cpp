@@ -15,8 +15,9 @@ double add_penalty(const Exec& exec, const ParameterSet& parameters, Tensor1<flo
     if (!parameter.trained || !parameter.spec.decays) continue;
     const Tensor1<const float> value(parameters.values().data() + parameter.offset,
                                      parameter.count);
-    add_penalty_gradient(exec, Tensor1<float>(gradients.data() + parameter.offset, parameter.count),
-                         value, static_cast<float>(penalty.l1), static_cast<float>(penalty.l2));
+    const Tensor1<float> gradient(gradients.data() + parameter.gradient_offset, parameter.count);
+    add_penalty_gradient(exec, gradient, value, static_cast<float>(penalty.l1),
+                         static_cast<float>(penalty.l2));
     (parameter.spec.split_dimension < 0 ? whole : split) +=
         penalty.l1 * sum_of_magnitudes(exec, value) + penalty.l2 / 2 * sum_of_squares(exec, value);
   }

@@ -19,19 +19,13 @@ struct Unit {
   std::int64_t weight = 0;
 };
 
-std::int64_t product(const std::vector<std::int64_t>& shape) {
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape) count *= extent;
-  return count;
-}
-
 std::int64_t weight_of(const Parameter& parameter, const UpdateRule& rule,
                        const recipe::Phase& phase) {
   const std::vector<std::int64_t>& shape = parameter.spec.global_shape;
-  std::int64_t weight = product(shape);
+  std::int64_t weight = num_elements(shape);
   if (phase.regularisation.average) weight *= 2;
   for (const StateSpec& spec : rule.state_of(parameter)) {
-    weight += spec.extent == StateExtent::kWhole  ? product(shape)
+    weight += spec.extent == StateExtent::kWhole  ? num_elements(shape)
               : spec.extent == StateExtent::kRows ? shape[0]
                                                   : shape[1];
   }

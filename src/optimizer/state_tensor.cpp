@@ -10,15 +10,9 @@ namespace {
 
 constexpr std::int64_t kAlignedFloats = 16;  // tensors start at multiples of 64 bytes
 
-std::int64_t product(const std::vector<std::int64_t>& shape) {
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape) count *= extent;
-  return count;
-}
-
 // Only tensors of a parameter's own shape are cut, and only between rows.
 void cut(StateTensor& tensor, const StateSpec& spec, const Piece& piece) {
-  const std::int64_t columns = product(tensor.local_shape) / tensor.local_shape[0];
+  const std::int64_t columns = num_elements(tensor.local_shape) / tensor.local_shape[0];
   POLYPHASE_PROMISE(spec.extent == StateExtent::kWhole && tensor.split_dimension <= 0 &&
                         piece.begin % columns == 0 && piece.count % columns == 0,
                     "{} is cut", tensor.name);
@@ -50,7 +44,7 @@ StateTensor state_tensor(const StateSpec& spec, std::size_t number, const Parame
   }
   tensor.is_split = tensor.split_dimension >= 0;
   if (piece.count != parameter.count) cut(tensor, spec, piece);
-  tensor.count = product(tensor.local_shape);
+  tensor.count = num_elements(tensor.local_shape);
   return tensor;
 }
 

@@ -161,7 +161,7 @@ void TrainedPhase::open_corpus(const std::string& data_dir) {
 
 void TrainedPhase::load(const Communicator& world) {
   model_ = make_phase_model(recipe_, phase(), corpus_->phase_data(), grid_->tensor);
-  model_->parameters().allocate(0);
+  model_->parameters().allocate();
   agree_on(world, [&] {
     const nlohmann::json state = CheckpointReader(checkpoint_).state();
     const nlohmann::json data = state.value("data", nlohmann::json::object());

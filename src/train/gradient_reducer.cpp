@@ -12,17 +12,15 @@ namespace {
 // 4 MB: large enough for bandwidth, small enough to stay in cache between the sum and the next
 // exchange.
 constexpr std::int64_t kBucketFloats = std::int64_t{1} << 20;
+// Neighbours have less than this between them: alignment, whose contents nobody reads.
+constexpr auto kAlignedFloats = static_cast<std::int64_t>(Arena::kAlignment / sizeof(float));
 
 }  // namespace
 
 GradientReducer::GradientReducer(const Exec& exec, ParameterSet& parameters,
                                  const Communicator& data, const Shards& shards)
     : exec_(exec), parameters_(parameters), data_(data) {
-  for (const Parameter& parameter : parameters.all()) {
-    const int owner = shards.owner_of(parameter);
-    if (stretches_.empty() || stretches_.back().owner != owner)
-      stretches_.push_back({.begin = parameter.offset, .owner = owner});
-  }
+  for (const Parameter& parameter : parameters.all()) owners_.push_back(shards.owner_of(parameter));
 }
 
 std::size_t GradientReducer::num_gradient_sets(std::int64_t num_micro_batches) {
@@ -34,7 +32,6 @@ std::size_t GradientReducer::num_gradient_sets(std::int64_t num_micro_batches) {
 void GradientReducer::begin_step(std::int64_t num_micro_batches) {
   num_micro_batches_ = num_micro_batches;
   micro_batch_ = -1;
-  trained_ = parameters_.trained_ranges();
   pending_.clear();
   free_sets_.clear();
   for (std::size_t set = parameters_.num_gradients(); set > 0; --set) free_sets_.push_back(set - 1);
@@ -52,42 +49,57 @@ void GradientReducer::begin_micro_batch() {
         ((micro_batch_ >> level) & 1) == 1 && level == static_cast<int>(joining_.size());
     if (carries || last()) joining_.push_back(level);
   }
-  final_begin_ = parameters_.total_count();
+  final_from_ = parameters_.all().size();
   parameters_.begin_micro_batch(set_);
 }
 
 void GradientReducer::final_from(std::size_t parameter) {
-  const std::int64_t begin = parameter < parameters_.all().size() ? parameters_.at(parameter).offset
-                                                                  : parameters_.total_count();
-  const std::int64_t end = final_begin_;
-  if (begin >= end) return;
-  final_begin_ = begin;
-  for (auto range = trained_.rbegin(); range != trained_.rend(); ++range) {
-    const std::int64_t first = std::max(begin, range->begin), stop = std::min(end, range->end);
-    if (first < stop) settle(first, stop);
+  if (parameter >= final_from_) return;
+  const std::vector<Stretch> final = stretches(parameter, final_from_);
+  final_from_ = parameter;
+  for (auto stretch = final.rbegin(); stretch != final.rend(); ++stretch) settle(*stretch);
+}
+
+auto GradientReducer::stretches(std::size_t first, std::size_t end) const -> std::vector<Stretch> {
+  std::vector<Stretch> pieces;
+  for (std::size_t number = first; number < end; ++number) {
+    const Parameter& parameter = parameters_.at(number);
+    if (!parameter.trained) continue;
+    pieces.push_back({.begin = parameter.gradient_offset,
+                      .end = parameter.gradient_offset + parameter.count,
+                      .owner = owners_[number]});
   }
+  std::sort(pieces.begin(), pieces.end(),
+            [](const Stretch& a, const Stretch& b) { return a.begin < b.begin; });
+  std::vector<Stretch> joined;
+  for (const Stretch& piece : pieces) {
+    const bool goes_on = !joined.empty() && joined.back().owner == piece.owner &&
+                         piece.begin - joined.back().end < kAlignedFloats;
+    if (!goes_on) joined.push_back(piece);
+    joined.back().end = piece.end;
+  }
+  return joined;
 }
 
 // Adds the subtrees that this micro-batch completes; what is whole then goes over the network.
-void GradientReducer::settle(std::int64_t begin, std::int64_t end) {
-  const Tensor1<float> sum(parameters_.gradients(set_).data() + begin, end - begin);
+void GradientReducer::settle(const Stretch& stretch) {
+  const std::int64_t count = stretch.end - stretch.begin;
+  const Tensor1<float> sum(parameters_.gradients(set_).data() + stretch.begin, count);
   for (const int level : joining_) {
     add(exec_, sum,
-        Tensor1<const float>(parameters_.gradients(pending_.at(level)).data() + begin,
-                             end - begin));
+        Tensor1<const float>(parameters_.gradients(pending_.at(level)).data() + stretch.begin,
+                             count));
   }
-  if (last()) send(begin, end);
+  if (last()) send(stretch);
 }
 
-void GradientReducer::send(std::int64_t begin, std::int64_t end) {
+void GradientReducer::send(const Stretch& stretch) {
   if (data_.size() == 1) return;
   exec_.space.fence();
   float* gradients = parameters_.gradients(set_).data();
-  auto stretch = stretches_.rbegin();
-  for (std::int64_t stop = end; stop > begin;) {
-    while (stretch->begin >= stop) ++stretch;
-    const std::int64_t start = std::max({begin, stop - kBucketFloats, stretch->begin});
-    sums_.emplace_back(data_, gradients + start, stop - start, stretch->owner);
+  for (std::int64_t stop = stretch.end; stop > stretch.begin;) {
+    const std::int64_t start = std::max(stop - kBucketFloats, stretch.begin);
+    sums_.emplace_back(data_, gradients + start, stop - start, stretch.owner);
     stop = start;
   }
   for (TreeSum& sum : sums_) sum.poll();

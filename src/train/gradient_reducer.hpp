@@ -39,27 +39,28 @@ class GradientReducer {
   }  // of the last finish(): exposed communication
 
  private:
-  // A part of the storage whose gradients go to one rank, or to all.
+  // A part of a set of gradients, which go to one rank, or to all.
   struct Stretch {
-    std::int64_t begin = 0;
+    std::int64_t begin = 0, end = 0;
     int owner = kEveryDataRank;
   };
   bool last() const { return micro_batch_ + 1 == num_micro_batches_; }
-  void settle(std::int64_t begin, std::int64_t end);
-  void send(std::int64_t begin, std::int64_t end);
+  // Of the trained ones among the parameters from `first` to before `end`, by rising begin.
+  std::vector<Stretch> stretches(std::size_t first, std::size_t end) const;
+  void settle(const Stretch& stretch);
+  void send(const Stretch& stretch);
 
   const Exec& exec_;
   ParameterSet& parameters_;
   const Communicator& data_;
-  std::vector<Stretch> stretches_;  // each up to the next one's begin
+  std::vector<int> owners_;  // of each parameter
   std::int64_t num_micro_batches_ = 1;
   std::int64_t micro_batch_ = -1;
-  std::vector<StorageRange> trained_;  // by rising begin
   std::vector<std::size_t> free_sets_;
   std::map<int, std::size_t> pending_;  // level of a finished subtree → the set that holds its sum
   std::vector<int> joining_;            // levels that this micro-batch completes
   std::size_t set_ = 0;                 // that this micro-batch writes
-  std::int64_t final_begin_ = 0;        // gradients from here on are final
+  std::size_t final_from_ = 0;          // gradients of parameters from this one on are final
   std::vector<TreeSum> sums_;
   double wait_seconds_ = 0;
 };

@@ -63,16 +63,17 @@ class PhaseRun {
       teacher_.emplace(job, corpus_);
       model_->learn_from(teacher_->model(), *phase_.adaptation.distil);
     }
-    model_->parameters().allocate(GradientReducer::num_gradient_sets(local_micro_batches));
     const Shards shards = make_shards(job.recipe, phase_, model_->parameters(),
                                       job.grid.data.rank(), job.grid.data.size());
     optimizer_.emplace(model_->parameters(), phase_, job.grid.tensor, shards);
     optimizer_->allocate();
     if (phase_.regularisation.average)
       average_.emplace(model_->parameters(), phase_, shards, job.grid.data);
-    model_->allocate_arena(
-        std::max({model_->plan_arena_bytes(largest, true), model_->plan_arena_bytes(largest, false),
-                  optimizer_->plan_arena_bytes(model_->parameters())}));
+    optimizer_->mark_trained(model_->parameters());
+    model_->plan_arena_bytes(largest, true);
+    model_->plan_arena_bytes(largest, false);
+    model_->allocate_training(GradientReducer::num_gradient_sets(local_micro_batches),
+                              optimizer_->plan_arena_bytes(model_->parameters()));
     if (teacher_) teacher_->model().allocate_arena(model_->teaching_bytes());
     reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data, shards);
     const PhaseStart start =

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "kernels/elementwise.hpp"
+#include "kernels/large_pages.hpp"
 #include "model/body.hpp"
 #include "model/key_value_cache.hpp"
 #include "optimizer/name_pattern.hpp"
@@ -146,25 +147,23 @@ class PhaseModelOf final : public PhaseModel {
     const Exec teacher_exec = {.space = {}, .arena = &teaching};
     const Batch both = training && r_drop_ > 0 ? repeated(largest) : largest;
     if (training && teacher_ != nullptr) hear_teacher(teacher_exec, largest);
+    if (training) {
+      writes_.begin_pass(counting, parameters_.all().size());
+      parameters_.tell(&writes_);
+    }
     parameters_.begin_micro_batch(0);
     begin(exec, both, {}, training);
     run_heads(std::vector<float>(names_.size()));
     teaching_bytes_ = std::max(teaching_bytes_, teaching.peak_bytes());
-    if (training) {
-      pass_bytes_ = 0;
-      const auto look = [&] {
-        pass_bytes_ = std::max(
-            pass_bytes_, counting.resident_bytes() +
-                             sizeof(float) * static_cast<std::size_t>(parameters_.written_count()));
-      };
-      body_->backward(*pass_, dhidden_NC_, [&](std::size_t) { look(); });
-      look();
-    }
+    if (training) body_->backward(*pass_, dhidden_NC_, [](std::size_t) {});
     pass_.reset();
     counting.release(0);
-    if (training)
-      sum_of_squares(
-          exec, Tensor1<const float>(nullptr, parameters_.total_count()));  // the gradients' norm
+    if (training) {
+      sum_of_squares(exec, Tensor1<const float>(nullptr, parameters_.total_count()));  // the norm
+      parameters_.tell(nullptr);
+      writes_.end_pass();
+    }
+    arena_bytes_ = std::max(arena_bytes_, counting.peak_bytes());
     return counting.peak_bytes();
   }
 
@@ -172,16 +171,17 @@ class PhaseModelOf final : public PhaseModel {
   // Starts a pass on an empty arena and runs the body.
   void begin(const Exec& exec, const Batch& batch, const PassDropout& dropout, bool training) {
     exec.arena->release(0);
+    exec.arena->lift_limit();  // no gradients of an earlier pass are needed
     pass_.emplace(begin_pass(exec, tensor_, batch, batch, dropout, training));
+    dhidden_NC_ = {};
     if (training) {
       pass_->recompute = recompute_;
       pass_->r_drop = r_drop_;
+      // Below what the backward pass gives back as it goes.
+      dhidden_NC_ = exec.arena->take2<float>(pass_->num_rows, width_);
+      fill(exec, flat(dhidden_NC_), 0.0F);
     }
     hidden_NC_ = body_->forward(*pass_);
-    dhidden_NC_ = {};
-    if (!training) return;
-    dhidden_NC_ = exec.arena->take2<float>(pass_->num_rows, width_);
-    fill(exec, flat(dhidden_NC_), 0.0F);
   }
 
   // The first pass needs the most memory. It is counted without the cache, whose memory is not the
@@ -300,6 +300,32 @@ std::map<std::string, double> PhaseModel::metrics(const std::vector<Tally>& tota
     if (totals[o].num_terms > 0) all["loss"] += weights_[o] * mean_loss(totals[o]);
   }
   return all;
+}
+
+auto PhaseModel::plan_training(std::size_t num_gradient_sets, std::size_t update_bytes) const
+    -> TrainingMemory {
+  TrainingMemory memory = {.arena_bytes = std::max(arena_bytes_, update_bytes),
+                           .layout = writes_.layout(parameters_.all())};
+  memory.gradient_bytes = num_gradient_sets * memory.layout.num_bytes();
+  // Gradients that wait for those of other micro-batches would be written over by their passes.
+  memory.first_gradient =
+      num_gradient_sets == 1 ? std::max(memory.layout.first_byte, update_bytes) : 0;
+  memory.bytes = num_gradient_sets == 1
+                     ? std::max(memory.arena_bytes, memory.first_gradient + memory.gradient_bytes)
+                     : memory.arena_bytes + memory.gradient_bytes;
+  return memory;
+}
+
+void PhaseModel::allocate_training(std::size_t num_gradient_sets, std::size_t update_bytes) {
+  const TrainingMemory memory = plan_training(num_gradient_sets, update_bytes);
+  parameters_.allocate();
+  if (num_gradient_sets == 1) {
+    allocate_arena(memory.bytes);
+    parameters_.share_gradients(memory.layout, arena_, memory.first_gradient);
+  } else {
+    allocate_arena(memory.arena_bytes);
+    parameters_.allocate_gradients(memory.layout, num_gradient_sets);
+  }
 }
 
 void PhaseModel::allocate_arena(std::size_t num_bytes) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "corpus/batch.hpp"
+#include "model/gradient_layout.hpp"
 #include "model/parameters.hpp"
 #include "model/pass.hpp"
 #include "objective/objective.hpp"
@@ -68,15 +69,26 @@ class PhaseModel {
   std::map<std::string, double> metrics(const std::vector<Tally>& totals) const;
 
   // Bytes of activations and workspaces of the largest micro-batch of this shape, exactly, without
-  // running it.
+  // running it. Every shape that is to come must have been planned before memory is made.
   virtual std::size_t plan_arena_bytes(const Batch& largest, bool training) = 0;
-  // The most memory that such a pass of training has for activations and its gradients at once,
-  // where both are given back when they are done with (kernels/host_pages.hpp).
-  std::size_t pass_bytes() const { return pass_bytes_; }
+
+  // Beside the parameters' values, what training needs when so many sets of gradients are kept and
+  // the optimizer's update works in update_bytes of the arena.
+  struct TrainingMemory {
+    std::size_t arena_bytes = 0;     // of passes and updates
+    std::size_t gradient_bytes = 0;  // of all sets
+    std::size_t bytes = 0;           // of both: one set of gradients shares memory with the arena
+    std::size_t first_gradient = 0;  // where that begins
+    GradientLayout layout;
+  };
+  TrainingMemory plan_training(std::size_t num_gradient_sets, std::size_t update_bytes) const;
+  // Makes that memory, and the parameters' values.
+  void allocate_training(std::size_t num_gradient_sets, std::size_t update_bytes);
+  // Makes an arena alone: no pass can train.
+  void allocate_arena(std::size_t num_bytes);
+
   // Where kernels run and take their workspaces, between passes.
   const Exec& exec() const { return exec_; }
-  // Makes the arena. Until then only plan_arena_bytes may be called.
-  void allocate_arena(std::size_t num_bytes);
   std::size_t arena_peak_bytes() const { return arena_.peak_bytes(); }
   std::size_t arena_capacity_bytes() const { return memory_.extent(0); }
 
@@ -91,7 +103,8 @@ class PhaseModel {
   std::vector<double> weights_;
   std::size_t num_heads_ = 0;  // the objectives that evaluation has; those of training alone follow
   std::size_t teaching_bytes_ = 0;
-  std::size_t pass_bytes_ = 0;
+  std::size_t arena_bytes_ = 0;  // of the passes that were planned, the most
+  GradientWrites writes_;        // of those that train
 
  private:
   Kokkos::View<std::byte*, Memory> memory_;

@@ -12,13 +12,6 @@
 #include "train/weight_average.hpp"
 
 namespace polyphase {
-namespace {
-
-// A device's memory has no pages to give back.
-constexpr bool kOnHost =
-    Kokkos::SpaceAccessibility<Kokkos::DefaultHostExecutionSpace, Memory>::accessible;
-
-}  // namespace
 
 PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& phase,
                           int num_data_ranks, const recipe::Recipe* teacher_recipe,
@@ -52,23 +45,16 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
       bytes += WeightAverage::planned_bytes(model->parameters(), phase, shards, rank);
     plan.state_bytes = std::max(plan.state_bytes, parameter_bytes + bytes);
   }
-  plan.gradient_bytes =
-      static_cast<std::int64_t>(GradientReducer::num_gradient_sets(plan.num_micro_batches)) *
-      parameter_bytes;
-  const auto arena_bytes = static_cast<std::int64_t>(
-      model->plan_arena_bytes(largest_batch(recipe, phase, micro_batch, kAssumedLabels), true));
-  const auto update_bytes =
-      static_cast<std::int64_t>(optimizer.plan_arena_bytes(model->parameters()));
-  plan.activation_bytes = std::max(arena_bytes, update_bytes);
+  optimizer.mark_trained(model->parameters());
+  model->plan_arena_bytes(largest_batch(recipe, phase, micro_batch, kAssumedLabels), true);
+  const PhaseModel::TrainingMemory training =
+      model->plan_training(GradientReducer::num_gradient_sets(plan.num_micro_batches),
+                           optimizer.plan_arena_bytes(model->parameters()));
+  plan.gradient_bytes = static_cast<std::int64_t>(training.gradient_bytes);
+  plan.activation_bytes = static_cast<std::int64_t>(training.arena_bytes);
+  plan.shared_bytes =
+      plan.gradient_bytes + plan.activation_bytes - static_cast<std::int64_t>(training.bytes);
   plan.teacher_bytes += static_cast<std::int64_t>(model->teaching_bytes());
-  constexpr auto kWorth = static_cast<std::int64_t>(kPagesWorthGivingBack);
-  if (kOnHost && num_data_ranks == 1 && plan.activation_bytes >= kWorth &&
-      parameter_bytes >= kWorth) {
-    // Of one set of gradients; those that wait for others of a step are there all along.
-    const std::int64_t most =
-        std::max(static_cast<std::int64_t>(model->pass_bytes()), parameter_bytes + update_bytes);
-    plan.spared_bytes = plan.activation_bytes + parameter_bytes - most;
-  }
   return plan;
 }
 

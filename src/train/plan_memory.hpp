@@ -16,12 +16,12 @@ struct PlannedMemory {
   std::int64_t teacher_bytes = 0;  // its parameters and activations, where there is one
   std::int64_t activation_bytes =
       0;  // of the largest micro-batch: every sequence as long as it may be
-  // Of gradients and activations, what is never needed at the same time (kernels/host_pages.hpp).
-  std::int64_t spared_bytes = 0;
+  // Memory that both gradients and activations have (model/gradient_layout.hpp).
+  std::int64_t shared_bytes = 0;
 
   // Beside what the program itself takes.
   std::int64_t total_bytes() const {
-    return state_bytes + gradient_bytes + teacher_bytes + activation_bytes - spared_bytes;
+    return state_bytes + gradient_bytes + teacher_bytes + activation_bytes - shared_bytes;
   }
 };
 

@@ -9,9 +9,7 @@ std::unique_ptr<PhaseModel> planned_model(const recipe::Recipe& recipe, const re
   if (phase.task) data.label_names.assign(kAssumedLabels, "O");
   recipe::Phase planned = phase;
   if (planned.task) planned.task->class_weights.clear();  // the classes are not known yet
-  auto model = make_phase_model(recipe, planned, data, tensor);
-  model->parameters().allocate_nothing();
-  return model;
+  return make_phase_model(recipe, planned, data, tensor);
 }
 
 }  // namespace polyphase

@@ -93,8 +93,6 @@ StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseMod
   const double updated = now_seconds();
   optimizer.share_updates(model.exec(), model.parameters(), grid.data);
   record.wait_seconds += now_seconds() - updated;
-  // Where they go over a network, its cards may know their pages by address.
-  if (grid.data.size() == 1) model.parameters().forget_gradients();
   return record;
 }
 

@@ -30,7 +30,7 @@ Teacher::Teacher(const PhaseJob& job, const PhaseCorpus& corpus)
       find_source(job.world, source, fmt::format("phase {} has no teacher", student.name));
   agree_on(job.world, [&] { check(job, corpus); });
   model_ = make_phase_model(recipe_, source.phase, corpus.phase_data(), job.grid.tensor);
-  model_->parameters().allocate(0);
+  model_->parameters().allocate();
   agree_on(job.world, [&] {
     const HandOver loaded = take_over(checkpoint_, model_->parameters());
     if (loaded.fresh.empty()) return;

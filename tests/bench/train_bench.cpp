@@ -170,22 +170,19 @@ void run(const Options& options, const Communicator& world) {
   recipe.parallel.shard = kShard.at(options.shard);
   const auto model = make_phase_model(
       recipe, recipe.phases[0], {.vocab_size = shape.vocabulary, .label_names = {}}, grid.tensor);
-  model->parameters().allocate(GradientReducer::num_gradient_sets(options.micro_batches));
-  model->parameters().initialise(1, 0.02);
   StepBatches batches;
   for (int m = 0; m < options.micro_batches; ++m) {
     const auto key = static_cast<std::uint64_t>(grid.data.rank() * options.micro_batches + m);
     batches.micro_batches.push_back(random_batch(shape, micro_batch, key));
   }
-  std::size_t arena_bytes = 0;
-  for (const Batch& batch : batches.micro_batches) {
-    arena_bytes = std::max(arena_bytes, model->plan_arena_bytes(batch, true));
-  }
+  for (const Batch& batch : batches.micro_batches) model->plan_arena_bytes(batch, true);
   const Shards shards = make_shards(recipe, recipe.phases[0], model->parameters(), grid.data.rank(),
                                     grid.data.size());
   Optimizer optimizer(model->parameters(), recipe.phases[0], grid.tensor, shards);
   optimizer.allocate();
-  model->allocate_arena(std::max(arena_bytes, optimizer.plan_arena_bytes(model->parameters())));
+  model->allocate_training(GradientReducer::num_gradient_sets(options.micro_batches),
+                           optimizer.plan_arena_bytes(model->parameters()));
+  model->parameters().initialise(1, 0.02);
   GradientReducer reducer(model->exec(), model->parameters(), grid.data, shards);
 
   std::vector<double> seconds, waits;

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <cstring>
-#include <fstream>
 #include <map>
 #include <vector>
 
 #include "comm/session.hpp"
+#include "model/gradients.hpp"
 #include "model/reference_run.hpp"
 #include "train/largest_batch.hpp"
 #include "train/plan_memory.hpp"
@@ -42,7 +40,6 @@ TEST(ArenaPlan, OfALargerVocabularyGrowsByItsLogits) {
     const Batch batch = largest_batch(recipe, phase, 8, 0);
     const auto planned = [&](std::int64_t vocab_size) {
       const auto model = make_phase_model(recipe, phase, {.vocab_size = vocab_size}, grid.tensor);
-      model->parameters().allocate_nothing();
       return model->plan_arena_bytes(batch, true);
     };
     constexpr std::int64_t kSmall = 16384, kLarge = 32768;
@@ -51,30 +48,50 @@ TEST(ArenaPlan, OfALargerVocabularyGrowsByItsLogits) {
   }
 }
 
-std::int64_t resident_mib() {
-  std::int64_t all = 0, resident = 0;
-  std::ifstream("/proc/self/statm") >> all >> resident;
-  return resident * sysconf(_SC_PAGESIZE) >> 20;
+TEST(Arena, HandsOutNothingBehindItsLimit) {
+  std::vector<std::byte> memory(1024);
+  Arena arena(memory.data(), memory.size());
+  arena.take1<float>(64);
+  arena.limit(512);
+  arena.take1<float>(64);
+  EXPECT_THROW(arena.take1<float>(1), std::exception);
+  arena.release(512);
+  EXPECT_THROW(arena.limit(448), std::exception);  // what lies there is in use
+  arena.lift_limit();
+  arena.take1<float>(128);
 }
 
-TEST(Arena, GivesBackWhatIsForgottenOfALargeOne) {
-  for (const std::size_t mib : {256, 128}) {
-    const std::size_t size = mib << 20, third = size / 3;
-    Kokkos::View<std::byte*, Memory> memory(Kokkos::view_alloc(Kokkos::WithoutInitializing, ""),
-                                            size);
-    Arena arena(memory.data(), size);
-    std::memset(memory.data(), 1, size);
-    const std::int64_t before = resident_mib();
-    arena.forget(2 * third, size);
-    arena.forget(third, 2 * third);  // the page that both have a part of goes too
-    const auto expected = mib == 256 ? static_cast<std::int64_t>(mib) * 2 / 3 : 0;
-    EXPECT_NEAR(static_cast<double>(before - resident_mib()), static_cast<double>(expected), 5.0);
-    EXPECT_EQ(memory(third - 1), std::byte{1});
-  }
+// What a pass writes first, with most of the arena in use, lies last.
+TEST(GradientLayout, FollowsTheUseOfTheArena) {
+  ParameterSet parameters;
+  for (const char* name : {"table", "lower", "upper", "frozen", "head"})
+    parameters.declare({.name = name, .global_shape = {100}});
+  parameters.declare({.name = "head's second", .global_shape = {10}, .joins_previous = true});
+  Arena counting;
+  GradientWrites writes;
+  writes.begin_pass(counting, parameters.all().size());
+  counting.take1<float>(1000);
+  writes.hear(4, 2);
+  writes.hear(0, 1);
+  counting.release(2400);
+  counting.take1<float>(200);  // 800 bytes
+  writes.hear(2, 1);
+  counting.release(0);
+  counting.take1<float>(32);
+  writes.hear(1, 1);
+  counting.take1<float>(32);
+  counting.release(0);
+  writes.end_pass();
+  const GradientLayout layout = writes.layout(parameters.all());
+  // Alignment leaves 12 floats behind 100. "lower" has 256 bytes in use behind it, "upper" 3,200,
+  // "table" and "head" 4,000.
+  EXPECT_EQ(layout.offsets, (std::vector<std::int64_t>{224, 0, 112, -1, 336, 436}));
+  EXPECT_EQ(layout.count, 448);
+  EXPECT_EQ(layout.first_byte, 4032 - 224 * sizeof(float));
 }
 
-// BERT-base: what is in memory at once is less than all activations and all gradients.
-TEST(ArenaPlan, OfALargeModelSparesWhatIsGivenBack) {
+// BERT-base: gradients take the place of activations that are done with.
+TEST(ArenaPlan, GradientsShareMemoryWithActivations) {
   recipe::Recipe recipe;
   recipe.model.num_layers = 12;
   recipe.model.width = 768;
@@ -84,11 +101,26 @@ TEST(ArenaPlan, OfALargeModelSparesWhatIsGivenBack) {
   phase.batch = {.sequences = 8, .micro_batch = 8};
   const PlannedMemory planned = plan_memory(recipe, phase, 1);
   const std::int64_t gradients = planned.num_parameters * std::int64_t{sizeof(float)};
-  EXPECT_GT(planned.spared_bytes, std::int64_t{200} << 20);
+  EXPECT_NEAR(static_cast<double>(planned.gradient_bytes), static_cast<double>(gradients), 1e5);
+  EXPECT_GT(planned.shared_bytes, std::int64_t{300} << 20);
   EXPECT_GT(planned.total_bytes(), planned.state_bytes + gradients);
-  EXPECT_EQ(plan_memory(recipe, phase, 2).spared_bytes, 0);  // gradients go over a network
-  recipe.model.num_layers = 4;
-  EXPECT_EQ(plan_memory(recipe, phase, 1).spared_bytes, 0);  // too small to be worth it
+  phase.batch.micro_batch = 4;  // gradients of the first half wait for those of the second
+  EXPECT_EQ(plan_memory(recipe, phase, 1).shared_bytes, 0);
+}
+
+// Beside low-rank additions, gradients are those of what is trained and of norms and biases, whose
+// kernels make them in passing.
+TEST(ArenaPlan, FrozenWeightsHaveNoGradients) {
+  recipe::Recipe recipe = one_layer(recipe::Precision::kF32, 64);
+  recipe::Phase phase = masked_language_model();
+  const std::int64_t all = plan_memory(recipe, phase, 1).gradient_bytes;
+  phase.adaptation.lora = recipe::Lora{.rank = 2, .alpha = 2.0, .match = {"*query.weight"}};
+  const PlannedMemory adapted = plan_memory(recipe, phase, 1);
+  phase.adaptation.lora.reset();
+  phase.freeze = {"embedding.*", "layers.0.*.weight"};
+  const PlannedMemory frozen = plan_memory(recipe, phase, 1);
+  EXPECT_LT(adapted.gradient_bytes, all / 20);
+  EXPECT_LT(frozen.gradient_bytes, all / 20);
 }
 
 // In bf16 the logits of 9,000 pieces are made in three blocks, in float32 in one.
@@ -100,20 +132,20 @@ TEST(Vocabulary, InBlocksGivesTheSameLossAndGradients) {
     const recipe::Phase phase = masked_language_model();
     const RankGrid grid = solo_grid();
     const auto model = make_phase_model(recipe, phase, {.vocab_size = 9000}, grid.tensor);
-    model->parameters().allocate(1);
-    model->parameters().initialise(1, 0.3);
     Batch batch = largest_batch(recipe, phase, 1, 0);
     for (std::int32_t& id : batch.segments_N) id %= 2;
     for (std::size_t m = 0; m < batch.target_rows_M.size(); ++m) {
       batch.target_rows_M[m] = static_cast<std::int32_t>(m);
       batch.target_labels_M[m] = static_cast<std::int32_t>(400 * m);  // in every block
     }
-    model->allocate_arena(model->plan_arena_bytes(batch, true));
+    model->plan_arena_bytes(batch, true);
+    model->allocate_training(1, 0);
+    model->parameters().initialise(1, 0.3);
     model->parameters().begin_micro_batch(0);
     nats[precision] = model->forward(batch, {}, {1.0F})[0].nats;
     model->backward([](std::size_t) {});
     const Parameter& table = *model->parameters().find("embedding.token.weight");
-    const float* first = model->parameters().gradients(0).data() + table.offset;
+    const float* first = model->parameters().gradients(0).data() + table.gradient_offset;
     gradients[precision].assign(first, first + table.count);
   }
   const std::vector<float>&exact = gradients[recipe::Precision::kF32],
@@ -142,14 +174,13 @@ TEST(ArenaPlan, HoldsForBatchesWithFewerMaskedRows) {
   phase.objectives = {{"mlm", 1.0}};
   const RankGrid grid = solo_grid();
   const auto model = make_phase_model(recipe, phase, {.vocab_size = 40000}, grid.tensor);
-  model->parameters().allocate(1);
-  model->parameters().initialise(1, 0.02);
   const Batch largest = largest_batch(recipe, phase, 37, 0);
   const Batch smaller = largest_batch(recipe, phase, 34, 0);
   ASSERT_EQ(largest.target_rows_M.size(), 224U);
   ASSERT_EQ(smaller.target_rows_M.size(), 208U);
   const std::size_t planned = model->plan_arena_bytes(largest, true);
-  model->allocate_arena(planned);
+  model->allocate_training(1, 0);
+  model->parameters().initialise(1, 0.02);
   Batch batch = smaller;
   for (std::int32_t& id : batch.positions_N) id %= 32;  // as real rows have them
   for (std::int32_t& id : batch.segments_N) id %= 2;

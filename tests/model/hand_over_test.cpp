@@ -38,7 +38,7 @@ struct Trainee {
     const PhaseData data = {.vocab_size = reference.at("vocabulary"),
                             .label_names = reference.at("labels")};
     model = make_phase_model(recipe, recipe.phases[0], data, grid.tensor);
-    model->parameters().allocate(0);
+    model->parameters().allocate();
     model->parameters().initialise(seed, 0.3);
     optimizer = std::make_unique<Optimizer>(model->parameters(), recipe.phases[0], grid.tensor);
     optimizer->allocate();

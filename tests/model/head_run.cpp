@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "model/gradients.hpp"
 #include "model/reference_run.hpp"
 
 namespace polyphase {
@@ -33,7 +34,8 @@ HeadRun::HeadRun(const std::vector<std::int32_t>& lengths, const Make& make,
     for (std::int32_t row = first_text; row < lengths[b]; ++row)
       batch.segments_N[batch.starts[b] + row] = 1;
   }
-  parameters.allocate(1);
+  parameters.allocate();
+  parameters.allocate_gradients(test::layout_of_values(parameters), 1);
   for (const Parameter& parameter : parameters.all()) {
     for (std::int64_t i = 0; i < parameter.count; ++i) {
       const auto element = static_cast<double>(i + parameter.offset);
@@ -74,8 +76,7 @@ std::vector<double> HeadRun::copy(const std::string& name) {
 void HeadRun::check_gradients(double largest) {
   constexpr double kStep = 1.0 / 256, kScale = 0.5;
   run(true, static_cast<float>(kScale));
-  const std::vector<float> gradient(parameters.gradients(0).data(),
-                                    parameters.gradients(0).data() + parameters.total_count());
+  const std::vector<float> gradient = test::gradients_by_value(parameters);
   const std::vector<float> by_hidden = dhidden;
   const auto minimised = [&] {
     const Tally tally = run(true, 0.0F);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "model/gradients.hpp"
 #include "model/head_run.hpp"
 #include "objective/classification.hpp"
 
@@ -99,9 +100,7 @@ TEST(MixUp, GradientsAreDifferencesOfTheMixedLoss) {
   number_samples(run.batch, 7);
   constexpr double kScale = 0.5, kStep = 1e-3;
   run.run(true, static_cast<float>(kScale));
-  const std::vector<float> by_parameter(
-      run.parameters.gradients(0).data(),
-      run.parameters.gradients(0).data() + run.parameters.total_count());
+  const std::vector<float> by_parameter = test::gradients_by_value(run.parameters);
   const std::vector<float> by_hidden = run.dhidden;
   const auto difference = [&](float& x) {
     const float kept = x;

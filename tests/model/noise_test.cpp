@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "model/gradients.hpp"
 #include "model/reference_run.hpp"
 
 namespace polyphase {
@@ -47,8 +48,7 @@ int expect_gradients_of(ReferenceRun& run, std::int64_t step) {
   ParameterSet& parameters = run.model().parameters();
   const Batch batch = run.batches(step).micro_batches[0];
   const double loss = minimised(run, batch, step);
-  const std::vector<float> gradient(parameters.gradients(0).data(),
-                                    parameters.gradients(0).data() + parameters.total_count());
+  const std::vector<float> gradient = test::gradients_by_value(parameters);
   const Tensor1<float> values = parameters.values();
   int without = 0;
   for (const Parameter& parameter : parameters.all()) {
@@ -141,14 +141,14 @@ TEST(RDrop, PlanIsTheExactPeakOfBothPasses) {
   EXPECT_EQ(run.model().arena_peak_bytes(), planned);
 }
 
-struct Trace {
+struct NoisyTrace {
   std::vector<double> losses, divergences, norms;
   std::vector<float> parameters;
 };
 
-Trace train(const nlohmann::json& reference, const RankGrid& grid) {
+NoisyTrace train_noisily(const nlohmann::json& reference, const RankGrid& grid) {
   ReferenceRun run(reference, grid, 4, recipe::Precision::kF32, kDropout);
-  Trace trace;
+  NoisyTrace trace;
   for (std::int64_t step = 0; step < 6; ++step) {
     const StepRecord record = run.step(step);
     trace.losses.push_back(record.loss);
@@ -162,8 +162,8 @@ Trace train(const nlohmann::json& reference, const RankGrid& grid) {
 TEST(Noise, DataParallelRanksAgreeToTheLastBit) {
   for (const std::string& name : kCases) {
     const nlohmann::json reference = noisy_case(name, 0.3, 1.0);
-    const Trace alone = train(reference, solo_grid());
-    const Trace together = train(reference, make_grid(*test_world, 1));
+    const NoisyTrace alone = train_noisily(reference, solo_grid());
+    const NoisyTrace together = train_noisily(reference, make_grid(*test_world, 1));
     EXPECT_EQ(alone.losses, together.losses) << name;
     EXPECT_EQ(alone.divergences, together.divergences) << name;
     EXPECT_EQ(alone.norms, together.norms) << name;
@@ -175,8 +175,8 @@ TEST(Noise, DataParallelRanksAgreeToTheLastBit) {
 TEST(Noise, TensorParallelRanksDrawTheSameLayersAndMasks) {
   for (const std::string& name : kCases) {
     const nlohmann::json reference = noisy_case(name, 0.3, 1.0);
-    const Trace one = train(reference, solo_grid());
-    const Trace many = train(reference, make_grid(*test_world, test_world->size()));
+    const NoisyTrace one = train_noisily(reference, solo_grid());
+    const NoisyTrace many = train_noisily(reference, make_grid(*test_world, test_world->size()));
     for (std::size_t step = 0; step < one.losses.size(); ++step) {
       EXPECT_NEAR(many.losses[step], one.losses[step], 2e-5 * one.losses[step]) << name;
       EXPECT_NEAR(many.divergences[step], one.divergences[step], 1e-4 * one.losses[step]) << name;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "model/gradients.hpp"
 #include "model/reference_run.hpp"
 #include "train/largest_batch.hpp"
 
@@ -28,9 +29,8 @@ Trace train(nlohmann::json reference, const char* mode, const RankGrid& grid, Pr
     const StepRecord record = run.step(step);
     trace.losses.push_back(record.loss);
     trace.norms.push_back(record.grad_norm);
-    const Tensor1<float> gradients = run.model().parameters().gradients(0);
-    trace.gradients.insert(trace.gradients.end(), gradients.data(),
-                           gradients.data() + gradients.size());
+    const std::vector<float> gradients = test::gradients_by_value(run.model().parameters());
+    trace.gradients.insert(trace.gradients.end(), gradients.begin(), gradients.end());
   }
   trace.parameters = run.parameters();
   return trace;
@@ -102,7 +102,6 @@ double floats_of_a_layer(Recompute mode) {
     recipe::Phase phase;
     phase.objectives = {{"mlm", 1.0}};
     const auto model = make_phase_model(recipe, phase, {.vocab_size = 512}, grid.tensor);
-    model->parameters().allocate_nothing();
     const Batch batch = largest_batch(recipe, phase, 8, 0);
     rows = static_cast<std::int64_t>(batch.tokens_N.size());
     bytes.push_back(model->plan_arena_bytes(batch, true));

@@ -227,20 +227,21 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   model_ = make_phase_model(recipe_, phase, data, grid.tensor);
   if (reference.contains("teacher")) {
     teacher_ = make_phase_model(recipe_, recipe_.phases[0], data, grid.tensor);
-    teacher_->parameters().allocate(0);
+    teacher_->parameters().allocate();
     set_parameters(teacher_->parameters(), reference.at("teacher").at("parameters"), square, 1000);
     model_->learn_from(*teacher_, *phase.adaptation.distil);
   }
-  model_->parameters().allocate(
-      GradientReducer::num_gradient_sets(num_micro_batches / grid.data.size()));
   const Shards shards =
       make_shards(recipe_, phase, model_->parameters(), grid.data.rank(), grid.data.size());
   optimizer_ = std::make_unique<Optimizer>(model_->parameters(), phase, grid.tensor, shards);
   optimizer_->allocate();
   const Batch largest =
       largest_batch(recipe_, phase, 4, static_cast<std::int64_t>(data.label_names.size()));
-  model_->allocate_arena(std::max(model_->plan_arena_bytes(largest, true),
-                                  optimizer_->plan_arena_bytes(model_->parameters())));
+  optimizer_->mark_trained(model_->parameters());
+  model_->plan_arena_bytes(largest, true);
+  model_->allocate_training(
+      GradientReducer::num_gradient_sets(num_micro_batches / grid.data.size()),
+      optimizer_->plan_arena_bytes(model_->parameters()));
   if (phase.regularisation.average)
     average_ = std::make_unique<WeightAverage>(model_->parameters(), phase, shards, grid.data);
   reducer_ =

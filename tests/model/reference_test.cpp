@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "model/gradients.hpp"
 #include "model/reference_run.hpp"
 
 namespace polyphase {
@@ -64,8 +65,7 @@ std::vector<float> first_gradients(const nlohmann::json& reference, recipe::Prec
   run.model().parameters().initialise(5, 0.25);
   loss = run.step(0).loss;
   parameters = run.model().parameters().all();
-  const Tensor1<float> gradients = run.model().parameters().gradients(0);
-  return {gradients.data(), gradients.data() + gradients.size()};
+  return test::gradients_by_value(run.model().parameters());
 }
 
 // bf16 keeps 8 bits, so every product of a chain of about ten adds a relative error of up to 2^-9;

@@ -7,6 +7,7 @@
 #include "comm/session.hpp"
 #include "kernels/device.hpp"
 #include "kernels/orthogonalise.hpp"
+#include "model/gradients.hpp"
 #include "optimizer/optimizer.hpp"
 #include "optimizer/test_world.hpp"
 #include "recipe/optimizers.hpp"
@@ -47,7 +48,8 @@ ParameterSet declare(const Communicator& tensor) {
                       .split_dimension = 1,
                       .split = part(12)});
   parameters.declare({.name = "layers.0.norm.gain", .global_shape = {8}, .decays = false});
-  parameters.allocate(1);
+  parameters.allocate();
+  parameters.allocate_gradients(test::layout_of_values(parameters), 1);
   return parameters;
 }
 

@@ -10,6 +10,7 @@
 
 #include "comm/session.hpp"
 #include "kernels/device.hpp"
+#include "model/gradients.hpp"
 #include "optimizer/gradient_norm.hpp"
 #include "optimizer/optimizer.hpp"
 #include "optimizer/test_world.hpp"
@@ -80,7 +81,8 @@ Trained train(const std::string& kind, const RankGrid& grid, bool divided) {
   phase.unfreeze = recipe::Unfreeze{.from_top = 1, .every_steps = 2};
   if (!divided) recipe.parallel.shard = recipe::Shard::kNone;
   ParameterSet parameters = declare(grid.tensor, kVocabulary);
-  parameters.allocate(1);
+  parameters.allocate();
+  parameters.allocate_gradients(test::layout_of_values(parameters), 1);
   const Shards shards = make_shards(recipe, phase, parameters, grid.data.rank(), grid.data.size());
   EXPECT_EQ(shards.divided(), divided && grid.data.size() > 1);
   Optimizer optimizer(parameters, phase, grid.tensor, shards);
@@ -92,7 +94,7 @@ Trained train(const std::string& kind, const RankGrid& grid, bool divided) {
     fill_by_sine(parameters.gradients(0), 0.9 + step);
     for (const Parameter& parameter : parameters.all()) {
       if (shards.has(shards.owner_of(parameter))) continue;
-      std::fill_n(parameters.gradients(0).data() + parameter.offset, parameter.count,
+      std::fill_n(parameters.gradients(0).data() + parameter.gradient_offset, parameter.count,
                   std::numeric_limits<float>::quiet_NaN());
     }
     optimizer.begin_step(parameters, step);
