@@ -144,6 +144,13 @@ TYPED_TEST(MatmulTest, PackedWeightGivesTheSameProduct) {
   }
 }
 
+// Weight gradients of layers so wide that rows of an operand may be kept apart.
+TYPED_TEST(MatmulTest, ProductsOverRowsHalfAPageApartAgreeWithPlainLoops) {
+  this->expect_product({512, 16, 40, kYes, kNo});
+  this->expect_product({16, 1024, 33, kYes, kNo, false, Write::kAccumulate});
+  this->expect_product({512, 512, 9, kYes, kNo, true});
+}
+
 TYPED_TEST(MatmulTest, SecondCallAtOtherAddressesUsesThem) {
   const ProductCase c{8, 8, 8};
   this->expect_product(c);
@@ -151,13 +158,17 @@ TYPED_TEST(MatmulTest, SecondCallAtOtherAddressesUsesThem) {
 }
 
 // Inside a parallel region every thread multiplies alone, with an arena of its own.
-TEST(MatmulInParallelTest, EveryThreadGetsItsOwnProduct) {
+class MatmulInParallelTest : public testing::TestWithParam<ProductCase> {};
+
+TEST_P(MatmulInParallelTest, EveryThreadGetsItsOwnProduct) {
   constexpr std::int64_t kProducts = 8;
-  const ProductCase c{33, 16, 20, kNo, kYes};
+  const ProductCase c = GetParam();
   const Product p(c, kStoreError<float>);
   Device device;
-  const Tensor2<const bf16> a = device.put_real<bf16>(p.a, c.m, c.k);
-  const Tensor2<const bf16> b = device.put_real<bf16>(p.b, c.n, c.k);
+  const Tensor2<const bf16> a =
+      device.put_real<bf16>(p.a, c.op_a == kNo ? c.m : c.k, c.op_a == kNo ? c.k : c.m);
+  const Tensor2<const bf16> b =
+      device.put_real<bf16>(p.b, c.op_b == kNo ? c.k : c.n, c.op_b == kNo ? c.n : c.k);
   const auto all = device.arena().take2<float>(kProducts * c.m, c.n);
   constexpr std::int64_t kScratchBytes = 1 << 20;
   const auto scratch = device.arena().take1<std::byte>(kProducts * kScratchBytes);
@@ -170,6 +181,11 @@ TEST(MatmulInParallelTest, EveryThreadGetsItsOwnProduct) {
     expect_close("y", device.get_real(rows(all, i * c.m, c.m)), p.expected, p.error);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Forward, MatmulInParallelTest,
+                         testing::Values(ProductCase{33, 16, 20, kNo, kYes}));
+INSTANTIATE_TEST_SUITE_P(OverRows, MatmulInParallelTest,
+                         testing::Values(ProductCase{512, 16, 20, kYes, kNo}));
 
 TEST(MatmulContractTest, ExtentsThatDoNotFitAreABrokenPromise) {
   Device device;
