@@ -139,11 +139,11 @@ std::optional<PartMetrics> evaluate_part(TrainedPhase& phase, const std::string&
   PartMetrics result = {.values = metrics_of_corpora(phase.model(), *corpora, phase.phase())};
   for (std::size_t i = 0; i < parts.size(); ++i) {
     result.num_samples += (*corpora)[i].num_samples;
-    const std::string prefix = parts.size() == 1 ? "" : parts[i].corpus + ".";
-    add_text_metrics(phase, parts[i], (*corpora)[i].tallies.front(), prefix, result.values);
-    if (parts.size() == 1 && phase.phase().data.size() > 1)  // the only one with this part
-      add_text_metrics(phase, parts[i], (*corpora)[i].tallies.front(), parts[i].corpus + ".",
-                       result.values);
+    std::vector<std::string> prefixes;  // as those of metrics_of_corpora
+    if (parts.size() == 1) prefixes.emplace_back();
+    if (phase.phase().data.size() > 1) prefixes.push_back(parts[i].corpus + ".");
+    for (const std::string& prefix : prefixes)
+      add_text_metrics(phase, parts[i], (*corpora)[i].tallies.front(), prefix, result.values);
   }
   return result;
 }
