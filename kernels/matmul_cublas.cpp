@@ -8,6 +8,7 @@
 #include "kernels/bf16_support.hpp"
 #include "kernels/matmul_edges.hpp"
 #include "kernels/matmul_plain.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -73,6 +74,7 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
     // cuBLAS has no product of float operands with a bf16 result.
     matmul_in_float(exec, y_MN, a, op_a, b, op_b, write, bias_N);
   } else {
+    note_product(exec, {.m = e.m, .n = e.n, .k = e.k, .bf16 = sizeof(In) < sizeof(float)});
     if (exec.counting()) return;
     if (e.k == 0) {
       write_bias(exec, y_MN, write, bias_N);

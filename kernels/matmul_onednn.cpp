@@ -11,6 +11,7 @@
 #include "kernels/bf16_support.hpp"
 #include "kernels/matmul_edges.hpp"
 #include "kernels/matmul_plain.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -178,6 +179,7 @@ void execute(const Exec& exec, const dnnl::primitive& primitive, Arguments argum
 
 void execute(const Exec& exec, Product& product, const ProductKey& key, const void* a,
              const void* b, const float* bias, const void* y) {
+  note_product(exec, {.m = key.m, .n = key.n, .k = key.k, .bf16 = key.in == DataType::bf16});
   set_address(product.a, a);
   set_address(product.b, b);
   set_address(product.y, y);
@@ -192,6 +194,7 @@ void execute(const Exec& exec, Product& product, const ProductKey& key, const vo
 
 void execute(const Exec& exec, Packing& packing, const ProductKey& key, const void* from,
              const void* to) {
+  note_moved(exec, Tensor1<const float>(nullptr, key.k * key.n));
   set_address(packing.from, from);
   set_address(packing.to, to);
   execute(exec, packing.primitive, {{DNNL_ARG_FROM, packing.from}, {DNNL_ARG_TO, packing.to}},
