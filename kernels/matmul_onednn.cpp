@@ -179,7 +179,6 @@ void execute(const Exec& exec, const dnnl::primitive& primitive, Arguments argum
 
 void execute(const Exec& exec, Product& product, const ProductKey& key, const void* a,
              const void* b, const float* bias, const void* y) {
-  note_product(exec, {.m = key.m, .n = key.n, .k = key.k, .bf16 = key.in == DataType::bf16});
   set_address(product.a, a);
   set_address(product.b, b);
   set_address(product.y, y);
@@ -235,8 +234,10 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
   }
   ProductKey key = key_of<In, Out>({m, n, k}, op_a, write, bias_N);
   key.transpose_b = op_b == Transpose::kYes;
+  note_product(exec, {.m = m, .n = n, .k = k, .bf16 = key.in == DataType::bf16});
   std::optional<Product>& product = cached(key, prepare);
   if (!product) {
+    const NotedAlready noted;
     matmul_in_float(exec, y_MN, a, op_a, b, op_b, write, bias_N);
     return;
   }
@@ -273,8 +274,10 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
       product_extents(y_MN, a, op_a, plain_tensor<In>(b), b.stored, bias_N);
   ProductKey key = key_of<In, Out>(extents, op_a, write, bias_N);
   key.layout_m = b.layout_m;
+  note_product(exec, {.m = key.m, .n = key.n, .k = key.k, .bf16 = key.in == DataType::bf16});
   std::optional<Product>& product = cached(key, prepare);
   if (!product) {
+    const NotedAlready noted;
     // There is no such product for float operands and a bf16 result.
     const ArenaScope scope(*exec.arena);
     const auto y_float = exec.arena->take2<float>(y_MN.extent(0), y_MN.extent(1));

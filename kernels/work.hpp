@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <utility>
 
 #include "kernels/exec.hpp"
 
@@ -55,9 +56,23 @@ class WorkCount {
   }
 
  private:
+  friend class NotedAlready;
   inline static thread_local Work* current_ = nullptr;
   Work work_;
   Work* outer_;
+};
+
+// Until the end of the block nothing is noted: by a product, which is noted as it was asked for, of
+// the products and copies that it may be made of on this processor.
+class NotedAlready {
+ public:
+  NotedAlready() : work_(std::exchange(WorkCount::current_, nullptr)) {}
+  ~NotedAlready() { WorkCount::current_ = work_; }
+  NotedAlready(const NotedAlready&) = delete;
+  NotedAlready& operator=(const NotedAlready&) = delete;
+
+ private:
+  Work* work_;
 };
 
 // Notes a kernel that reads or writes each of these tensors once.

@@ -167,12 +167,16 @@ std::string layout_table(const recipe::Recipe& recipe, std::int64_t num_ranks,
                        {"parallel.shard"},
                        {"recompute"},
                        right("memory of a rank"),
+                       right("tokens/s"),
+                       right("MFU"),
                        right("time")});
   for (std::size_t i = 0; i < std::min(num_fitting, kMostLayouts); ++i) {
     const PlannedLayout& one = layouts[i];
     table.add_row({fmt::format("{}", one.layout.tensor), fmt::format("{}", one.layout.data),
                    word(one.layout.shard), word(one.layout.recompute),
                    bytes_text(static_cast<double>(one.memory_bytes)),
+                   quantity(one.tokens_per_second, {"", "k", "M"}, 1000.0),
+                   fmt::format("{:.1f} %", 100 * one.mfu),
                    i == 0 ? "1.00 ×" : fmt::format("{:.2f} ×", one.seconds / layouts[0].seconds)});
   }
   return fmt::format(

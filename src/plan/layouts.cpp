@@ -125,8 +125,14 @@ std::vector<PlannedLayout> plan_layouts(const recipe::Recipe& recipe, std::int64
             .layout = {.tensor = tensor, .data = data, .shard = shard, .recompute = recompute}};
         one.memory_bytes = memory_of(with_layout(recipe, one.layout), one.layout, costs);
         one.fits = static_cast<double>(one.memory_bytes) <= rank_bytes(machine, num_ranks);
-        for (const auto& [work, times] : phases)
-          one.seconds += times * plan_time(work, one.layout, machine).step_seconds();
+        for (const auto& [work, times] : phases) {
+          const PlannedTime time = plan_time(work, one.layout, machine);
+          one.seconds += times * time.step_seconds();
+          one.tokens_per_second += times * time.tokens;
+          one.mfu += times * time.step_seconds() * time.mfu;
+        }
+        one.tokens_per_second /= one.seconds;
+        one.mfu /= one.seconds;
         planned.push_back(one);
       }
     }

@@ -15,6 +15,7 @@ struct PlannedLayout {
   Layout layout;
   std::int64_t memory_bytes = 0;  // of one rank, in the phase that needs the most
   double seconds = 0;  // of all phases whose steps are known; else of a step of each phase
+  double tokens_per_second = 0, mfu = 0;  // over those
   bool fits = false;
 };
 

@@ -32,6 +32,7 @@ double size_of(const Work::Product& product) {
 
 // The gradients of a step over the data-parallel ranks.
 CollectiveCost sum_gradients(const StepWork& work, const Layout& layout, const Network& network) {
+  if (work.num_trained == 0) return {};
   const auto floats = static_cast<double>(work.num_trained);
   const double num_buckets =
       std::ceil(floats / kBucketFloats) + static_cast<double>(work.num_layers);
