@@ -53,9 +53,22 @@ std::int64_t memory_of(const recipe::Recipe& recipe, const Layout& layout,
   return most;
 }
 
+// Of each step, one micro-batch a rank at most, which needs one set of gradients.
+recipe::Recipe with_one_micro_batch(recipe::Recipe recipe, std::int64_t data) {
+  for (recipe::Phase& phase : recipe.phases) {
+    phase.batch.micro_batch = recipe::micro_batch_of(phase);
+    phase.batch.sequences = std::min(phase.batch.sequences, data * phase.batch.micro_batch);
+    phase.batch.ramp.reset();
+  }
+  return recipe;
+}
+
+enum class StepSize { kAsAsked, kOneMicroBatch };
+
 // The layout of these ranks that needs the least memory.
 std::optional<PlannedLayout> smallest(const recipe::Recipe& recipe, std::int64_t num_ranks,
-                                      const Machine& machine, const PhaseCosts& costs) {
+                                      const Machine& machine, const PhaseCosts& costs,
+                                      StepSize size = StepSize::kAsAsked) {
   const std::vector<std::int64_t> tensors = legal_tensors(recipe, num_ranks);
   if (tensors.empty()) return std::nullopt;
   PlannedLayout best = {.memory_bytes = std::numeric_limits<std::int64_t>::max()};
@@ -65,7 +78,9 @@ std::optional<PlannedLayout> smallest(const recipe::Recipe& recipe, std::int64_t
                            .data = num_ranks / tensor,
                            .shard = recipe::Shard::kOptimizer,
                            .recompute = recipe::Recompute::kFull};
-    const std::int64_t bytes = memory_of(with_layout(recipe, layout), layout, costs);
+    const recipe::Recipe sized =
+        size == StepSize::kOneMicroBatch ? with_one_micro_batch(recipe, layout.data) : recipe;
+    const std::int64_t bytes = memory_of(with_layout(sized, layout), layout, costs);
     if (bytes < best.memory_bytes) best = {.layout = layout, .memory_bytes = bytes};
   }
   best.fits = static_cast<double>(best.memory_bytes) <= rank_bytes(machine, num_ranks);
@@ -153,21 +168,26 @@ std::string advice(const recipe::Recipe& recipe, std::int64_t num_ranks, const M
       return fmt::format("a micro_batch of at most {} would fit, with {}", most, words(*found));
   }
   const recipe::Recipe least = with_micro_batch(recipe, 1);
+  const auto one = smallest(least, num_ranks, machine, costs, StepSize::kOneMicroBatch);
+  if (one && one->fits) {
+    return fmt::format(
+        "steps of one micro-batch a rank would fit, which need one set of gradients: a batch of {} "
+        "sequences, a micro_batch of 1, and {}",
+        one->layout.data, words(*one));
+  }
   for (std::int64_t times = 2; times <= kMostTimesTheRanks; times *= 2) {
     const auto found = smallest(least, times * num_ranks, machine, costs);
     if (found && found->fits)
       return fmt::format("{} ranks would do, with a micro_batch of 1 and {}", times * num_ranks,
                          words(*found));
   }
-  const auto found = smallest(least, num_ranks, machine, costs);
-  if (!found)
+  if (!one)
     return fmt::format("no tensor × data of {} ranks divides the model and the batches", num_ranks);
   return fmt::format(
-      "the least is {}, with a micro_batch of 1; every rank has all parameters and gradients of "
-      "its "
-      "tensor part: a smaller model.width, num_layers or max_tokens, or more heads for more "
-      "tensor-parallel ranks",
-      words(*found));
+      "the least is {}, with one micro-batch of 1 a rank; every rank has all parameters and "
+      "gradients of its tensor part: take a smaller model.width, num_layers or max_tokens, or more "
+      "heads (of keys, too) for more tensor-parallel ranks",
+      words(*one));
 }
 
 }  // namespace polyphase

@@ -16,6 +16,7 @@
 #include "base/philox.hpp"
 #include "comm/session.hpp"
 #include "kernels/matmul.hpp"
+#include "plan/plan_time.hpp"
 #include "recipe/recipe.hpp"
 #include "train/step.hpp"
 
@@ -159,7 +160,29 @@ struct Options {
   int steps = 12, warmup = 3, tensor = 1, micro_batches = 1;
   double dropout = 0;
   bool kernels = false;
+  std::string machine;  // file of rates that the step's time is planned from
 };
+
+// What `polyphase plan --machine` says of the same step.
+nlohmann::json planned(const Options& options, recipe::Recipe recipe, const Shape& shape,
+                       std::int64_t num_data_ranks) {
+  recipe.tokenizer.vocab_size = shape.vocabulary;
+  recipe.parallel.tensor = options.tensor;
+  const PlannedTime time = plan_time(count_step(recipe, recipe.phases[0], num_data_ranks),
+                                     {.tensor = options.tensor,
+                                      .data = num_data_ranks,
+                                      .shard = recipe.parallel.shard,
+                                      .recompute = recipe.recompute},
+                                     read_machine(options.machine));
+  return {{"step_milliseconds", 1e3 * time.step_seconds()},
+          {"products", 1e3 * time.product_seconds},
+          {"attention", 1e3 * time.attention_seconds},
+          {"rows", 1e3 * time.row_seconds},
+          {"update", 1e3 * time.update_seconds},
+          {"tensor_sums", 1e3 * time.tensor_sums.seconds},
+          {"data_sums", 1e3 * time.exposed_data_seconds},
+          {"mfu", time.mfu}};
+}
 
 void run(const Options& options, const Communicator& world) {
   const Shape shape = kShapes.at(options.shape);
@@ -253,6 +276,7 @@ void run(const Options& options, const Communicator& world) {
       {"wait_milliseconds", 1e3 * median(waits)},
       {"peak_memory_mib", peak},
       {"loss", loss}};
+  if (!options.machine.empty()) json["planned"] = planned(options, recipe, shape, grid.data.size());
   for (const auto& [name, time] : kernel_times.seconds) {
     json["kernels"][name] = {{"milliseconds", 1e3 * time / options.steps},
                              {"calls", kernel_times.calls[name] / options.steps}};
@@ -275,6 +299,7 @@ int main(int argc, char** argv) {
   app.add_option("--tensor", options.tensor);
   app.add_option("--micro-batches", options.micro_batches, "of a step on one rank");
   app.add_option("--dropout", options.dropout);
+  app.add_option("--machine", options.machine, "machine file: also the planned time of the step");
   app.add_flag("--kernels", options.kernels, "time by kernel (costs some time itself)");
   CLI11_PARSE(app, argc, argv);
   const polyphase::MpiSession session(&argc, &argv);

@@ -92,6 +92,18 @@ TEST(Layouts, AdviceIsASmallerMicroBatchThenMoreRanksThenAnotherModel) {
       << never;
 }
 
+// Sets of gradients of the micro-batches that wait for one another may be what does not fit.
+TEST(Layouts, AdviceMayBeOneMicroBatchARank) {
+  recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
+  recipe.phases[0].batch = {.sequences = 64, .micro_batch = 1};
+  PhaseCosts costs = made_up_costs(0);
+  costs.memory_bytes = [](const recipe::Recipe&, const recipe::Phase& phase, std::int64_t data) {
+    return kGiB * phase.batch.sequences / recipe::micro_batch_of(phase) / data;
+  };
+  const std::string text = advice(recipe, 2, small_machine(), costs);
+  EXPECT_NE(text.find("steps of one micro-batch a rank would fit"), std::string::npos) << text;
+}
+
 // By the model's own counts: what fits says so, and what is said not to fit is larger.
 TEST(Layouts, ARealModelIsLaidOutByItsOwnMemory) {
   const recipe::Recipe recipe = planned_gpt(2, 64, 4, 64, 1000);
