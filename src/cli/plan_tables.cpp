@@ -154,6 +154,9 @@ std::string time_tables(const recipe::Recipe& recipe, std::int64_t num_ranks,
 
 std::string layout_table(const recipe::Recipe& recipe, std::int64_t num_ranks,
                          const Machine& machine, const PhaseCosts& costs) {
+  if (std::all_of(recipe.phases.begin(), recipe.phases.end(),
+                  [](const recipe::Phase& phase) { return phase.generate.has_value(); }))
+    return "";  // nothing is trained
   const std::vector<PlannedLayout> layouts = plan_layouts(recipe, num_ranks, machine, costs);
   const double room = machine.rates_for(num_ranks).memory_gib;
   const auto num_fitting = static_cast<std::size_t>(std::count_if(
