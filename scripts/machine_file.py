@@ -55,7 +55,7 @@ def rates_text(result, num_cores):
     for key in ("products_f32", "products_bf16"):
         table = ", ".join(f"{size}: {number(rate)}" for size, rate in sorted(result[key].items(), key=lambda item: int(item[0])))
         lines.append(f"    {key}: {{{table}}}")
-    for key in ("attention_f32", "attention_bf16", "memory_gb_s", "row_gb_s", "kernel_us"):
+    for key in ("attention_f32", "attention_bf16", "memory_gb_s", "row_f32_gb_s", "row_bf16_gb_s", "kernel_us"):
         lines.append(f"    {key}: {number(result[key])}")
     if ranks > 1:
         latency, bandwidth = link_of(ranks, result["collectives"])

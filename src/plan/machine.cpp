@@ -41,7 +41,8 @@ static void describe(Section& section, NodeRates& rates) {
   section.value("attention_f32", rates.attention_f32, recipe::positive());
   section.value("attention_bf16", rates.attention_bf16, recipe::positive());
   section.value("memory_gb_s", rates.memory_gb_s, recipe::positive());
-  section.value("row_gb_s", rates.row_gb_s, recipe::positive());
+  section.value("row_f32_gb_s", rates.row_f32_gb_s, recipe::positive());
+  section.value("row_bf16_gb_s", rates.row_bf16_gb_s, recipe::positive());
   section.value("kernel_us", rates.kernel_us, recipe::at_least(0));
   section.section("link", rates.link);
   section.value("overlap", rates.overlap, recipe::fraction());
@@ -142,6 +143,11 @@ double NodeRates::attention_gflops(recipe::Precision precision) const {
   return given > 0 ? given : products(precision).at(64);
 }
 
+double NodeRates::row_rate_gb_s(recipe::Precision precision) const {
+  const double given = precision == recipe::Precision::kBf16 ? row_bf16_gb_s : row_f32_gb_s;
+  return given > 0 ? given : memory_gb_s;
+}
+
 double NodeRates::peak_gflops(recipe::Precision precision) const {
   const double given = precision == recipe::Precision::kBf16 ? peak_bf16 : peak_f32;
   return given > 0 ? given : products(precision).best();
@@ -164,7 +170,7 @@ NodeRates Machine::rates_for(std::int64_t num_ranks) const {
     }
   }
   for (double* rate : {&shared.memory_gib, &shared.attention_f32, &shared.attention_bf16,
-                       &shared.memory_gb_s, &shared.row_gb_s})
+                       &shared.memory_gb_s, &shared.row_f32_gb_s, &shared.row_bf16_gb_s})
     *rate *= share;
   if (shared.link) shared.link->gb_s *= share;
   return shared;

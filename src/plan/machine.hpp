@@ -40,7 +40,8 @@ struct NodeRates {
   ProductRates products_f32, products_bf16;
   double attention_f32 = 0, attention_bf16 = 0;  // GFLOP/s; 0: as products of size 64
   double memory_gb_s = 0;                        // large arrays: the optimizer's
-  double row_gb_s = 0;       // kernels over rows, which may stay in a cache; 0: as memory_gb_s
+  double row_f32_gb_s = 0,
+         row_bf16_gb_s = 0;  // kernels over rows, which may stay in a cache; 0: as memory_gb_s
   double kernel_us = 0;      // to start one
   std::optional<Link> link;  // to other ranks of the node
   double overlap = 0;        // share of a gradient sum that costs arithmetic nothing
@@ -48,7 +49,7 @@ struct NodeRates {
 
   const ProductRates& products(recipe::Precision precision) const;
   double attention_gflops(recipe::Precision precision) const;
-  double row_rate_gb_s() const { return row_gb_s > 0 ? row_gb_s : memory_gb_s; }
+  double row_rate_gb_s(recipe::Precision precision) const;
   double peak_gflops(recipe::Precision precision) const;
 };
 

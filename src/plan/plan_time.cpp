@@ -75,7 +75,7 @@ KernelSeconds kernel_seconds(const Work& work, const NodeRates& rates,
                         rates.products(own).at(size_of(product));
   }
   seconds.attention = 1e-9 * work.attention_flops / rates.attention_gflops(precision);
-  seconds.rows = 1e-9 * work.moved_bytes / rates.row_rate_gb_s() +
+  seconds.rows = 1e-9 * work.moved_bytes / rates.row_rate_gb_s(precision) +
                  1e-6 * rates.kernel_us * static_cast<double>(work.num_kernels);
   return seconds;
 }

@@ -37,7 +37,7 @@ TEST(MachineFile, WhatIsNotGivenIsTakenFromWhatIs) {
       parse_machine("rates: {1: {memory_gib: 4, memory_gb_s: 9, products_f32: {64: 10, 512: 30}}}",
                     "m.yaml")
           .rates.at(1);
-  EXPECT_DOUBLE_EQ(rates.row_rate_gb_s(), 9);
+  EXPECT_DOUBLE_EQ(rates.row_rate_gb_s(Precision::kF32), 9);
   EXPECT_DOUBLE_EQ(rates.attention_gflops(Precision::kF32), 10);
   EXPECT_DOUBLE_EQ(rates.peak_gflops(Precision::kBf16), 30);  // no bfloat16: float32's
   EXPECT_EQ(rates.products(Precision::kBf16).best(), 30);

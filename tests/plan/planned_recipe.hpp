@@ -41,7 +41,7 @@ rates:
     products_f32: {128: 100, 512: 300}
     attention_f32: 50
     memory_gb_s: 10
-    row_gb_s: 20
+    row_f32_gb_s: 20
     link: {latency_us: 10, gb_s: 4}
 )",
                        "small.yaml");
