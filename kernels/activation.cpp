@@ -4,6 +4,7 @@
 #include "kernels/activation_functions.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/for_rows.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -146,6 +147,7 @@ template <class Real>
 void activation_forward(const Exec& exec, Activation kind, Tensor2<Real> y_NF,
                         Tensor2<const Real> x_NF) {
   const KernelRegion region("activation_forward");
+  note_moved(exec, y_NF, x_NF);
   with_function(kind, [&](auto function) {
     forward_of<decltype(function), Real>(exec, flat(y_NF), flat(x_NF));
   });
@@ -156,6 +158,7 @@ void activation_backward(const Exec& exec, Activation kind, Tensor2<Real> dx_NF,
                          Tensor1<float> dbias_F, Write write, Tensor2<const Real> dy_NF,
                          Tensor2<const Real> x_NF) {
   const KernelRegion region("activation_backward");
+  note_moved(exec, dx_NF, y_NF, dy_NF, x_NF);
   backward<BackwardRow, Real>(exec, kind, dbias_F, write, {dx_NF, y_NF, {}, dy_NF, x_NF});
 }
 
@@ -163,6 +166,7 @@ template <class Real>
 void gated_activation_forward(const Exec& exec, Activation kind, Tensor2<Real> y_NF,
                               Tensor2<const Real> x_N2F) {
   const KernelRegion region("gated_activation_forward");
+  note_moved(exec, y_NF, x_N2F);
   with_function(
       kind, [&](auto function) { gated_forward_of<decltype(function), Real>(exec, y_NF, x_N2F); });
 }
@@ -172,6 +176,7 @@ void gated_activation_backward(const Exec& exec, Activation kind, Tensor2<Real> 
                                Tensor2<Real> y_NF, Tensor1<float> dbias_2F, Write write,
                                Tensor2<const Real> dy_NF, Tensor2<const Real> x_N2F) {
   const KernelRegion region("gated_activation_backward");
+  note_moved(exec, dx_N2F, y_NF, dy_NF, x_N2F);
   backward<GatedBackwardRow, Real>(exec, kind, dbias_2F, write, {dx_N2F, y_NF, {}, dy_NF, x_N2F});
 }
 

@@ -4,6 +4,7 @@
 #include "kernels/elementwise.hpp"
 #include "kernels/for_rows.hpp"
 #include "kernels/math.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -15,6 +16,7 @@ constexpr float kSmallestSquare = 1e-30F;  // epsilon 1 of the paper
 void row_square_sums(const Exec& exec, Tensor1<float> sums_R, Tensor2<const float> gradient_RC,
                      float scale) {
   const KernelRegion region("row_square_sums");
+  note_moved(exec, gradient_RC);
   const std::int64_t num_columns = gradient_RC.extent(1);
   for_rows(
       exec, sums_R.extent(0), KOKKOS_LAMBDA(const Row& row) {
@@ -29,6 +31,7 @@ void row_square_sums(const Exec& exec, Tensor1<float> sums_R, Tensor2<const floa
 void column_square_sums(const Exec& exec, Tensor1<float> sums_C, Tensor2<const float> gradient_RC,
                         float scale) {
   const KernelRegion region("column_square_sums");
+  note_moved(exec, gradient_RC);
   const std::int64_t num_rows = gradient_RC.extent(0), num_columns = gradient_RC.extent(1);
   ArenaScope scope(*exec.arena);
   const Tensor2<float> partial_PC =
@@ -64,6 +67,7 @@ void factored_direction(const Exec& exec, Tensor2<float> direction_RC,
                         Tensor2<const float> gradient_RC, float scale, Tensor1<const float> row_R,
                         Tensor1<const float> column_C, float mean_row) {
   const KernelRegion region("factored_direction");
+  note_moved(exec, direction_RC, gradient_RC);
   const std::int64_t num_columns = gradient_RC.extent(1);
   for_rows(
       exec, gradient_RC.extent(0), KOKKOS_LAMBDA(const Row& row) {
@@ -81,6 +85,7 @@ void factored_direction(const Exec& exec, Tensor2<float> direction_RC,
 void square_direction(const Exec& exec, Tensor1<float> direction, Tensor1<float> square,
                       Tensor1<const float> gradient, float scale, float share) {
   const KernelRegion region("square_direction");
+  note_moved(exec, direction, square, square, gradient);
   for_elements(
       exec, square.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
         const float g = scale * gradient.data()[i];

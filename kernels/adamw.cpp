@@ -5,6 +5,7 @@
 
 #include "kernels/for_rows.hpp"
 #include "kernels/math.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -64,6 +65,7 @@ void update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> moment1,
 void adamw_update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> moment1,
                   Tensor1<float> moment2, Tensor1<const float> gradient, const AdamW& rule) {
   const KernelRegion region("adamw_update");
+  note_moved(exec, parameter, parameter, moment1, moment1, moment2, moment2, gradient);
   require_equal_extents(parameter, moment1, moment2, gradient);
   (rule.in_gradient ? update<true> : update<false>)(exec, parameter, moment1, moment2, gradient,
                                                     rule);
@@ -73,6 +75,7 @@ void lamb_direction(const Exec& exec, Tensor1<float> direction, Tensor1<float> m
                     Tensor1<float> moment2, Tensor1<const float> parameter,
                     Tensor1<const float> gradient, const AdamW& rule) {
   const KernelRegion region("lamb_direction");
+  note_moved(exec, direction, moment1, moment1, moment2, moment2, parameter, gradient);
   require_equal_extents(parameter, moment1, moment2, gradient);
   const Scalars scalars(rule);
   const float factor = static_cast<float>(1.0 / scalars.correction1);

@@ -248,6 +248,8 @@ void attention_backward(const Exec& exec, HeadColumns<Real> dquery, HeadColumns<
   const KernelRegion region("attention_backward");
   using namespace attention_host;
   check_attention(exec, input, true);
+  // Scores once more, then the gradients of probabilities, values, queries and keys.
+  note_attention(exec, input, 5);
   const ArenaScope scope(*exec.arena);
   const Call<Real> call = make_call(exec, input, dropout);
   const Tensor2<float> dpositions_BUH = take_position_gradients(exec, dpositions_UH, input);

@@ -140,6 +140,7 @@ void attention_forward(const Exec& exec, Tensor2<Real> out_NC, Tensor2<float> lo
   const KernelRegion region("attention_forward");
   using namespace attention_host;
   check_attention(exec, input);
+  note_attention(exec, input, 2);
   const ArenaScope scope(*exec.arena);
   const Call<Real> call = make_call(exec, input, dropout);
   for_each_pair<Buffers<Real>>(

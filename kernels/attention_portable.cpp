@@ -172,6 +172,7 @@ void attention_forward_portable(const Exec& exec, Tensor2<Real> out_NC, Tensor2<
                                 const AttentionInput<Real>& input, const Dropout& dropout) {
   using namespace attention_rows;
   check_attention(exec, input);
+  note_attention(exec, input, 2);
   const ArenaScope scope(*exec.arena);
   const Call<Real> call = make_call(exec, input, dropout);
   if (exec.counting()) return;
@@ -194,6 +195,7 @@ void attention_backward_portable(const Exec& exec, HeadColumns<Real> dquery, Hea
                                  const AttentionInput<Real>& input, const Dropout& dropout) {
   using namespace attention_rows;
   check_attention(exec, input, true);
+  note_attention(exec, input, 5);
   const ArenaScope scope(*exec.arena);
   const auto delta_NH = exec.arena->take2<float>(log_sum_NH.extent(0), log_sum_NH.extent(1));
   const Call<Real> call = make_call(exec, input, dropout);

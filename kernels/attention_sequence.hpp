@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/attention.hpp"
+#include "kernels/work.hpp"
 
 // What every implementation of attention knows about one sequence, and asks of its input.
 namespace polyphase {
@@ -77,6 +78,31 @@ void check_attention(const Exec& exec, const AttentionInput<Real>& input, bool b
                         num_exact > 0 && input.positions.max_distance > num_exact,
                     "a table of {}x{} relative positions up to {} does not fit {} heads",
                     num_buckets, table_UH.extent(1), input.positions.max_distance, shape.num_heads);
+}
+
+// Notes so many products of queries with keys, or of their probabilities with values.
+template <class Real>
+void note_attention(const Exec& exec, const AttentionInput<Real>& input, int num_products) {
+  Work* const work = WorkCount::of(exec);
+  if (work == nullptr) return;
+  const std::int32_t* const lengths =
+      input.keys.lengths_host.empty() ? nullptr : input.keys.lengths_host.data();
+  const std::int32_t* const prefix =
+      input.keys.prefix_host.empty() ? nullptr : input.keys.prefix_host.data();
+  double pairs = 0, all_pairs = 0;
+  for (std::int64_t b = 0; b < input.queries.num_sequences(); ++b) {
+    const SequenceSpan span =
+        sequence_span(input.queries.starts_host.data(), input.keys.starts_host.data(), lengths,
+                      prefix, input.shape.causal, b);
+    for (std::int64_t r = 0; r < span.num_queries; ++r)
+      pairs += static_cast<double>(span.visible(r));
+    all_pairs += static_cast<double>(span.num_queries) * static_cast<double>(span.num_keys);
+  }
+  const double flops_of_a_pair =
+      2.0 * num_products * static_cast<double>(input.shape.num_heads * input.shape.head_width);
+  ++work->num_kernels;
+  work->attention_flops += flops_of_a_pair * pairs;
+  work->whole_attention_flops += flops_of_a_pair * all_pairs;
 }
 
 }  // namespace polyphase

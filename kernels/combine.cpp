@@ -2,12 +2,14 @@
 #include "kernels/combine.hpp"
 
 #include "kernels/for_rows.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 
 void combine(const Exec& exec, Tensor1<float> y, float factor_y, Tensor1<const float> x,
              float factor_x) {
   const KernelRegion region("combine");
+  note_moved(exec, y, y, x);
   for_elements(
       exec, y.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
         y.data()[i] = factor_y * y.data()[i] + factor_x * x.data()[i];
@@ -16,6 +18,7 @@ void combine(const Exec& exec, Tensor1<float> y, float factor_y, Tensor1<const f
 
 void swap_elements(const Exec& exec, Tensor1<float> x, Tensor1<float> y) {
   const KernelRegion region("swap_elements");
+  note_moved(exec, x, x, y, y);
   for_elements(
       exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
         const float value = x.data()[i];
@@ -26,6 +29,7 @@ void swap_elements(const Exec& exec, Tensor1<float> x, Tensor1<float> y) {
 
 void clamp(const Exec& exec, Tensor1<float> x, float largest) {
   const KernelRegion region("clamp");
+  note_moved(exec, x, x);
   for_elements(
       exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
         const float value = x.data()[i];
@@ -36,6 +40,7 @@ void clamp(const Exec& exec, Tensor1<float> x, float largest) {
 void add_penalty_gradient(const Exec& exec, Tensor1<float> dw, Tensor1<const float> w, float l1,
                           float l2) {
   const KernelRegion region("add_penalty_gradient");
+  note_moved(exec, dw, dw, w);
   for_elements(
       exec, dw.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
         const float value = w.data()[i];

@@ -5,6 +5,7 @@
 
 #include "kernels/for_rows.hpp"
 #include "kernels/math.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 
@@ -25,6 +26,7 @@ void softmax_stats_begin(const Exec& exec, const SoftmaxStats& stats) {
 void softmax_stats_add(const Exec& exec, const SoftmaxStats& stats, Tensor2<const float> logits_MK,
                        Tensor1<const std::int32_t> labels_M, std::int64_t first_class) {
   const KernelRegion region("softmax_stats_add");
+  note_moved(exec, logits_MK);
   const SoftmaxStats to = stats;
   const bool with_logit_sum = stats.logit_sum_M.extent(0) != 0;
   const std::int64_t num_classes = logits_MK.extent(1);
@@ -64,6 +66,7 @@ void softmax_gradient(const Exec& exec, Tensor2<Real> dlogits_MK, Tensor2<const 
                       Tensor1<const float> log_sum_M, Tensor1<const std::int32_t> labels_M,
                       float scale, std::int64_t first_class, const SoftmaxTarget& target) {
   const KernelRegion region("softmax_gradient");
+  note_moved(exec, dlogits_MK, logits_MK);
   const std::int64_t num_classes = logits_MK.extent(1);
   const Tensor1<const float> row_weight_M = target.row_weight_M;
   const float smoothing = target.label_smoothing;

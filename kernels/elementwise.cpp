@@ -2,6 +2,7 @@
 #include "kernels/elementwise.hpp"
 
 #include "kernels/for_rows.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -90,12 +91,14 @@ struct NotFinite {
 
 void fill(const Exec& exec, Tensor1<float> x, float value) {
   const KernelRegion region("fill");
+  note_moved(exec, x);
   for_elements(
       exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) { x.data()[i] = value; });
 }
 
 void add(const Exec& exec, Tensor1<float> y, Tensor1<const float> x) {
   const KernelRegion region("add");
+  note_moved(exec, y, y, x);
   for_elements(
       exec, y.extent(0), KOKKOS_LAMBDA(std::int64_t i) { y.data()[i] += x.data()[i]; });
 }
@@ -103,6 +106,7 @@ void add(const Exec& exec, Tensor1<float> y, Tensor1<const float> x) {
 template <class Real>
 void scale(const Exec& exec, Tensor1<Real> x, float factor) {
   const KernelRegion region("scale");
+  note_moved(exec, x, x);
   for_elements(
       exec, x.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
         x.data()[i] = from_float<Real>(to_float(x.data()[i]) * factor);
@@ -112,6 +116,7 @@ void scale(const Exec& exec, Tensor1<Real> x, float factor) {
 template <class Out, class In>
 void convert(const Exec& exec, Tensor1<Out> y, Tensor1<const In> x) {
   const KernelRegion region("convert");
+  note_moved(exec, y, x);
   for_elements(
       exec, y.extent(0),
       KOKKOS_LAMBDA(std::int64_t i) { y.data()[i] = from_float<Out>(to_float(x.data()[i])); });
@@ -120,6 +125,7 @@ void convert(const Exec& exec, Tensor1<Out> y, Tensor1<const In> x) {
 template <class Real>
 void column_sum(const Exec& exec, Tensor1<float> db_C, Write write, Tensor2<const Real> dy_NC) {
   const KernelRegion region("column_sum");
+  note_moved(exec, dy_NC);
   const std::int64_t num_rows = dy_NC.extent(0);
   if (num_rows <= kRowsOfOneLaunch) return column_sum_by_chunks(exec, db_C, write, dy_NC);
   ArenaScope scope(*exec.arena);
@@ -131,16 +137,19 @@ void column_sum(const Exec& exec, Tensor1<float> db_C, Write write, Tensor2<cons
 
 double sum_of_squares(const Exec& exec, Tensor1<const float> x) {
   const KernelRegion region("sum_of_squares");
+  note_moved(exec, x);
   return sum_over_blocks(exec, x, Square());
 }
 
 double sum_of_magnitudes(const Exec& exec, Tensor1<const float> x) {
   const KernelRegion region("sum_of_magnitudes");
+  note_moved(exec, x);
   return sum_over_blocks(exec, x, Magnitude());
 }
 
 bool all_finite(const Exec& exec, Tensor1<const float> x) {
   const KernelRegion region("all_finite");
+  note_moved(exec, x);
   return sum_over_blocks(exec, x, NotFinite()) == 0.0;
 }
 

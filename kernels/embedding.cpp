@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "kernels/for_rows.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 
@@ -12,6 +13,7 @@ void embedding_forward(const Exec& exec, Tensor2<float> x_NC, Write write,
                        Tensor1<const std::int32_t> ids_N, Tensor2<const float> table_VC,
                        std::int64_t first_id) {
   const KernelRegion region("embedding_forward");
+  note_moved(exec, x_NC, x_NC);
   const std::int64_t num_columns = x_NC.extent(1), num_ids = table_VC.extent(0);
   const bool accumulate = write == Write::kAccumulate;
   for_rows(
@@ -51,6 +53,7 @@ RowGroups group_rows(const std::vector<std::int32_t>& ids_N) {
 void embedding_backward(const Exec& exec, Tensor2<float> dtable_VC, Tensor2<const float> dx_NC,
                         const DeviceRowGroups& groups, std::int64_t first_id) {
   const KernelRegion region("embedding_backward");
+  note_moved(exec, dx_NC, dx_NC, dx_NC);
   const std::int64_t num_columns = dtable_VC.extent(1), num_ids = dtable_VC.extent(0);
   const std::int64_t num_chunks = divide_up(num_columns, kColumnsPerChunk);
   for_rows(

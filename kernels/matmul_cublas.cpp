@@ -8,6 +8,7 @@
 #include "kernels/bf16_support.hpp"
 #include "kernels/matmul_edges.hpp"
 #include "kernels/matmul_plain.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -69,7 +70,9 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
   const ProductExtents e = product_extents(y_MN, a, op_a, b, op_b, bias_N);
   POLYPHASE_PROMISE(exec.arena != nullptr, "a product needs an arena for its workspace");
   if (e.m == 0 || e.n == 0) return;
+  note_product(exec, {.m = e.m, .n = e.n, .k = e.k, .bf16 = sizeof(In) < sizeof(float)});
   if constexpr (sizeof(In) > sizeof(Out)) {
+    const NotedAlready noted;
     // cuBLAS has no product of float operands with a bf16 result.
     matmul_in_float(exec, y_MN, a, op_a, b, op_b, write, bias_N);
   } else {

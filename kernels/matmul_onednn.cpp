@@ -13,6 +13,7 @@
 #include "kernels/bf16_support.hpp"
 #include "kernels/matmul_edges.hpp"
 #include "kernels/matmul_plain.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -195,6 +196,7 @@ void execute(const Exec& exec, Product& product, const ProductKey& key, const vo
 
 void execute(const Exec& exec, Packing& packing, const ProductKey& key, const void* from,
              const void* to) {
+  note_moved(exec, Tensor1<const float>(nullptr, key.k * key.n));
   set_address(packing.from, from);
   set_address(packing.to, to);
   execute(exec, packing.primitive, {{DNNL_ARG_FROM, packing.from}, {DNNL_ARG_TO, packing.to}},
@@ -278,11 +280,13 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
   }
   ProductKey key = key_of<In, Out>({m, n, k}, op_a, write, bias_N);
   key.transpose_b = op_b == Transpose::kYes;
+  note_product(exec, {.m = m, .n = n, .k = k, .bf16 = key.in == DataType::bf16});
   if constexpr (std::is_same_v<In, float> && std::is_same_v<Out, float>) {
     if (key.transpose_a && !key.transpose_b) return multiply_rows(exec, key, y_MN, a, b, bias_N);
   }
   std::optional<Product>& product = cached(key, prepare);
   if (!product) {
+    const NotedAlready noted;
     matmul_in_float(exec, y_MN, a, op_a, b, op_b, write, bias_N);
     return;
   }
@@ -319,8 +323,10 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
       product_extents(y_MN, a, op_a, plain_tensor<In>(b), b.stored, bias_N);
   ProductKey key = key_of<In, Out>(extents, op_a, write, bias_N);
   key.layout_m = b.layout_m;
+  note_product(exec, {.m = key.m, .n = key.n, .k = key.k, .bf16 = key.in == DataType::bf16});
   std::optional<Product>& product = cached(key, prepare);
   if (!product) {
+    const NotedAlready noted;
     // There is no such product for float operands and a bf16 result.
     const ArenaScope scope(*exec.arena);
     const auto y_float = exec.arena->take2<float>(y_MN.extent(0), y_MN.extent(1));

@@ -2,6 +2,7 @@
 #include "kernels/momentum.hpp"
 
 #include "kernels/for_rows.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -13,6 +14,7 @@ float one_minus(float share) { return static_cast<float>(1.0 - static_cast<doubl
 void sgd_update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> velocity,
                 Tensor1<const float> gradient, const Sgd& rule) {
   const KernelRegion region("sgd_update");
+  note_moved(exec, parameter, parameter, velocity, velocity, gradient);
   const float rate = rule.learning_rate, penalty = rule.weight_decay,
               gradient_scale = rule.gradient_scale, momentum = rule.momentum;
   const float of_gradient = rule.nesterov ? 1.0F : 0.0F;
@@ -38,6 +40,7 @@ void sgd_update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> veloc
 void lion_update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> momentum,
                  Tensor1<const float> gradient, const Lion& rule) {
   const KernelRegion region("lion_update");
+  note_moved(exec, parameter, parameter, momentum, momentum, gradient);
   const float shrink = static_cast<float>(1.0 - static_cast<double>(rule.learning_rate) *
                                                     static_cast<double>(rule.weight_decay));
   const float rate = rule.learning_rate, gradient_scale = rule.gradient_scale;
@@ -58,6 +61,7 @@ void averaged_direction(const Exec& exec, Tensor1<float> direction, Tensor1<floa
                         Tensor1<const float> gradient, float gradient_scale, float momentum,
                         bool nesterov) {
   const KernelRegion region("averaged_direction");
+  note_moved(exec, direction, average, average, gradient);
   const float new_share = one_minus(momentum);
   const float of_gradient = nesterov ? new_share : 0.0F, of_average = nesterov ? momentum : 1.0F;
   for_elements(

@@ -4,6 +4,7 @@
 #include "kernels/dropout_row.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/math.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -37,6 +38,7 @@ void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_N
                       Tensor1<const float> bias_C, Tensor1<const float> gain_C,
                       Tensor1<const float> shift_C, const Norm& norm, const Dropout& dropout) {
   const KernelRegion region("add_norm_forward");
+  note_moved(exec, sum_NC, y_NC, y_float_NC, residual_NC, update_NC);
   const std::int64_t num_columns = residual_NC.extent(1);
   const float* bias = bias_C.extent(0) == 0 ? nullptr : bias_C.data();
   const float* shift = shift_C.extent(0) == 0 ? nullptr : shift_C.data();
@@ -183,6 +185,7 @@ void add_norm_backward(const Exec& exec, Tensor2<float> dsum_NC, Tensor2<Real> d
                        Tensor1<const float> rstd_N, Tensor1<const float> gain_C, NormKind kind,
                        const Dropout& dropout) {
   const KernelRegion region("add_norm_backward");
+  note_moved(exec, dsum_NC, dupdate_NC, dy_NC, dskip_NC, sum_NC);
   const std::int64_t num_blocks = divide_up(dy_NC.extent(0), kRowsPerBlock);
   const std::int64_t num_columns = dy_NC.extent(1);
   const bool with_bias = dbias_C.extent(0) != 0, with_shift = dshift_C.extent(0) != 0;
@@ -213,6 +216,7 @@ void norm_again(const Exec& exec, Tensor2<Real> y_NC, Tensor2<const float> sum_N
                 Tensor1<const float> mean_N, Tensor1<const float> rstd_N,
                 Tensor1<const float> gain_C, Tensor1<const float> shift_C, NormKind kind) {
   const KernelRegion region("norm_again");
+  note_moved(exec, y_NC, sum_NC);
   const std::int64_t num_columns = sum_NC.extent(1);
   const float* shift = shift_C.extent(0) == 0 ? nullptr : shift_C.data();
   const bool centred = kind == NormKind::kLayer;

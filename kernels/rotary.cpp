@@ -3,6 +3,7 @@
 
 #include "kernels/for_rows.hpp"
 #include "kernels/math.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -81,6 +82,9 @@ template <class Real>
 void rotary(const Exec& exec, HeadColumns<Real> x, std::int64_t num_heads, std::int64_t head_width,
             Tensor1<const std::int32_t> positions_N, double theta, Direction direction) {
   const KernelRegion region("rotary");
+  // Of the rows, the columns that are turned.
+  note_moved(exec, Tensor2<Real>(nullptr, x.rows.extent(0), num_heads * head_width),
+             Tensor2<Real>(nullptr, x.rows.extent(0), num_heads * head_width));
   const auto num_rows = static_cast<std::int64_t>(x.rows.extent(0));
   POLYPHASE_PROMISE(exec.arena != nullptr, "rotary needs an arena for its workspace");
   POLYPHASE_PROMISE(head_width % 2 == 0 && theta > 0.0 &&

@@ -2,6 +2,7 @@
 #include "kernels/rows.hpp"
 
 #include "kernels/for_rows.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 
@@ -9,6 +10,7 @@ template <class Real>
 void gather_rows(const Exec& exec, Tensor2<Real> y_MC, Tensor2<const Real> x_NC,
                  Tensor1<const std::int32_t> rows_M) {
   const KernelRegion region("gather_rows");
+  note_moved(exec, y_MC, y_MC);
   const std::int64_t num_columns = y_MC.extent(1);
   for_rows(
       exec, y_MC.extent(0), KOKKOS_LAMBDA(const Row& row) {
@@ -41,6 +43,7 @@ void store_rows(const Exec& exec, Tensor2<Real> y_RC, Tensor1<const std::int32_t
 void scatter_rows(const Exec& exec, Tensor2<float> dx_NC, Tensor2<const float> dy_MC,
                   Tensor1<const std::int32_t> rows_M) {
   const KernelRegion region("scatter_rows");
+  note_moved(exec, dy_MC, dy_MC, dy_MC);
   const std::int64_t num_columns = dy_MC.extent(1);
   for_rows(
       exec, dy_MC.extent(0), KOKKOS_LAMBDA(const Row& row) {
@@ -56,6 +59,7 @@ template <class Real>
 void mean_rows(const Exec& exec, Tensor2<Real> y_BC, Tensor2<const Real> x_NC,
                Tensor1<const std::int32_t> starts) {
   const KernelRegion region("mean_rows");
+  note_moved(exec, x_NC);
   const std::int64_t num_columns = y_BC.extent(1);
   const std::int64_t num_chunks = divide_up(num_columns, kColumnsPerChunk);
   for_rows(
@@ -76,6 +80,7 @@ void mean_rows(const Exec& exec, Tensor2<Real> y_BC, Tensor2<const Real> x_NC,
 void mean_rows_backward(const Exec& exec, Tensor2<float> dx_NC, Tensor2<const float> dy_BC,
                         Tensor1<const std::int32_t> starts) {
   const KernelRegion region("mean_rows_backward");
+  note_moved(exec, dx_NC, dx_NC);
   const std::int64_t num_columns = dy_BC.extent(1);
   for_rows(
       exec, dy_BC.extent(0), KOKKOS_LAMBDA(const Row& row) {

@@ -155,8 +155,8 @@ void describe_generate(CLI::App& app, GenerateOptions& options, std::function<Ex
 
 // Every command fills `command`, which then runs on all ranks.
 void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argument,
-                       RunOptions& run_options, std::int64_t& ranks, std::int64_t& tensor,
-                       SubmitOptions& submit, ReportOptions& report, const Communicator& world,
+                       RunOptions& run_options, PlanOptions& plan_options, SubmitOptions& submit,
+                       ReportOptions& report, const Communicator& world,
                        std::function<ExitCode()>& command) {
   app.require_subcommand(1);
   const auto with_recipe = [&](const char* name, const char* what) {
@@ -199,14 +199,16 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
     };
   });
   const CLI::Range at_least_one(1, 1 << 20);
-  CLI::App* plan = with_recipe("plan", "Memory of a rank, before anything runs");
-  plan->add_option("--ranks", ranks, "Ranks of the whole job")
+  CLI::App* plan = with_recipe("plan", "Memory and time of a rank, before anything runs");
+  plan->add_option("--ranks", plan_options.num_ranks, "Ranks of the whole job")
       ->capture_default_str()
       ->check(at_least_one);
-  plan->add_option("--tensor", tensor, "Tensor-parallel ranks; default: the recipe's")
+  plan->add_option("--tensor", plan_options.tensor, "Tensor-parallel ranks; default: the recipe's")
       ->check(at_least_one);
+  plan->add_option("--machine", plan_options.machine,
+                   "Machine file: time, traffic and the best layouts, too");
   plan->callback([&] {
-    command = [&] { return on_rank_0(world, [&] { return plan_command(recipe, ranks, tensor); }); };
+    command = [&] { return on_rank_0(world, [&] { return plan_command(recipe, plan_options); }); };
   });
   with_path("status", "Where a run stands", "Run folder", status_command);
   CLI::App* page = app.add_subcommand(
@@ -242,14 +244,14 @@ int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSes
   RecipeOptions recipe;
   std::string argument;
   RunOptions run_options;
-  std::int64_t ranks = world.size(), tensor = 0;
+  PlanOptions plan_options = {.num_ranks = world.size()};
   SubmitOptions submit;
   ReportOptions report;
   EvaluateOptions evaluate;
   PredictOptions predict;
   GenerateOptions generate;
   std::function<ExitCode()> command;
-  describe_commands(app, recipe, argument, run_options, ranks, tensor, submit, report, world,
+  describe_commands(app, recipe, argument, run_options, plan_options, submit, report, world,
                     command);
   describe_evaluate(app, evaluate, command, world);
   describe_predict(app, predict, command, world);

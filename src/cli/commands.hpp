@@ -69,9 +69,14 @@ ExitCode run_command(const RecipeOptions& recipe, const RunOptions& options,
 // Writes the recipe's jobs into the run folder and submits them to Slurm, once for each seed, or
 // once with the recipe's; a dry run prints them.
 ExitCode submit_command(const RecipeOptions& options, const SubmitOptions& how);
-// Prints parameters and memory a rank of every phase for a number of ranks, without running
-// anything.
-ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std::int64_t tensor);
+struct PlanOptions {
+  std::int64_t num_ranks = 1;
+  std::int64_t tensor = 0;  // 0: the recipe's
+  std::string machine;      // file of rates; empty: memory only
+};
+// Prints parameters and memory a rank of every phase for a number of ranks, and, of a machine,
+// time, traffic, storage and the best layouts, without running anything.
+ExitCode plan_command(const RecipeOptions& options, const PlanOptions& how);
 
 // Prints text from a trained language model.
 ExitCode generate_command(const GenerateOptions& options, const Communicator& world);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/commands.hpp"
 #include "cli/other_runs.hpp"
+#include "cli/plan_tables.hpp"
 #include "cli/shared_recipe.hpp"
 #include "predict/make_corpus.hpp"
 #include "recipe/load.hpp"
@@ -17,14 +19,37 @@ namespace {
 
 std::string mebibytes(double bytes) { return fmt::format("{:.0f} MiB", bytes / (1024.0 * 1024.0)); }
 
-// With the recipe of the other run that a teacher is of, if it is.
-PlannedMemory planned(const recipe::Recipe& recipe, const recipe::Phase& phase, int data_ranks) {
-  if (phase.generate) return plan_corpus(recipe, phase);
+// Calls plan(their recipe, their phase) with the other run that a teacher is of, if it is.
+template <class Plan>
+auto with_teacher_run(const recipe::Recipe& recipe, const recipe::Phase& phase, const Plan& plan) {
   const auto& distil = phase.adaptation.distil;
-  if (!distil || !distil->teacher_run) return plan_memory(recipe, phase, data_ranks);
+  if (!distil || !distil->teacher_run) return plan(nullptr, nullptr);
   const OtherRunPhase found = find_other_run_phase(recipe, *distil->teacher_run);
   const recipe::Recipe theirs = recipe::parse(found.recipe, found.folder);
-  return plan_memory(recipe, phase, data_ranks, &theirs, recipe::find_phase(theirs, found.phase));
+  return plan(&theirs, recipe::find_phase(theirs, found.phase));
+}
+
+PlannedMemory planned(const recipe::Recipe& recipe, const recipe::Phase& phase, int data_ranks) {
+  if (phase.generate) return plan_corpus(recipe, phase);
+  return with_teacher_run(recipe, phase,
+                          [&](const recipe::Recipe* theirs, const recipe::Phase* their_phase) {
+                            return plan_memory(recipe, phase, data_ranks, theirs, their_phase);
+                          });
+}
+
+PhaseCosts phase_costs() {
+  return {.memory_bytes =
+              [](const recipe::Recipe& recipe, const recipe::Phase& phase, std::int64_t data) {
+                return planned(recipe, phase, static_cast<int>(data)).total_bytes();
+              },
+          .work =
+              [](const recipe::Recipe& recipe, const recipe::Phase& phase, std::int64_t data) {
+                return with_teacher_run(
+                    recipe, phase,
+                    [&](const recipe::Recipe* theirs, const recipe::Phase* their_phase) {
+                      return count_step(recipe, phase, data, theirs, their_phase);
+                    });
+              }};
 }
 
 // What a rank needs of each of the phases when so many data-parallel ranks train it.
@@ -86,16 +111,31 @@ std::string searches_text(const recipe::Recipe& recipe, std::int64_t num_ranks) 
 
 }  // namespace
 
-ExitCode plan_command(const RecipeOptions& options, std::int64_t num_ranks, std::int64_t tensor) {
+ExitCode plan_command(const RecipeOptions& options, const PlanOptions& how) {
   recipe::Recipe recipe = recipe::load(options.file, options.overrides);
-  if (tensor > 0) recipe.parallel.tensor = tensor;
-  recipe::check_layout(recipe, num_ranks);
+  const std::int64_t num_ranks = how.num_ranks;
+  if (how.tensor > 0) recipe.parallel.tensor = how.tensor;
+  std::optional<Machine> machine;
+  if (!how.machine.empty()) machine = read_machine(how.machine);
+  const PhaseCosts costs = phase_costs();
+  try {
+    recipe::check_layout(recipe, num_ranks);
+  } catch (const RecipeError& error) {
+    // Another one may be possible, which is what a machine's layouts tell.
+    if (!machine) throw;
+    fmt::print("{}\n{}", error.what(), layout_table(recipe, num_ranks, *machine, costs));
+    return ExitCode::kUsage;
+  }
   recipe::check_strategy_layouts(recipe, num_ranks);
   check_all_patterns(recipe);
   const std::int64_t data_ranks = num_ranks / recipe.parallel.tensor;
   fmt::print("memory of one rank of {} ({} tensor × {} data):\n{}{}", num_ranks,
              recipe.parallel.tensor, data_ranks, memory_table(recipe, recipe.phases, data_ranks),
              searches_text(recipe, num_ranks));
+  if (machine) {
+    fmt::print("{}", time_tables(recipe, num_ranks, *machine, costs));
+    fmt::print("{}", layout_table(recipe, num_ranks, *machine, costs));
+  }
   return ExitCode::kDone;
 }
 

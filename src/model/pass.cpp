@@ -3,6 +3,7 @@
 
 #include "base/philox.hpp"
 #include "kernels/elementwise.hpp"
+#include "kernels/work.hpp"
 
 namespace polyphase {
 namespace {
@@ -53,7 +54,10 @@ bool Pass::skips_layer(std::uint64_t place) const {
 }
 
 void Pass::sum_over_tensor_ranks(Tensor2<float> x) const {
-  if (tensor.size() == 1 || exec.counting()) return;
+  if (tensor.size() == 1) return;
+  if (Work* const work = WorkCount::of(exec))
+    ++work->shared_sums[static_cast<std::int64_t>(x.size())];
+  if (exec.counting()) return;
   exec.space.fence();
   tensor.sum(x.data(), static_cast<std::int64_t>(x.size()));
 }

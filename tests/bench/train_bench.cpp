@@ -3,6 +3,7 @@
 // same run, peak memory, and time by kernel. scripts/bench runs it for every shape, precision and
 // layout; each run prints one JSON line on rank 0.
 #include <sys/resource.h>
+#include <time.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -16,6 +17,7 @@
 #include "base/philox.hpp"
 #include "comm/session.hpp"
 #include "kernels/matmul.hpp"
+#include "plan/plan_time.hpp"
 #include "recipe/recipe.hpp"
 #include "train/step.hpp"
 
@@ -154,12 +156,44 @@ double peak_memory_mib() {
   return static_cast<double>(usage.ru_maxrss) / 1024.0;
 }
 
+// The wall's clock, or what this process has had of the processors: for a busy machine, and a rank
+// and thread that wait for no other.
+double seconds_by(bool processor_time) {
+  if (!processor_time) return now_seconds();
+  timespec time = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 struct Options {
   std::string shape = "encoder-4-256", precision = "f32", recompute = "none", shard = "none";
   int steps = 12, warmup = 3, tensor = 1, micro_batches = 1;
   double dropout = 0;
   bool kernels = false;
+  bool processor_time = false;
+  std::string machine;  // file of rates that the step's time is planned from
 };
+
+// What `polyphase plan --machine` says of the same step.
+nlohmann::json planned(const Options& options, recipe::Recipe recipe, const Shape& shape,
+                       std::int64_t num_data_ranks) {
+  recipe.tokenizer.vocab_size = shape.vocabulary;
+  recipe.parallel.tensor = options.tensor;
+  const PlannedTime time = plan_time(count_step(recipe, recipe.phases[0], num_data_ranks),
+                                     {.tensor = options.tensor,
+                                      .data = num_data_ranks,
+                                      .shard = recipe.parallel.shard,
+                                      .recompute = recipe.recompute},
+                                     read_machine(options.machine));
+  return {{"step_milliseconds", 1e3 * time.step_seconds()},
+          {"products", 1e3 * time.product_seconds},
+          {"attention", 1e3 * time.attention_seconds},
+          {"rows", 1e3 * time.row_seconds},
+          {"update", 1e3 * time.update_seconds},
+          {"tensor_sums", 1e3 * time.tensor_sums.seconds},
+          {"data_sums", 1e3 * time.exposed_data_seconds},
+          {"mfu", time.mfu}};
+}
 
 void run(const Options& options, const Communicator& world) {
   const Shape shape = kShapes.at(options.shape);
@@ -193,7 +227,7 @@ void run(const Options& options, const Communicator& world) {
       Kokkos::Tools::Experimental::set_pop_region_callback(pop_region);
     }
     world.barrier();
-    const double begin = now_seconds();
+    const double begin = seconds_by(options.processor_time);
     const auto dropout = static_cast<float>(options.dropout);
     const StepRecord record =
         train_step({.step = step,
@@ -204,7 +238,7 @@ void run(const Options& options, const Communicator& world) {
     world.barrier();
     loss = record.loss;
     if (step < options.warmup) continue;
-    seconds.push_back(now_seconds() - begin);
+    seconds.push_back(seconds_by(options.processor_time) - begin);
     waits.push_back(record.wait_seconds);
   }
   // Of the ranks that need the most.
@@ -250,6 +284,7 @@ void run(const Options& options, const Communicator& world) {
       {"wait_milliseconds", 1e3 * median(waits)},
       {"peak_memory_mib", peak},
       {"loss", loss}};
+  if (!options.machine.empty()) json["planned"] = planned(options, recipe, shape, grid.data.size());
   for (const auto& [name, time] : kernel_times.seconds) {
     json["kernels"][name] = {{"milliseconds", 1e3 * time / options.steps},
                              {"calls", kernel_times.calls[name] / options.steps}};
@@ -272,6 +307,9 @@ int main(int argc, char** argv) {
   app.add_option("--tensor", options.tensor);
   app.add_option("--micro-batches", options.micro_batches, "of a step on one rank");
   app.add_option("--dropout", options.dropout);
+  app.add_flag("--processor-time", options.processor_time,
+               "of the process instead of the wall's, on a busy machine: one rank of one thread");
+  app.add_option("--machine", options.machine, "machine file: also the planned time of the step");
   app.add_flag("--kernels", options.kernels, "time by kernel (costs some time itself)");
   CLI11_PARSE(app, argc, argv);
   const polyphase::MpiSession session(&argc, &argv);

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "plan/plan_time.hpp"
+
+namespace polyphase {
+
+// A layout of a whole recipe.
+struct PlannedLayout {
+  Layout layout;
+  std::int64_t memory_bytes = 0;  // of one rank, in the phase that needs the most
+  double seconds = 0;  // of all phases whose steps are known; else of a step of each phase
+  double tokens_per_second = 0, mfu = 0;  // over those
+  bool fits = false;
+};
+
+// What a phase costs on recipe.parallel.tensor × so many data-parallel ranks, with the recipe's own
+// shard and recompute.
+struct PhaseCosts {
+  std::function<std::int64_t(const recipe::Recipe&, const recipe::Phase&, std::int64_t)>
+      memory_bytes;
+  std::function<StepWork(const recipe::Recipe&, const recipe::Phase&, std::int64_t)> work;
+};
+
+recipe::Recipe with_layout(const recipe::Recipe& recipe, const Layout& layout);
+
+// Every layout that the program can run: tensor × data that the recipe's extents and batches allow,
+// the optimizer divided or not, each mode of recompute. Those that fit come first, the fastest
+// first; those that do not fit behind them, by memory. Phases that make a corpus are left out.
+std::vector<PlannedLayout> plan_layouts(const recipe::Recipe& recipe, std::int64_t num_ranks,
+                                        const Machine& machine, const PhaseCosts& costs);
+
+// What to change where no layout fits: a smaller micro-batch, more ranks, or what the model itself
+// is made of; each with what it then needs.
+std::string advice(const recipe::Recipe& recipe, std::int64_t num_ranks, const Machine& machine,
+                   const PhaseCosts& costs);
+
+}  // namespace polyphase

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/plan_time.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "recipe/load.hpp"
+
+namespace polyphase {
+namespace {
+
+constexpr double kFloatBytes = sizeof(float);
+
+// As train/gradient_reducer.cpp cuts what it sends.
+constexpr double kBucketFloats = 1 << 20;
+
+// Sums of a few numbers that each step waits for: tokens, norm, losses, their counts.
+constexpr int kSmallSums = 4;
+
+// Gradients of the layers above go out while those below are made: of the last micro-batch, its
+// backward pass, two thirds of it.
+constexpr double kBackwardShare = 2.0 / 3.0;
+
+// y += x, and a norm that reads x.
+constexpr double kAddPasses = 3, kNormPasses = 1;
+
+double size_of(const Work::Product& product) {
+  const auto inverse = [](std::int64_t extent) { return 1.0 / static_cast<double>(extent); };
+  return 3.0 / (inverse(product.m) + inverse(product.n) + inverse(product.k));
+}
+
+// The gradients of a step over the data-parallel ranks.
+CollectiveCost sum_gradients(const StepWork& work, const Layout& layout, const Network& network) {
+  if (work.num_trained == 0) return {};
+  const auto floats = static_cast<double>(work.num_trained);
+  const double num_buckets =
+      std::ceil(floats / kBucketFloats) + static_cast<double>(work.num_layers);
+  const RankGroup group = {.size = layout.data, .stride = layout.tensor};
+  const double bytes = kFloatBytes * floats / num_buckets;
+  const CollectiveCost bucket = layout.shard == recipe::Shard::kNone
+                                    ? tree_sum_cost(network, group, bytes)
+                                    : owned_sums_cost(network, group, bytes);
+  return {.within_bytes = num_buckets * bucket.within_bytes,
+          .between_bytes = num_buckets * bucket.between_bytes,
+          .seconds = num_buckets * bucket.seconds};
+}
+
+double exposed(const CollectiveCost& sums, const Layout& layout, double overlap,
+               double pass_seconds) {
+  // A tree that is not of a power of two ranks is climbed at the end of the step.
+  if (!std::has_single_bit(static_cast<std::uint64_t>(layout.data))) return sums.seconds;
+  return sums.seconds - std::min(overlap * sums.seconds, kBackwardShare * pass_seconds);
+}
+
+double update_seconds(const StepWork& work, const Layout& layout, const NodeRates& rates) {
+  const double bytes_a_pass = kFloatBytes * static_cast<double>(work.num_trained);
+  const double owners =
+      layout.shard == recipe::Shard::kNone ? 1.0 : static_cast<double>(layout.data);
+  const KernelSeconds kernels = kernel_seconds(work.update, rates, recipe::Precision::kF32);
+  const double moved = kAddPasses * static_cast<double>(work.num_micro_batches - 1) * bytes_a_pass +
+                       (kNormPasses * bytes_a_pass + work.update.moved_bytes) / owners;
+  const double starts = 1e-6 * rates.kernel_us * static_cast<double>(work.update.num_kernels);
+  return 1e-9 * moved / rates.memory_gb_s + (kernels.products + starts) / owners;
+}
+
+}  // namespace
+
+KernelSeconds kernel_seconds(const Work& work, const NodeRates& rates,
+                             recipe::Precision precision) {
+  KernelSeconds seconds;
+  for (const auto& [product, calls] : work.products) {
+    const recipe::Precision own = product.bf16 ? recipe::Precision::kBf16 : recipe::Precision::kF32;
+    seconds.products += static_cast<double>(calls) * 1e-9 * product.flops() /
+                        rates.products(own).at(size_of(product));
+  }
+  seconds.attention = 1e-9 * work.attention_flops / rates.attention_gflops(precision);
+  seconds.rows = 1e-9 * work.moved_bytes / rates.row_rate_gb_s(precision) +
+                 1e-6 * rates.kernel_us * static_cast<double>(work.num_kernels);
+  return seconds;
+}
+
+PlannedTime plan_time(const StepWork& work, const Layout& layout, const Machine& machine) {
+  const NodeRates rates = machine.rates_for(layout.num_ranks());
+  const Network network = Network::of(machine, layout.num_ranks());
+  const auto micro_batches = static_cast<double>(work.num_micro_batches);
+  const KernelSeconds pass = kernel_seconds(work.pass, rates, work.precision);
+  PlannedTime time = {.product_seconds = micro_batches * pass.products,
+                      .attention_seconds = micro_batches * pass.attention,
+                      .row_seconds = micro_batches * pass.rows,
+                      .update_seconds = update_seconds(work, layout, rates),
+                      .data_sums = sum_gradients(work, layout, network)};
+  for (const auto& [floats, calls] : work.pass.shared_sums) {
+    const CollectiveCost one = tree_sum_cost(network, {.size = layout.tensor, .stride = 1},
+                                             kFloatBytes * static_cast<double>(floats));
+    for (double i = 0; i < micro_batches * static_cast<double>(calls); ++i) time.tensor_sums += one;
+  }
+  const RankGroup data = {.size = layout.data, .stride = layout.tensor};
+  if (layout.shard != recipe::Shard::kNone) {
+    time.shared_updates =
+        exchange_cost(network, data, kFloatBytes * static_cast<double>(work.num_trained));
+  }
+  time.exposed_data_seconds =
+      exposed(time.data_sums, layout, rates.overlap, pass.products + pass.attention + pass.rows) +
+      time.shared_updates.seconds +
+      kSmallSums * tree_sum_cost(network, {.size = layout.num_ranks()}, kFloatBytes).seconds;
+  time.tokens = work.tokens * micro_batches * static_cast<double>(layout.data);
+  time.model_flops = work.model_flops * micro_batches * static_cast<double>(layout.num_ranks());
+  time.mfu = 1e-9 * time.model_flops /
+             (time.step_seconds() * rates.peak_gflops(work.precision) *
+              static_cast<double>(layout.num_ranks()));
+  return time;
+}
+
+std::optional<std::int64_t> num_steps_of(const recipe::Recipe& recipe, const recipe::Phase& phase) {
+  if (phase.stop.steps) return phase.stop.steps;
+  std::int64_t samples = phase.max_train_samples;
+  if (samples == 0 && phase.data.size() == 1) {
+    const recipe::Corpus* corpus = recipe::find_corpus(recipe, phase.data.begin()->first);
+    if (corpus != nullptr) samples = corpus->max_train_samples;
+  }
+  if (samples == 0 || !phase.stop.epochs) return std::nullopt;
+  const std::int64_t all = samples * *phase.stop.epochs;
+  return (all + phase.batch.sequences - 1) / phase.batch.sequences;
+}
+
+PlannedStorage plan_storage(const recipe::Recipe& recipe, std::optional<std::int64_t> num_steps,
+                            std::int64_t checkpoint_bytes) {
+  const recipe::Checkpoint& rule = recipe.checkpoint;
+  std::int64_t written = 1;  // that of the end
+  if (num_steps && rule.every_steps > 0)
+    written = std::max<std::int64_t>(1, (*num_steps + rule.every_steps - 1) / rule.every_steps);
+  const std::int64_t kept = rule.keep + rule.keep_best;
+  const auto bytes = static_cast<double>(checkpoint_bytes);
+  return {.written_bytes = bytes * static_cast<double>(written),
+          .kept_bytes = bytes * static_cast<double>(num_steps ? std::min(kept, written) : kept)};
+}
+
+}  // namespace polyphase

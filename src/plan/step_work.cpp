@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/step_work.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include "comm/session.hpp"
+#include "optimizer/optimizer.hpp"
+#include "recipe/load.hpp"
+#include "train/largest_batch.hpp"
+#include "train/planned_model.hpp"
+
+namespace polyphase {
+namespace {
+
+constexpr std::int64_t kLateStep = std::int64_t{1} << 60;  // everything is trained by then
+
+// The largest micro-batch is made for memory: windows may hold as many sequences as rows, and a
+// whole text may be masked. Of time, the usual one counts: one sequence a sample, the usual share
+// masked.
+Batch usual_batch(const recipe::Recipe& recipe, const recipe::Phase& phase, std::int64_t samples) {
+  Batch batch = largest_batch(recipe, phase, samples, kAssumedLabels);
+  const std::int64_t length = recipe::max_tokens_of(recipe, phase), rows = samples * length;
+  batch.starts.clear();
+  for (std::int64_t b = 0; b <= samples; ++b)
+    batch.starts.push_back(static_cast<std::int32_t>(b * length));
+  const auto count = static_cast<std::size_t>(samples);
+  batch.sequence_labels_B.resize(count);
+  if (!batch.prefixes_B.empty()) {
+    batch.prefixes_B.assign(count, static_cast<std::int32_t>(length / 2));
+  }
+  if (phase.objectives.contains("mlm")) {
+    const auto masked =
+        static_cast<std::int64_t>(std::ceil(phase.mask_fraction * static_cast<double>(rows)));
+    batch.target_rows_M.resize(static_cast<std::size_t>(round_up(masked, kTargetRowMultiple)));
+    batch.target_labels_M = batch.target_rows_M;
+  }
+  return batch;
+}
+
+Work count_pass(PhaseModel& model, const Batch& batch, bool training) {
+  const WorkCount count;
+  model.plan_arena_bytes(batch, training);
+  return count.work();
+}
+
+// A pass's share of what is done once a step: the norm of all gradients, which a plan of the arena
+// makes room for.
+void take_norm_out(Work& pass, std::int64_t num_parameters) {
+  pass.moved_bytes -= static_cast<double>(num_parameters) * sizeof(float);
+  --pass.num_kernels;
+}
+
+std::unique_ptr<PhaseModel> teacher_of(const recipe::Recipe& recipe, const recipe::Phase& phase,
+                                       const Communicator& tensor,
+                                       const recipe::Recipe* teacher_recipe,
+                                       const recipe::Phase* teacher_phase) {
+  if (!phase.adaptation.distil) return nullptr;
+  recipe::Recipe other = teacher_recipe == nullptr ? recipe : *teacher_recipe;
+  other.precision = recipe.precision;
+  other.parallel = recipe.parallel;
+  other.tokenizer.vocab_size = recipe.tokenizer.vocab_size;
+  return planned_model(other,
+                       teacher_phase == nullptr
+                           ? *recipe::find_phase(recipe, phase.adaptation.distil->teacher)
+                           : *teacher_phase,
+                       tensor);
+}
+
+double floats(const ParameterSet& parameters) {
+  double count = 0;
+  for (const StorageRange& range : parameters.trained_ranges())
+    count += static_cast<double>(range.end - range.begin);
+  return count;
+}
+
+// Parameters and optimizer state of the whole model, as one rank would have them.
+std::int64_t whole_state_bytes(const recipe::Recipe& recipe, const recipe::Phase& phase) {
+  const Communicator alone = planning_communicator(1);
+  recipe::Recipe whole = recipe;
+  whole.parallel = {};
+  const auto model = planned_model(whole, phase, alone);
+  const Optimizer optimizer(model->parameters(), phase, alone);
+  return model->parameters().global_count() * std::int64_t{sizeof(float)} + optimizer.state_bytes();
+}
+
+}  // namespace
+
+StepWork count_step(const recipe::Recipe& recipe, const recipe::Phase& phase,
+                    std::int64_t num_data_ranks, const recipe::Recipe* teacher_recipe,
+                    const recipe::Phase* teacher_phase) {
+  POLYPHASE_PROMISE(!phase.generate, "a phase that makes a corpus has no steps");
+  const Communicator tensor = planning_communicator(static_cast<int>(recipe.parallel.tensor));
+  const auto model = planned_model(recipe, phase, tensor);
+  ParameterSet& parameters = model->parameters();
+  const Optimizer optimizer(parameters, phase, tensor);
+  optimizer.begin_step(parameters, kLateStep);
+  const std::int64_t micro_batch = recipe::micro_batch_of(phase);
+  const Batch batch = usual_batch(recipe, phase, micro_batch);
+
+  StepWork step = {.precision = recipe.precision,
+                   .num_micro_batches = phase.batch.sequences / micro_batch / num_data_ranks,
+                   .tokens = static_cast<double>(batch.starts.back()),
+                   .num_parameters = parameters.total_count(),
+                   .num_trained = static_cast<std::int64_t>(floats(parameters)),
+                   .num_layers = recipe::model_of(recipe, phase).num_layers +
+                                 recipe::num_decoder_layers_of(recipe::model_of(recipe, phase)),
+                   .checkpoint_bytes = whole_state_bytes(recipe, phase)};
+  if (!batch.source.starts.empty()) step.tokens += static_cast<double>(batch.source.starts.back());
+  const Work forward = count_pass(*model, batch, false);
+  step.pass = count_pass(*model, batch, true);
+  const auto flops = [](const Work& work) {
+    return work.product_flops() + work.whole_attention_flops;
+  };
+  step.model_flops = 3 * flops(forward);
+  const bool all_trained = step.num_trained == step.num_parameters;
+  if (!all_trained) step.model_flops = std::min(step.model_flops, flops(step.pass));
+  const auto teacher = teacher_of(recipe, phase, tensor, teacher_recipe, teacher_phase);
+  if (teacher != nullptr) {
+    model->learn_from(*teacher, *phase.adaptation.distil);
+    step.pass = count_pass(*model, batch, true);
+    step.model_flops += flops(count_pass(*teacher, batch, false));
+  }
+  take_norm_out(step.pass, step.num_parameters);
+  {
+    const WorkCount count;
+    optimizer.plan_arena_bytes(parameters);
+    step.update = count.work();
+  }
+  return step;
+}
+
+}  // namespace polyphase

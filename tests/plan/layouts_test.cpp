@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/layouts.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/error.hpp"
+#include "planned_recipe.hpp"
+#include "recipe/load.hpp"
+#include "train/plan_memory.hpp"
+
+namespace polyphase {
+namespace {
+
+constexpr std::int64_t kGiB = std::int64_t{1} << 30;
+
+// Costs that are easy to order: memory falls with tensor ranks, a divided optimizer, what is run
+// again and a small micro-batch; time grows with what is run again.
+PhaseCosts made_up_costs(double gib) {
+  return {.memory_bytes =
+              [gib](const recipe::Recipe& recipe, const recipe::Phase& phase, std::int64_t) {
+                double size = gib / static_cast<double>(recipe.parallel.tensor);
+                if (recipe.parallel.shard != recipe::Shard::kNone) size *= 0.5;
+                if (recipe.recompute == recipe::Recompute::kFull) size *= 0.5;
+                size *= static_cast<double>(recipe::micro_batch_of(phase)) / 2;
+                return static_cast<std::int64_t>(size * kGiB);
+              },
+          .work =
+              [](const recipe::Recipe& recipe, const recipe::Phase&, std::int64_t) {
+                StepWork step;
+                step.num_micro_batches = 1;
+                step.tokens = 1;
+                step.pass.moved_bytes = 1e9;
+                if (recipe.recompute != recipe::Recompute::kNone) step.pass.moved_bytes *= 1.5;
+                step.pass.shared_sums[1 << 20] = recipe.parallel.tensor > 1 ? 1 : 0;
+                return step;
+              }};
+}
+
+TEST(Layouts, EveryOneThatTheProgramCanRunIsThereOnce) {
+  const recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
+  std::set<std::tuple<std::int64_t, std::int64_t, bool, int>> seen;
+  for (const PlannedLayout& one : plan_layouts(recipe, 8, small_machine(), made_up_costs(0.5))) {
+    const Layout& layout = one.layout;
+    EXPECT_EQ(layout.num_ranks(), 8);
+    // 8 sequences in micro-batches of 2: at most 4 data ranks; 4 heads: at most 4 tensor ranks.
+    EXPECT_LE(layout.data, 4);
+    EXPECT_LE(layout.tensor, 4);
+    EXPECT_NO_THROW(recipe::check_layout(with_layout(recipe, layout), 8));
+    EXPECT_TRUE(seen.insert({layout.tensor, layout.data, layout.shard != recipe::Shard::kNone,
+                             static_cast<int>(layout.recompute)})
+                    .second);
+  }
+  EXPECT_EQ(seen.size(), 2 * 2 * 3);  // 2 × 4 and 4 × 2, divided or not, three modes
+}
+
+TEST(Layouts, TheFastestThatFitsIsFirst) {
+  const recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
+  const auto roomy = plan_layouts(recipe, 2, small_machine(), made_up_costs(0.9));
+  EXPECT_EQ(roomy.front().layout.tensor, 1);  // no sums of activations
+  EXPECT_EQ(roomy.front().layout.recompute, recipe::Recompute::kNone);
+  // A rank has 1 GiB: one tensor rank fits only with less in memory.
+  const auto tight = plan_layouts(recipe, 2, small_machine(), made_up_costs(3.9));
+  const PlannedLayout& best = tight.front();
+  EXPECT_TRUE(best.fits);
+  EXPECT_LE(best.memory_bytes, kGiB);
+  EXPECT_EQ(best.layout.shard, recipe::Shard::kOptimizer);
+  EXPECT_EQ(best.layout.recompute, recipe::Recompute::kFull);
+  for (std::size_t i = 1; i < tight.size(); ++i) {
+    if (tight[i].fits) EXPECT_GE(tight[i].seconds, best.seconds);
+    EXPECT_LE(tight[i].fits, tight[i - 1].fits);
+  }
+}
+
+TEST(Layouts, AdviceIsASmallerMicroBatchThenMoreRanksThenAnotherModel) {
+  recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
+  recipe.phases[0].batch = {.sequences = 64, .micro_batch = 8};
+  const Machine machine = small_machine();
+  // 8 sequences at once need 4 × 1.5 / 4 GiB and more.
+  EXPECT_NE(
+      advice(recipe, 2, machine, made_up_costs(1.8)).find("a micro_batch of at most 4 would fit"),
+      std::string::npos)
+      << advice(recipe, 2, machine, made_up_costs(1.8));
+  // One sequence needs 0.5 × 20 / 4 on one tensor rank, 1.25 GiB on two, and fits on four.
+  const std::string more = advice(recipe, 2, machine, made_up_costs(20));
+  EXPECT_NE(more.find("4 ranks would do, with a micro_batch of 1 and 4 tensor × 1 data"),
+            std::string::npos)
+      << more;
+  const std::string never = advice(recipe, 2, machine, made_up_costs(1000));
+  EXPECT_NE(never.find("a smaller model.width, num_layers or max_tokens"), std::string::npos)
+      << never;
+}
+
+// Sets of gradients of the micro-batches that wait for one another may be what does not fit.
+TEST(Layouts, AdviceMayBeOneMicroBatchARank) {
+  recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
+  recipe.phases[0].batch = {.sequences = 64, .micro_batch = 1};
+  PhaseCosts costs = made_up_costs(0);
+  costs.memory_bytes = [](const recipe::Recipe&, const recipe::Phase& phase, std::int64_t data) {
+    return kGiB * phase.batch.sequences / recipe::micro_batch_of(phase) / data;
+  };
+  const std::string text = advice(recipe, 2, small_machine(), costs);
+  EXPECT_NE(text.find("steps of one micro-batch a rank would fit"), std::string::npos) << text;
+}
+
+// By the model's own counts: what fits says so, and what is said not to fit is larger.
+TEST(Layouts, ARealModelIsLaidOutByItsOwnMemory) {
+  const recipe::Recipe recipe = planned_gpt(2, 64, 4, 64, 1000);
+  const PhaseCosts costs = {
+      .memory_bytes =
+          [](const recipe::Recipe& r, const recipe::Phase& phase, std::int64_t data) {
+            return plan_memory(r, phase, static_cast<int>(data)).total_bytes();
+          },
+      .work = [](const recipe::Recipe& r, const recipe::Phase& phase,
+                 std::int64_t data) { return count_step(r, phase, data); }};
+  const auto layouts = plan_layouts(recipe, 4, small_machine(), costs);
+  ASSERT_FALSE(layouts.empty());
+  EXPECT_TRUE(layouts.front().fits);
+  EXPECT_EQ(layouts.front().layout.recompute, recipe::Recompute::kNone);
+}
+
+}  // namespace
+}  // namespace polyphase

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/plan_time.hpp"
+
+#include <gtest/gtest.h>
+
+#include "planned_recipe.hpp"
+
+namespace polyphase {
+namespace {
+
+// Two micro-batches of one product of size 256 at 200 GFLOP/s, and easy amounts of the rest.
+StepWork small_step() {
+  StepWork step;
+  step.num_micro_batches = 2;
+  step.pass.products[{.m = 256, .n = 256, .k = 256}] = 10;
+  step.pass.attention_flops = 5e9;  // at 50 GFLOP/s
+  step.pass.moved_bytes = 2e9;      // at 20 GB/s
+  step.update.moved_bytes = 3e9;    // at 10 GB/s
+  step.model_flops = 1e10;
+  step.tokens = 100;
+  step.num_trained = step.num_parameters = std::int64_t{25} << 20;
+  step.num_layers = 0;
+  return step;
+}
+
+constexpr double kFloatsGB = 4e-9 * (25 << 20);  // of the gradients
+
+TEST(PlanTime, OneRankIsTheSumOfItsKernels) {
+  const PlannedTime time = plan_time(small_step(), {}, small_machine());
+  EXPECT_NEAR(time.product_seconds, 2 * 10 * 2e-9 * 256 * 256 * 256 / 200, 1e-12);
+  EXPECT_NEAR(time.attention_seconds, 2 * 0.1, 1e-12);
+  EXPECT_NEAR(time.row_seconds, 2 * 0.1, 1e-12);
+  // One sum of two sets (three passes), the norm's pass, and the update's own bytes.
+  EXPECT_NEAR(time.update_seconds, (4 * kFloatsGB + 3) / 10, 1e-12);
+  EXPECT_EQ(time.exposed_data_seconds, 0);
+  EXPECT_EQ(time.tensor_sums.seconds, 0);
+  EXPECT_EQ(time.tokens, 200);
+  EXPECT_NEAR(time.mfu, 2e10 / (time.step_seconds() * 300e9), 1e-12);
+}
+
+TEST(PlanTime, GradientsGoInBucketsOfFourMebibytes) {
+  const PlannedTime time = plan_time(small_step(), {.data = 2}, small_machine());
+  // 25 buckets, each half of it there and back at 4 GB/s.
+  EXPECT_NEAR(time.data_sums.seconds, 25 * 2 * 10e-6 + kFloatsGB / 4, 1e-9);
+  EXPECT_NEAR(time.data_sums.within_bytes, 1e9 * kFloatsGB, 1);
+  EXPECT_EQ(time.data_sums.between_bytes, 0);
+  EXPECT_NEAR(time.exposed_data_seconds, time.data_sums.seconds, 1e-3);
+  EXPECT_EQ(time.tokens, 400);
+}
+
+TEST(PlanTime, OverlapHidesSumsBehindTheLastBackwardPass) {
+  Machine machine = small_machine();
+  machine.rates.at(2).overlap = 1;
+  StepWork step = small_step();
+  const double small_sums = plan_time(step, {.data = 2}, machine).exposed_data_seconds;
+  EXPECT_LT(small_sums, 1e-3);
+  // Never more than that pass lasts.
+  step.pass = {};
+  const PlannedTime bare = plan_time(step, {.data = 2}, machine);
+  EXPECT_NEAR(bare.exposed_data_seconds, bare.data_sums.seconds, 1e-3);
+  // Three ranks sum at the end.
+  const PlannedTime three = plan_time(small_step(), {.data = 3}, machine);
+  EXPECT_GE(three.exposed_data_seconds, three.data_sums.seconds);
+}
+
+TEST(PlanTime, ADividedOptimizerUpdatesAShareAndSendsIt) {
+  const Layout whole = {.data = 2}, divided = {.data = 2, .shard = recipe::Shard::kOptimizer};
+  const PlannedTime a = plan_time(small_step(), whole, small_machine()),
+                    b = plan_time(small_step(), divided, small_machine());
+  EXPECT_NEAR(a.update_seconds - b.update_seconds, (kFloatsGB + 3) / 10 / 2, 1e-12);
+  EXPECT_NEAR(b.data_sums.within_bytes, a.data_sums.within_bytes / 2, 1);
+  EXPECT_NEAR(b.shared_updates.within_bytes, 1e9 * kFloatsGB / 2, 1);
+  EXPECT_NEAR(b.exposed_data_seconds, b.data_sums.seconds + b.shared_updates.seconds, 1e-3);
+}
+
+TEST(PlanTime, TensorSumsAreWaitedFor) {
+  StepWork step = small_step();
+  step.pass.shared_sums[1000] = 3;
+  const PlannedTime time = plan_time(step, {.tensor = 2}, small_machine());
+  EXPECT_NEAR(time.tensor_sums.seconds, 2 * 3 * 2 * (10e-6 + 2000e-9 / 4), 1e-12);
+  EXPECT_NEAR(time.tensor_sums.within_bytes, 2 * 3 * 4000, 1e-6);
+}
+
+TEST(PlanTime, StepsAreKnownWhereTheRecipeSaysThem) {
+  recipe::Recipe recipe = planned_gpt(1, 64, 1, 64, 100);
+  recipe::Phase& phase = recipe.phases[0];
+  EXPECT_EQ(num_steps_of(recipe, phase), 100);
+  phase.stop = {.epochs = 3};
+  EXPECT_EQ(num_steps_of(recipe, phase), std::nullopt);
+  phase.max_train_samples = 10;  // 30 samples in steps of 8
+  EXPECT_EQ(num_steps_of(recipe, phase), 4);
+}
+
+TEST(PlanTime, StorageIsWhatTheRuleKeepsAndWhatIsWritten) {
+  recipe::Recipe recipe;
+  recipe.checkpoint = {.every_steps = 30, .keep = 2, .keep_best = 1};
+  const PlannedStorage known = plan_storage(recipe, 100, 1000);
+  EXPECT_EQ(known.written_bytes, 4000);
+  EXPECT_EQ(known.kept_bytes, 3000);
+  EXPECT_EQ(plan_storage(recipe, 20, 1000).kept_bytes, 1000);
+  EXPECT_EQ(plan_storage(recipe, std::nullopt, 1000).kept_bytes, 3000);
+}
+
+}  // namespace
+}  // namespace polyphase

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/step_work.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "planned_recipe.hpp"
+
+namespace polyphase {
+namespace {
+
+// Narayanan et al., 2021 ("Efficient large-scale language model training on GPU clusters using
+// Megatron-LM", appendix), of a forward and a backward pass: 72·B·s·l·h²·(1 + s/6h + V/12lh); with
+// every layer run again 96·B·s·l·h²·(1 + s/6h + V/16lh), of which the program leaves out the second
+// product of the feed-forward layer, 8·B·s·l·h².
+struct Published {
+  double b, s, l, h, v;
+  double layers() const { return b * s * l * h * h; }
+  double once() const { return 72 * layers() * (1 + s / (6 * h) + v / (12 * l * h)); }
+  double again() const { return 96 * layers() * (1 + s / (6 * h) + v / (16 * l * h)); }
+};
+
+TEST(StepWork, ModelFlopsArePublishedFormula) {
+  for (const auto& [layers, width, heads, tokens, vocabulary] :
+       {std::array<std::int64_t, 5>{4, 256, 4, 64, 1000}, {2, 512, 8, 128, 4096}}) {
+    const recipe::Recipe recipe = planned_gpt(layers, width, heads, tokens, vocabulary);
+    const StepWork step = count_step(recipe, recipe.phases[0], 1);
+    const Published published = {2, static_cast<double>(tokens), static_cast<double>(layers),
+                                 static_cast<double>(width), static_cast<double>(vocabulary)};
+    EXPECT_DOUBLE_EQ(step.model_flops, published.once());
+    EXPECT_EQ(step.tokens, 2 * tokens);
+    EXPECT_EQ(step.num_micro_batches, 4);
+  }
+}
+
+// GPT-3 of 175 billion parameters, and the 22 billion of Korthikanti et al., 2022, table 3.
+TEST(StepWork, CountsLargeModelsWithoutMakingThem) {
+  const recipe::Recipe gpt3 = planned_gpt(96, 12288, 96, 2048, 51200);
+  const StepWork step = count_step(gpt3, gpt3.phases[0], 1);
+  const Published published = {2, 2048, 96, 12288, 51200};
+  EXPECT_NEAR(step.model_flops / published.once(), 1.0, 1e-12);
+  EXPECT_NEAR(static_cast<double>(step.num_parameters), 175e9, 1e9);
+}
+
+TEST(StepWork, RecomputeRunsLayersAgainButForTheLastProduct) {
+  recipe::Recipe recipe = planned_gpt(4, 256, 4, 64, 1000);
+  const StepWork none = count_step(recipe, recipe.phases[0], 1);
+  recipe.recompute = recipe::Recompute::kFull;
+  const StepWork full = count_step(recipe, recipe.phases[0], 1);
+  const Published published = {2, 64, 4, 256, 1000};
+  EXPECT_DOUBLE_EQ(full.pass.product_flops() + full.pass.whole_attention_flops -
+                       none.pass.product_flops() - none.pass.whole_attention_flops,
+                   published.again() - published.once() - 8 * published.layers());
+  EXPECT_EQ(full.model_flops, none.model_flops);
+}
+
+TEST(StepWork, CausalAttentionLeavesOutWhatIsMasked) {
+  const recipe::Recipe recipe = planned_gpt(1, 64, 1, 64, 100);
+  const StepWork step = count_step(recipe, recipe.phases[0], 1);
+  // Of 64 × 64 pairs 64·65/2; two products forward, five backward.
+  EXPECT_DOUBLE_EQ(step.pass.attention_flops, 7 * 2.0 * 64 * 2 * 64 * 65 / 2);
+  EXPECT_DOUBLE_EQ(step.pass.whole_attention_flops, 7 * 2.0 * 64 * 2 * 64 * 64);
+}
+
+TEST(StepWork, TensorRanksShareProductsAndSumFourTimesALayer) {
+  recipe::Recipe recipe = planned_gpt(3, 256, 4, 64, 1024);
+  const StepWork alone = count_step(recipe, recipe.phases[0], 1);
+  recipe.parallel.tensor = 2;
+  const StepWork half = count_step(recipe, recipe.phases[0], 1);
+  EXPECT_DOUBLE_EQ(half.pass.product_flops(), alone.pass.product_flops() / 2);
+  EXPECT_DOUBLE_EQ(half.pass.attention_flops, alone.pass.attention_flops / 2);
+  EXPECT_TRUE(alone.pass.shared_sums.empty());
+  // Each of 2·64 rows × 256: twice a layer in both directions, of the embeddings, and of the head's
+  // gradient.
+  const std::map<std::int64_t, std::int64_t> expected = {{2 * 64 * 256, 4 * 3 + 2}};
+  EXPECT_EQ(half.pass.shared_sums, expected);
+}
+
+// Also on a processor that has no such products and multiplies in float32.
+TEST(StepWork, ProductsHaveTheRecipesPrecision) {
+  recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
+  const StepWork in_float = count_step(recipe, recipe.phases[0], 1);
+  recipe.precision = recipe::Precision::kBf16;
+  const StepWork in_bf16 = count_step(recipe, recipe.phases[0], 1);
+  for (const auto& [product, calls] : in_float.pass.products) EXPECT_FALSE(product.bf16);
+  for (const auto& [product, calls] : in_bf16.pass.products) EXPECT_TRUE(product.bf16);
+  EXPECT_DOUBLE_EQ(in_bf16.pass.product_flops(), in_float.pass.product_flops());
+}
+
+TEST(StepWork, FrozenWeightsHaveNoGradients) {
+  recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
+  const StepWork all = count_step(recipe, recipe.phases[0], 1);
+  recipe.phases[0].freeze = {"*feed_forward*"};
+  const StepWork less = count_step(recipe, recipe.phases[0], 1);
+  // A third of 6·B·s·8h² a layer.
+  EXPECT_DOUBLE_EQ(all.pass.product_flops() - less.pass.product_flops(),
+                   2 * 2.0 * 64 * 2 * 8 * 256 * 256);
+  EXPECT_LT(less.num_trained, all.num_trained - 2 * 8 * 256 * 256 + 1);
+  EXPECT_LT(less.update.moved_bytes, all.update.moved_bytes);
+}
+
+TEST(StepWork, AdamReadsAndWritesSevenTimesAParameter) {
+  const recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
+  const StepWork step = count_step(recipe, recipe.phases[0], 1);
+  EXPECT_NEAR(step.update.moved_bytes, 28.0 * static_cast<double>(step.num_parameters),
+              28.0 * 0.001 * static_cast<double>(step.num_parameters));
+  // With two moments.
+  EXPECT_NEAR(static_cast<double>(step.checkpoint_bytes),
+              12.0 * static_cast<double>(step.num_parameters),
+              12.0 * 0.001 * static_cast<double>(step.num_parameters));
+}
+
+}  // namespace
+}  // namespace polyphase
