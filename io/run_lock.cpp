@@ -132,6 +132,15 @@ void take_away(const std::filesystem::path& path, const std::string& dead_conten
   ::unlink(aside.c_str());
 }
 
+[[noreturn]] void fail_held(const std::filesystem::path& path, nlohmann::json holder) {
+  if (!holder.is_object()) holder = nlohmann::json::object();
+  fail<SystemError>(
+      "{}: the run is in use by process {} on host {} (job \"{}\", since {}); wait for it, "
+      "or delete this file if it is certain that nobody runs",
+      path.string(), holder.value("pid", nlohmann::json()).dump(), member(holder, "host"),
+      member(holder, "job"), member(holder, "started"));
+}
+
 }  // namespace
 
 std::string host_name() {
@@ -154,12 +163,16 @@ RunLock::RunLock(const std::filesystem::path& path) : path_(path) {
                 holder.value("pid", nlohmann::json()).dump(), member(holder, "host"));
     take_away(path_, content);
   }
-  if (!holder.is_object()) holder = nlohmann::json::object();
-  fail<SystemError>(
-      "{}: the run is in use by process {} on host {} (job \"{}\", since {}); wait for it, "
-      "or delete this file if it is certain that nobody runs",
-      path_.string(), holder.value("pid", nlohmann::json()).dump(), member(holder, "host"),
-      member(holder, "job"), member(holder, "started"));
+  fail_held(path_, holder);
+}
+
+void require_free(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return;
+  const std::string content = content_of(path);
+  if (content.empty()) return;
+  const nlohmann::json holder = nlohmann::json::parse(content, nullptr, false);
+  if (!is_surely_dead(holder, description_of_this_process())) fail_held(path, holder);
 }
 
 RunLock::~RunLock() {
