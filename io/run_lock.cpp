@@ -14,6 +14,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 
 namespace polyphase {
 namespace {
@@ -157,7 +158,7 @@ RunLock::RunLock(const std::filesystem::path& path) : path_(path) {
     if (try_create(path_, content_)) return;
     const std::string content = content_of(path_);
     if (content.empty()) continue;
-    holder = nlohmann::json::parse(content, nullptr, false);
+    holder = parse_json_or_discard(content);
     if (!is_surely_dead(holder, self)) break;
     log_warning("{}: taken over from process {} on {}, which is gone", path_.string(),
                 holder.value("pid", nlohmann::json()).dump(), member(holder, "host"));
@@ -171,7 +172,7 @@ void require_free(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path, ignored)) return;
   const std::string content = content_of(path);
   if (content.empty()) return;
-  const nlohmann::json holder = nlohmann::json::parse(content, nullptr, false);
+  const nlohmann::json holder = parse_json_or_discard(content);
   if (!is_surely_dead(holder, description_of_this_process())) fail_held(path, holder);
 }
 

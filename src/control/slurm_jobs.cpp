@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "control/next_jobs.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 
 namespace polyphase {
 namespace {
@@ -28,7 +29,7 @@ SlurmJobs read_submitted(const std::filesystem::path& file) {
   if (!std::filesystem::exists(file, ignored)) return {};
   SlurmJobs jobs;
   try {
-    const json object = json::parse(read_file(file));
+    const json object = parse_json(read_file(file));
     jobs.runs = object.at("runs").get<std::vector<std::string>>();
     for (const json& job : object.at("jobs")) {
       jobs.jobs.push_back({.what = job.at("what"),

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "base/error.hpp"
+#include "io/json.hpp"
 
 namespace polyphase::report {
 
@@ -123,7 +124,7 @@ bool read_status(const std::filesystem::path& path, RunState& run) {
   std::stringstream text;
   text << file.rdbuf();
   try {
-    const json status = json::parse(text.str());
+    const json status = parse_json(text.str());
     run = {};
     run.name = text_of(status, "name");
     run.recipe_hash = text_of(status, "recipe_hash");

@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 #include "report/format.hpp"
 #include "report/run_state.hpp"
 
@@ -58,7 +59,7 @@ std::vector<Start> starts_in(const fs::path& file) {
   if (!fs::exists(file, ignored)) return {};
   try {
     std::vector<Start> starts;
-    for (const json& object : json::parse(read_file(file))) starts.push_back(start_of(object));
+    for (const json& object : parse_json(read_file(file))) starts.push_back(start_of(object));
     return starts;
   } catch (const std::exception& error) {  // not JSON, not such a list, or not to be read
     log_warning("{}: not a list of starts ({}); it counts as empty", file.string(), error.what());
