@@ -143,7 +143,7 @@ class CheckpointReader {
 // Reads everything and returns the faults in words: missing files, sizes, digests, foreign virtual
 // sources. Empty when every byte of every file is what was written. HDF5 gets no file to see of
 // which a byte was altered: that can end the process. (Where an older manifest has no digests of
-// files, HDF5 does, and bytes that it does not look at are not checked.)
+// files, HDF5 does of model.h5, and bytes that nobody looks at are not checked.)
 std::vector<std::string> verify_checkpoint(const std::filesystem::path& folder);
 
 }  // namespace polyphase

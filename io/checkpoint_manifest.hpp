@@ -22,7 +22,7 @@ struct StoredPart {
   int split_dimension = -1;
   std::int64_t begin = 0;
   std::vector<std::int64_t> shape;
-  std::int64_t offset = -1;  // of its bytes in the file; -1: only HDF5 knows (older checkpoints)
+  std::int64_t offset = -1;  // of its bytes in the file; -1: the file says (older checkpoints)
   std::string digest;
 };
 

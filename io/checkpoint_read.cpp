@@ -88,8 +88,9 @@ std::map<std::string, const StoredPart*> parts_in(const Manifest& manifest,
   return parts;
 }
 
-// What HDF5 finds in a writer's file. DataError unless that is what the manifest promises.
-Datasets datasets_by_hdf5(const std::filesystem::path& path, const Manifest& manifest) {
+// What a writer's file itself says that it holds. DataError unless that is what the manifest
+// promises.
+Datasets datasets_by_file(const std::filesystem::path& path, const Manifest& manifest) {
   Datasets datasets = hdf5::inspect(path).datasets;
   const auto parts = parts_in(manifest, path.filename().string());
   for (const auto& [name, part] : parts) {
@@ -130,8 +131,7 @@ std::optional<Datasets> datasets_by_manifest(const std::filesystem::path& path,
   return datasets;
 }
 
-// Opens a writer's file and finds what it holds, without HDF5 where possible: that can end the
-// process on a file whose own words are damaged.
+// Opens a writer's file and finds what it holds, by the manifest where possible.
 WriterFile open_writer_file(const std::filesystem::path& folder, const Manifest& manifest,
                             const std::string& name) {
   const std::filesystem::path path = folder / name;
@@ -146,7 +146,7 @@ WriterFile open_writer_file(const std::filesystem::path& folder, const Manifest&
         path.string(), opened.file.size(), expected_bytes);
   }
   std::optional<Datasets> known = datasets_by_manifest(path, manifest);
-  opened.datasets = known ? *std::move(known) : datasets_by_hdf5(path, manifest);
+  opened.datasets = known ? *std::move(known) : datasets_by_file(path, manifest);
   return opened;
 }
 
@@ -321,14 +321,15 @@ std::vector<std::string> verify_checkpoint(const std::filesystem::path& folder) 
     const std::string& name = listed.first;
     const std::size_t num_before = faults.size();
     if (name != kModelFile) note([&] { check_values(folder, manifest, name, faults); });
-    // The rest of the file, and only then, with all of it as it was written, HDF5's view of it.
+    // The rest of the file, and only then, with all of it as it was written, its own words and
+    // HDF5's view.
     if (faults.size() == num_before) note([&] { check_whole_file(folder / name, manifest); });
     if (faults.size() > num_before) continue;
     note([&] {
       if (name == kModelFile) {
         check_model_file(folder, manifest, faults);
       } else {
-        datasets_by_hdf5(folder / name, manifest);
+        datasets_by_file(folder / name, manifest);
       }
     });
   }

@@ -10,6 +10,7 @@
 #include "io/folder.hpp"
 #include "io/hdf5_create.hpp"
 #include "io/hdf5_template.hpp"
+#include "io/json.hpp"
 #include "io/stored_digest.hpp"
 
 namespace polyphase {
@@ -153,7 +154,7 @@ std::string to_text(const PartReport& report) {
 PartReport part_report_from_text(const std::string& text) {
   PartReport report;
   try {
-    const nlohmann::json json = nlohmann::json::parse(text);
+    const nlohmann::json json = parse_json(text);
     json.at("writer").get_to(report.writer);
     json.at("file").get_to(report.file);
     json.at("num_bytes").get_to(report.num_bytes);

@@ -17,8 +17,6 @@ static_assert(std::endian::native == std::endian::little, "files of ours are rea
 constexpr int kMaxRank = 8;
 constexpr std::size_t kMaxDepth = 8;
 constexpr std::size_t kMaxNameBytes = 512;
-constexpr std::size_t kMaxTextBytes = 65536;
-constexpr hsize_t kMaxAttributes = 64;
 
 [[noreturn]] void refuse(const std::filesystem::path& path, const std::string& name,
                          const std::string& what) {
@@ -63,32 +61,6 @@ ElementType element_type_of(hid_t dataset, const std::filesystem::path& path,
   if (H5Tequal(type, H5T_STD_I64LE) > 0) return ElementType::kInt64;
   if (H5Tequal(type, H5T_IEEE_F32LE) > 0) return ElementType::kFloat32;
   refuse(path, name, "is of a type other than uint16, uint32, int32, int64 and float32");
-}
-
-StoredDataset stored_dataset(hid_t dataset, const std::filesystem::path& path,
-                             const std::string& name, std::int64_t file_bytes) {
-  const Properties properties(H5Dget_create_plist(dataset), path, "read creation properties");
-  if (H5Pget_layout(properties) != H5D_CONTIGUOUS)
-    refuse(path, name, "is not laid out contiguously");
-  if (H5Pget_external_count(properties) != 0) refuse(path, name, "keeps its data in another file");
-  if (H5Pget_nfilters(properties) != 0) refuse(path, name, "goes through a filter");
-  StoredDataset stored;
-  stored.type = element_type_of(dataset, path, name);
-  const Space space(H5Dget_space(dataset), path, "read a shape");
-  stored.shape = extents_of(space, path, name);
-  const std::int64_t count = checked_product(stored.shape);
-  if (count <= 0 || count > file_bytes / size_bytes(stored.type)) {
-    refuse(
-        path, name,
-        fmt::format("declares more (or less) than the {} bytes of the file can hold", file_bytes));
-  }
-  stored.num_bytes = count * size_bytes(stored.type);
-  const haddr_t offset = H5Dget_offset(dataset);
-  if (offset == HADDR_UNDEF || offset > static_cast<haddr_t>(file_bytes - stored.num_bytes)) {
-    refuse(path, name, "declares bytes that are not in the file");
-  }
-  stored.offset = static_cast<std::int64_t>(offset);
-  return stored;
 }
 
 VirtualDataset virtual_dataset(hid_t dataset, const std::filesystem::path& path,
@@ -150,63 +122,6 @@ void walk(hid_t group, const std::string& prefix, const std::filesystem::path& p
   }
 }
 
-herr_t collect_name(hid_t, const char* name, const H5A_info_t*, void* names) {
-  static_cast<std::vector<std::string>*>(names)->push_back(name);
-  return 0;
-}
-
-void read_attribute(hid_t file, const std::filesystem::path& path, const std::string& name,
-                    FileContents& contents) {
-  const Attribute attribute(H5Aopen(file, name.c_str(), H5P_DEFAULT), path, "open an attribute");
-  const Type type(H5Aget_type(attribute), path, "read a type");
-  const Space space(H5Aget_space(attribute), path, "read a shape");
-  if (H5Sget_simple_extent_type(space) != H5S_SCALAR) refuse(path, name, "is not a single value");
-  if (H5Tequal(type, H5T_STD_I64LE) > 0) {
-    std::int64_t value = 0;
-    check(H5Aread(attribute, H5T_NATIVE_INT64, &value), path, "read an attribute");
-    contents.numbers[name] = value;
-    return;
-  }
-  const std::size_t size = H5Tget_size(type);
-  if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 || size > kMaxTextBytes) {
-    refuse(path, name, "is neither a 64-bit number nor a short fixed-length text");
-  }
-  std::string text(size, '\0');
-  check(H5Aread(attribute, type, text.data()), path, "read an attribute");
-  contents.texts[name] = text.substr(0, text.find('\0'));
-}
-
-void read_attributes(hid_t file, const std::filesystem::path& path, FileContents& contents) {
-  H5O_info_t info = {};
-  check(H5Oget_info(file, &info), path, "look at the root");
-  if (info.num_attrs > kMaxAttributes) refuse(path, "", "has too many attributes");
-  std::vector<std::string> names;
-  check(H5Aiterate2(file, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect_name, &names), path,
-        "list attributes");
-  for (const std::string& name : names) {
-    if (!is_allowed_name(name)) refuse(path, name, "has a name that is not allowed");
-    read_attribute(file, path, name, contents);
-  }
-}
-
-void refuse_overlaps(const std::filesystem::path& path, const FileContents& contents) {
-  std::vector<std::pair<std::int64_t, const std::string*>> order;
-  for (const auto& [name, stored] : contents.datasets) order.emplace_back(stored.offset, &name);
-  std::sort(order.begin(), order.end());
-  for (std::size_t i = 1; i < order.size(); ++i) {
-    const StoredDataset& before = contents.datasets.at(*order[i - 1].second);
-    if (before.offset + before.num_bytes > order[i].first) {
-      refuse(path, *order[i].second, "overlaps another dataset");
-    }
-  }
-}
-
-std::int64_t size_of_file(hid_t file, const std::filesystem::path& path) {
-  hsize_t size = 0;
-  check(H5Fget_filesize(file, &size), path, "ask for the size");
-  return static_cast<std::int64_t>(size);
-}
-
 }  // namespace
 
 std::int64_t size_bytes(ElementType type) {
@@ -258,21 +173,6 @@ std::int64_t checked_product(const std::vector<std::int64_t>& shape) {
     if (extent < 0 || __builtin_mul_overflow(product, extent, &product)) return -1;
   }
   return product;
-}
-
-FileContents inspect(const std::filesystem::path& path) {
-  const Session session;
-  const File file = open_to_read(path);
-  FileContents contents;
-  read_with([&] {
-    contents.num_bytes = size_of_file(file, path);
-    read_attributes(file, path, contents);
-    walk(file, "", path, [&](hid_t dataset, const std::string& name) {
-      contents.datasets[name] = stored_dataset(dataset, path, name, contents.num_bytes);
-    });
-  });
-  refuse_overlaps(path, contents);
-  return contents;
 }
 
 std::map<std::string, VirtualDataset> inspect_virtual(const std::filesystem::path& path) {

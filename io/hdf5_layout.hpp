@@ -9,7 +9,8 @@
 
 namespace polyphase::hdf5 {
 
-// Private to io: what an HDF5 file holds, by allow-list. HDF5 is not made for hostile files:
+// Private to io: what an HDF5 file holds, by allow-list. HDF5 is not made for hostile files, and can
+// end the process on one of which a few bytes are wrong (1.10.8 did, of one shard in a few hundred):
 // external storage can read any file, and 2 kB can declare 1 TiB. So a file of ours holds groups
 // and plain numbers, nothing else, and every declared byte is really there.
 
@@ -33,10 +34,10 @@ struct FileContents {
   std::map<std::string, std::int64_t> numbers;    // attributes of the root: 64-bit integers
 };
 
-// Opens and lists a file of ours. Throws DataError for anything beyond contiguous datasets of the
+// Opens and lists a file of ours, without HDF5. Throws DataError for anything beyond contiguous datasets of the
 // five types: links other than one hard link, names with odd characters, other object types,
 // external storage, filters, virtual or chunked layouts, variable-length or reference types, ranks
-// above 8, bytes outside the file, overlaps.
+// above 8, bytes outside the file, overlaps, and any form but the oldest, which ours are written in.
 FileContents inspect(const std::filesystem::path& path);
 
 // A box of a virtual dataset and where its bytes come from.
@@ -54,7 +55,8 @@ struct VirtualDataset {
   bool operator==(const VirtualDataset&) const = default;
 };
 
-// As inspect, for a file in which every dataset is a virtual one of float32.
+// As inspect, for a file in which every dataset is a virtual one of float32; by HDF5, so for one
+// whose bytes are known to be sound.
 std::map<std::string, VirtualDataset> inspect_virtual(const std::filesystem::path& path);
 
 // True for names that the files of ours may hold: up to 8 parts apart by '/', of letters, digits,

@@ -8,6 +8,7 @@
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 
 namespace polyphase {
 namespace {
@@ -16,7 +17,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 std::optional<TextPair> pair_of(const std::string& line) {
-  const json object = json::parse(line, nullptr, false);
+  const json object = parse_json_or_discard(line);
   if (!object.is_object() || !object.contains("source") || !object.contains("target") ||
       !object["source"].is_string() || !object["target"].is_string())
     return std::nullopt;
@@ -76,7 +77,7 @@ std::optional<Lineage> read_made_record(const fs::path& folder) {
   std::error_code ignored;
   if (!fs::exists(folder / kMadeFile, ignored)) return std::nullopt;
   try {
-    return json::parse(read_file(folder / kMadeFile)).get<Lineage>();
+    return parse_json(read_file(folder / kMadeFile)).get<Lineage>();
   } catch (const json::exception& error) {
     fail<DataError>(
         "{}: is no record of what made a corpus ({}); remove the folder {}, and the same command "

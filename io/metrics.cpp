@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 
 namespace polyphase {
 namespace {
@@ -58,7 +59,7 @@ std::vector<Line> lines_of(const std::string& text, const std::filesystem::path&
   std::size_t begin = 0;
   for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
     const std::string_view line = std::string_view(text).substr(begin, end - begin);
-    nlohmann::json record = nlohmann::json::parse(line, nullptr, false);
+    nlohmann::json record = parse_json_or_discard(line);
     if (!is_record(record)) {
       fail<DataError>("{}:{}: not a metrics record; remove this line or restore the file",
                       path.string(), lines.size() + 1);

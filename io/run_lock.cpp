@@ -14,6 +14,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 
 namespace polyphase {
 namespace {
@@ -132,6 +133,15 @@ void take_away(const std::filesystem::path& path, const std::string& dead_conten
   ::unlink(aside.c_str());
 }
 
+[[noreturn]] void fail_held(const std::filesystem::path& path, nlohmann::json holder) {
+  if (!holder.is_object()) holder = nlohmann::json::object();
+  fail<SystemError>(
+      "{}: the run is in use by process {} on host {} (job \"{}\", since {}); wait for it, "
+      "or delete this file if it is certain that nobody runs",
+      path.string(), holder.value("pid", nlohmann::json()).dump(), member(holder, "host"),
+      member(holder, "job"), member(holder, "started"));
+}
+
 }  // namespace
 
 std::string host_name() {
@@ -148,18 +158,22 @@ RunLock::RunLock(const std::filesystem::path& path) : path_(path) {
     if (try_create(path_, content_)) return;
     const std::string content = content_of(path_);
     if (content.empty()) continue;
-    holder = nlohmann::json::parse(content, nullptr, false);
+    holder = parse_json_or_discard(content);
     if (!is_surely_dead(holder, self)) break;
     log_warning("{}: taken over from process {} on {}, which is gone", path_.string(),
                 holder.value("pid", nlohmann::json()).dump(), member(holder, "host"));
     take_away(path_, content);
   }
-  if (!holder.is_object()) holder = nlohmann::json::object();
-  fail<SystemError>(
-      "{}: the run is in use by process {} on host {} (job \"{}\", since {}); wait for it, "
-      "or delete this file if it is certain that nobody runs",
-      path_.string(), holder.value("pid", nlohmann::json()).dump(), member(holder, "host"),
-      member(holder, "job"), member(holder, "started"));
+  fail_held(path_, holder);
+}
+
+void require_free(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return;
+  const std::string content = content_of(path);
+  if (content.empty()) return;
+  const nlohmann::json holder = parse_json_or_discard(content);
+  if (!is_surely_dead(holder, description_of_this_process())) fail_held(path, holder);
 }
 
 RunLock::~RunLock() {

@@ -32,4 +32,7 @@ class RunLock {
   std::string content_;
 };
 
+// SystemError, as of the lock, where a job holds it that is not surely dead.
+void require_free(const std::filesystem::path& path);
+
 }  // namespace polyphase

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 
 namespace polyphase {
 namespace {
@@ -28,6 +30,10 @@ std::string seal(nlohmann::json content, const std::string& format, std::int64_t
     fail<DataError>("{}: {}; write names and texts in UTF-8", format, error.what());
   }
   text.resize(text.size() - 2);  // without the newline and brace of the end
+  return sealed_text(std::move(text));
+}
+
+std::string sealed_text(std::string text) {
   const std::string sum = digest(text);
   text += kBeforeDigest;
   text += sum;
@@ -48,7 +54,7 @@ nlohmann::json unseal(const std::filesystem::path& path, const std::string& form
         "again",
         path.string());
   }
-  nlohmann::json content = nlohmann::json::parse(text, nullptr, false);
+  nlohmann::json content = parse_json_or_discard(text);
   if (!content.is_object() || content.value("format", nlohmann::json()) != format) {
     fail<DataError>("{}: not a {}; choose another file", path.string(), format);
   }

@@ -13,8 +13,8 @@ namespace polyphase {
 
 // A shard is one HDF5 file of documents. A document is one or more sentences, a sentence one or
 // more tokens, and all lie in one flat stream (io/FORMATS.md). Writers and readers belong to one
-// thread each. HDF5 itself is entered only in ShardWriter::finish and in ShardReader's constructor,
-// under the lock that io holds around every HDF5 call of the process; reads of documents are plain
+// thread each. HDF5 itself is entered only in ShardWriter::finish, under the lock that io holds
+// around every HDF5 call of the process: a reader does without, and reads of documents are plain
 // pread(2) and need no lock.
 
 // On disk: raised with every change of the format; readers refuse other versions.

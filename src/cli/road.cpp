@@ -10,6 +10,7 @@
 #include "cli/score_rounds.hpp"
 #include "cli/shared_recipe.hpp"
 #include "comm/agreement.hpp"
+#include "control/next_jobs.hpp"
 #include "control/verdict.hpp"
 #include "io/checkpoint.hpp"
 #include "io/made_corpus.hpp"
@@ -39,27 +40,49 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 
 }  // namespace
 
-Road::Road(const recipe::Recipe& recipe, const Communicator& world, bool log_samples)
+Road::Road(const recipe::Recipe& recipe, const Communicator& world, const RoadOptions& options)
     : recipe_(recipe),
       world_(world),
-      log_samples_(log_samples),
+      options_(options),
       stop_(recipe.limits.wall_time_seconds),
       grid_(make_grid(world, static_cast<int>(recipe.parallel.tensor))) {
   run_dir_ = from_rank_0(world, [&] {
-    folder_.emplace(recipe);
-    start_.emplace(folder_->path());
-    controller_.emplace(recipe, *folder_);
+    open();
     return folder_->path().string();
   });
   const std::string refusal = from_rank_0(world, [&] { return start_->refusal(); });
   if (!refusal.empty()) throw AgreedError(refusal, kNoProgress);
   sources_.emplace(recipe, world, run_dir_, folder_ ? &*folder_ : nullptr);
   data_dir_ = (std::filesystem::path(run_dir_) / "data").string();
-  prepared_ = prepare_corpora(recipe, data_dir_, world, [&] { return stop_.agreed(world); });
+  // The job that left a trial to this one has prepared its data, which jobs beside it read.
+  prepared_ = options.trial != 0 ||
+              prepare_corpora(recipe, data_dir_, world, [&] { return stop_.agreed(world); });
+}
+
+// On rank 0.
+void Road::open() {
+  if (options_.trial != 0) {
+    folder_.emplace(recipe_, options_.trial);
+    start_.emplace(folder_->path(), options_.trial);
+    plan_ = plan_of_rounds(recipe_, *folder_, options_.trial);
+    return;
+  }
+  folder_.emplace(recipe_);
+  start_.emplace(folder_->path());
+  controller_.emplace(recipe_, *folder_);
+  remove_next_jobs(folder_->path());
+  if (options_.chain) require_scripts(folder_->path());
+  for (const report::PhaseState& phase : folder_->phases()) {
+    std::error_code ignored;
+    if (std::filesystem::exists(report::round_folder(folder_->path(), phase.round) / kDivergedFile,
+                                ignored))
+      diverged_.insert(phase.round);
+  }
 }
 
 bool Road::run(const std::string& only) {
   if (!prepared_) return false;
+  if (options_.trial != 0) return run_trial();
   for (;;) {
     const Journal journal = next_journal();
     if (!journal.ended.empty()) {
@@ -67,6 +90,7 @@ bool Road::run(const std::string& only) {
       if (only.empty()) shortfall_ = shortfall_of(recipe_.iterate->target, journal);
       return true;
     }
+    if (options_.chain && only.empty() && hand_over(journal)) return true;
     bool diverged = false;
     try {
       if (only.empty() && !train_side_by_side(journal)) return false;
@@ -174,6 +198,7 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
   const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
   const recipe::Recipe& recipe = sources_->recipe_of(journal, use.round);
   const recipe::Phase& phase = recipe.phases[use.number];
+  trained_ = true;
   prepare_phase(journal, use);
   prepare_made(round, recipe, phase);
   if (phase.generate) prepare_made(round, recipe, *recipe::find_phase(recipe, phase.from));
@@ -203,7 +228,9 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
 // Collective. What must be there before the phase is trained.
 void Road::prepare_phase(const Journal& journal, const PhaseUse& use) {
   if (!watchdog_)  // a run that is done already is left as it is
-    watchdog_.emplace(run_dir_, recipe_.limits.watchdog_seconds, world_);
+    watchdog_.emplace(options_.trial == 0 ? std::filesystem::path(run_dir_)
+                                          : report::round_folder(run_dir_, options_.trial),
+                      recipe_.limits.watchdog_seconds, world_);
   watchdog_->at(use.name, 0);
   const recipe::Recipe& recipe = sources_->recipe_of(journal, use.round);
   require_needed(journal, journal.rounds.at(static_cast<std::size_t>(use.round - 1)), recipe,
@@ -237,7 +264,7 @@ PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use, const Communi
           .stop = stop_,
           .progress = [this, use, name = shown_name(use, ranks)](
                           const PhaseProgress& now) { show(use, now, name); },
-          .log_samples = log_samples_};
+          .log_samples = options_.log_samples};
 }
 
 // What this rank shows the phase's progress under; "": it shows none. Beside others every group
@@ -358,7 +385,7 @@ ExitCode Road::end(bool finished) {
 }
 
 void Road::report() {
-  if (!folder_) return;
+  if (!folder_ || options_.trial != 0) return;  // other jobs would write the page beside this one
   const int columns = report::terminal_columns(fileno(stdout)).value_or(report::kDefaultColumns);
   std::fputs(report::tables_text(folder_->path(), columns).c_str(), stdout);
   fmt::print("report: {}\n", report::write_report(folder_->path()).string());

@@ -19,13 +19,23 @@
 
 namespace polyphase {
 
+// How far a job goes.
+struct RoadOptions {
+  bool log_samples = false;
+  // The round that it trains, beside other jobs, without judging it; 0: it goes round by itself.
+  std::int64_t trial = 0;
+  // Leaves the rounds that follow those it trains to jobs of their own, and trials of a search to
+  // an array of them (next_jobs.hpp).
+  bool chain = false;
+};
+
 // One job's way through a recipe: rounds one after the other, and in each round its phases. The run
 // folder and the controller are there on rank 0 alone; what they decide is sent to all.
 class Road {
  public:
   // Locks the run folder and prepares the corpora. Collective. Refused with kNoProgress when this
   // Slurm job was started again and again and got no further.
-  Road(const recipe::Recipe& recipe, const Communicator& world, bool log_samples);
+  Road(const recipe::Recipe& recipe, const Communicator& world, const RoadOptions& options);
 
   // Runs every phase that is not done, or only the one named, and of a recipe that iterates as many
   // rounds as it takes. False: stopped on request.
@@ -42,6 +52,7 @@ class Road {
   void report();
 
  private:
+  void open();
   Journal next_journal();
   bool run_round(const Journal& journal, const std::string& only);
   bool run_phase_of(const Journal& journal, const PhaseUse& use);
@@ -62,6 +73,11 @@ class Road {
   bool judge_round(const Journal& journal);
   void record(const Verdict& verdict);
 
+  // road_jobs.cpp: rounds in jobs of their own.
+  bool run_trial();
+  bool hand_over(const Journal& journal);
+  std::vector<std::int64_t> trials_for_jobs(const Journal& journal);
+
   // road_groups.cpp: trials side by side.
   bool train_side_by_side(const Journal& journal);
   bool is_done(const Round& round);
@@ -76,12 +92,12 @@ class Road {
 
   const recipe::Recipe& recipe_;
   const Communicator& world_;
-  const bool log_samples_;
+  const RoadOptions options_;
   StopRequest stop_;
   std::optional<Watchdog> watchdog_;
   RankGrid grid_;
   std::string data_dir_, run_dir_, shortfall_;
-  bool prepared_ = false;
+  bool prepared_ = false, trained_ = false;  // trained_: a phase, in this job
   std::optional<RunFolder> folder_;
   std::optional<StartRecord> start_;
   std::optional<Controller> controller_;
@@ -90,6 +106,7 @@ class Road {
   std::map<int, RankGroups> groups_;   // by their size
   std::set<std::string> done_beside_;  // folders of phases that this job has trained in groups
   std::set<std::int64_t> diverged_;    // rounds that did beside others, and are to be judged
+  std::optional<Journal> plan_;        // of a trial
 };
 
 }  // namespace polyphase

@@ -24,7 +24,14 @@ ExitCode run_command(const RecipeOptions& recipe_options, const RunOptions& opti
     log_warning(
         "precision: bf16, but this processor has no instructions for it: products are computed in "
         "float32 from converted numbers; precision: f32 is faster here");
-  Road road(recipe, world, options.log_samples);
+  if ((options.trial != 0 || options.chain) && !recipe.iterate) {
+    throw AgreedError(
+        fmt::format("{}: the recipe has no rounds; leave it out",
+                    options.trial != 0 ? fmt::format("--trial {}", options.trial) : "--chain"),
+        ExitCode::kUsage);
+  }
+  Road road(recipe, world,
+            {.log_samples = options.log_samples, .trial = options.trial, .chain = options.chain});
   const bool finished = road.run(options.phase);
   const ExitCode code = road.end(finished);
   agree_on(world, [&] { road.report(); });

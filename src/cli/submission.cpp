@@ -10,6 +10,7 @@
 #include "base/log.hpp"
 #include "cli/other_runs.hpp"
 #include "cli/shared_recipe.hpp"
+#include "control/next_jobs.hpp"
 #include "control/run_folder.hpp"
 #include "io/file.hpp"
 #include "recipe/load.hpp"
@@ -46,7 +47,7 @@ std::int64_t ranks_of(const recipe::SlurmJob& job) {
   return job.ranks.value_or(job.nodes.value_or(1));
 }
 
-// A recipe that iterates is one job, with what stands around the phases.
+// A job of a recipe that iterates has what stands around the phases.
 recipe::SlurmJob job_of_rounds(const recipe::Recipe& recipe) {
   recipe::SlurmJob job;
   if (recipe.slurm) job = *recipe.slurm;
@@ -135,7 +136,8 @@ std::vector<Step> steps_of(const SubmittedRun& run, bool every_phase) {
 
 class Planner {
  public:
-  Planner(const RecipeOptions& options, const std::vector<std::int64_t>& seeds) {
+  Planner(const RecipeOptions& options, const SubmitOptions& how) : one_job_(how.one_job) {
+    const std::vector<std::int64_t>& seeds = how.seeds;
     all_.seeds = seeds;
     recipe::Recipe whole = recipe::load(options.file, options.overrides);
     all_.folder = run_folder_of(whole);
@@ -173,11 +175,13 @@ class Planner {
       return all_;
     }
     for (const Step& step : without_queued(steps)) add(step);
+    if (!all_.jobs.empty() && is_chain()) add_later();
     return all_;
   }
 
  private:
   const recipe::Recipe& first() const { return all_.runs.front().recipe; }
+  bool is_chain() const { return first().iterate && !one_job_; }
 
   // Steps that no job in the queue stands for. They can only come behind those that are queued: a
   // job that waits for another can't be made to wait for a new one.
@@ -185,8 +189,7 @@ class Planner {
     std::vector<std::string> live, words;
     std::set<std::string> queued;
     for (const SubmittedRun& run : all_.runs) {
-      const SlurmJobs jobs = read_slurm_jobs(run.folder);
-      const Queue queue = read_queue(jobs.ids());
+      const auto [jobs, queue] = read_queued_jobs(run.folder);
       if (!queue.known && !jobs.jobs.empty()) {
         fail<SystemError>(
             "{}: squeue is not here or does not answer, so that nobody knows whether jobs of this "
@@ -202,6 +205,8 @@ class Planner {
       }
     }
     if (live.empty()) return steps;
+    // Whatever of rounds is queued, they go on by themselves.
+    if (first().iterate && queued != std::set<std::string>{"prepare"}) queued.insert("run");
     queued.insert("prepare");  // a phase's job prepares by itself
     const auto is_queued = [&queued](const Step& step) { return queued.count(step.what) > 0; };
     const auto first_missing = std::find_if_not(steps.begin(), steps.end(), is_queued);
@@ -219,38 +224,80 @@ class Planner {
     return {first_missing, steps.end()};
   }
 
-  void add(const Step& step) {
+  // What all jobs of a run have, but for its command.
+  BatchJob job_of(const Step& step, const fs::path& slurm, const std::string& number) const {
     const recipe::Recipe& recipe = first();
-    const fs::path slurm = fs::absolute(all_.folder / "slurm").lexically_normal();
     BatchJob job;
     const std::string short_name = step.phase != nullptr ? step.phase->name : step.what;
     job.name = recipe.name + ":" + short_name;
     job.folder = fs::current_path().string();
-    job.output = (slurm / (step.name + (all_.seeds.empty() ? "-%j.out" : "-%A_%a.out"))).string();
-    job.resources =
-        step.what == "run" ? job_of_rounds(recipe) : recipe::slurm_job_of(recipe, step.phase);
+    job.output = (slurm / (step.name + number + ".out")).string();
+    const bool is_of_phase = step.phase != nullptr || step.what == "prepare";
+    job.resources = is_of_phase ? recipe::slurm_job_of(recipe, step.phase) : job_of_rounds(recipe);
     job.program = own_program();
+    return job;
+  }
+
+  void add(const Step& step) {
+    const fs::path slurm = fs::absolute(all_.folder / "slurm").lexically_normal();
+    BatchJob job = job_of(step, slurm, all_.seeds.empty() ? "-%j" : "-%A_%a");
     job.num_runs = all_.runs.size();
     if (!all_.seeds.empty()) job.seeds = fmt::format("({})", fmt::join(all_.seeds, " "));
-    const std::string file = all_.seeds.empty()
-                                 ? shell_word((slurm / "recipe.yaml").string())
-                                 : shell_word(slurm.parent_path().string()) +
-                                       "/seed-${seeds[$SLURM_ARRAY_TASK_ID]}/slurm/recipe.yaml";
-    job.command = (step.what == "prepare" ? "prepare " : "run ") + file;
+    const std::string own = all_.seeds.empty() ? shell_word(slurm.string())
+                                               : shell_word(slurm.parent_path().string()) +
+                                                     "/seed-${seeds[$SLURM_ARRAY_TASK_ID]}/slurm";
+    job.command = (step.what == "prepare" ? "prepare " : "run ") + own + "/recipe.yaml";
     if (step.phase != nullptr) job.command += " --phase " + step.phase->name;
+    if (step.what == "run" && is_chain()) go_on(job, own);
     all_.jobs.push_back({.what = step.what,
                          .script = all_.folder / "slurm" / (step.name + ".sbatch"),
                          .text = batch_script(template_, template_name_, job)});
   }
 
+  static void go_on(BatchJob& job, const std::string& slurm) {
+    job.command += " --chain";
+    job.next_jobs = slurm + "/" + kNextScript;
+  }
+
+  // The jobs that a run's rounds go on with: the same one, of several seeds for each of them, and
+  // the one of an array's trials where there is a search.
+  void add_later() {
+    const auto has_arrays = [](const recipe::Strategy& strategy) {
+      return strategy.search && strategy.search->ranks_per_trial == 0;
+    };
+    const auto& strategies = first().iterate->strategies;
+    all_.goes_round = true;
+    all_.has_arrays = std::any_of(strategies.begin(), strategies.end(), has_arrays);
+    for (const SubmittedRun& run : all_.runs) {
+      const fs::path slurm = fs::absolute(run.folder / "slurm").lexically_normal();
+      const std::string file = shell_word((slurm / "recipe.yaml").string());
+      const auto add_script = [&](const char* name, const std::string& what, const BatchJob& job) {
+        all_.later.push_back({.what = what,
+                              .script = run.folder / "slurm" / name,
+                              .text = batch_script(template_, template_name_, job)});
+      };
+      if (!all_.seeds.empty()) {
+        BatchJob job = job_of({"run", "01-run", nullptr}, slurm, "-%j");
+        job.command = "run " + file;
+        go_on(job, shell_word(slurm.string()));
+        add_script(kRunScript, "run", job);
+      }
+      if (!all_.has_arrays) continue;
+      BatchJob trial = job_of({"trial", "02-trial", nullptr}, slurm, "-%A_%a");
+      trial.command = "run " + file + " --trial $SLURM_ARRAY_TASK_ID";
+      add_script(kTrialScript, "trial", trial);
+    }
+  }
+
   Submission all_;
+  const bool one_job_;
   std::string template_, template_name_;
 };
 
 }  // namespace
 
-Submission plan_submission(const RecipeOptions& options, const std::vector<std::int64_t>& seeds) {
-  return Planner(options, seeds).plan();
+Submission plan_submission(const RecipeOptions& options, const SubmitOptions& how) {
+  return Planner(options, how).plan();
 }
 
 }  // namespace polyphase

@@ -10,6 +10,7 @@
 #include "cli/commands.hpp"
 #include "cli/shared_recipe.hpp"
 #include "cli/submission.hpp"
+#include "control/next_jobs.hpp"
 #include "control/run_folder.hpp"
 #include "io/file.hpp"
 #include "io/run_lock.hpp"
@@ -41,9 +42,15 @@ std::vector<std::string> submit_words(const Submission& all, const PlannedJob& j
   return words;
 }
 
+std::vector<PlannedJob> scripts_of(const Submission& all) {
+  std::vector<PlannedJob> scripts = all.jobs;
+  scripts.insert(scripts.end(), all.later.begin(), all.later.end());
+  return scripts;
+}
+
 void show(const Submission& all) {
   std::string previous = all.after;
-  for (const PlannedJob& job : all.jobs) {
+  for (const PlannedJob& job : scripts_of(all)) {
     fmt::print("# ---- {}\n{}\n", job.script.string(), job.text);
   }
   fmt::print("# ---- nothing is submitted; it would be, with\n");
@@ -52,6 +59,23 @@ void show(const Submission& all) {
     words.back() = shell_word(words.back());
     fmt::print("previous=$({})\n", fmt::join(words, " "));
     previous = "$previous";
+  }
+  if (!all.goes_round) return;
+  fmt::print(
+      "# and, as its rounds go, from the script of each job that has ended well (JOB), until they "
+      "have ended\n");
+  for (const SubmittedRun& run : all.runs) {
+    std::vector<std::string> words = {"sbatch", "--parsable", "--dependency=afterok:JOB",
+                                      "--kill-on-invalid-dep=yes"};
+    const auto print = [&](const char* script) {
+      words.push_back(shell_word((run.folder / "slurm" / script).string()));
+      fmt::print("{}\n", fmt::join(words, " "));
+      words.pop_back();
+    };
+    print(kRunScript);
+    if (!all.has_arrays) continue;
+    words.emplace_back("--array=ROUNDS");  // in front of the same one
+    print(kTrialScript);
   }
 }
 
@@ -65,7 +89,7 @@ void write_files(const Submission& all) {
     }
     write_file_atomically(run.folder / "slurm" / "recipe.yaml", recipe::resolved(run.recipe));
   }
-  for (const PlannedJob& job : all.jobs) {
+  for (const PlannedJob& job : scripts_of(all)) {
     fs::create_directories(job.script.parent_path());
     write_file_atomically(job.script, job.text);
   }
@@ -102,7 +126,7 @@ void submit_all(const Submission& all) {
 ExitCode submit_command(const RecipeOptions& options, const SubmitOptions& how) {
   if (std::set<std::int64_t>(how.seeds.begin(), how.seeds.end()).size() < how.seeds.size())
     fail<RecipeError>("--seeds {}: each seed may come once", fmt::join(how.seeds, ","));
-  const Submission all = plan_submission(options, how.seeds);
+  const Submission all = plan_submission(options, how);
   if (all.jobs.empty()) {
     fmt::print("{}: {}\n", all.folder.string(), all.nothing_to_do);
     return ExitCode::kDone;
@@ -113,7 +137,7 @@ ExitCode submit_command(const RecipeOptions& options, const SubmitOptions& how) 
   }
   fs::create_directories(all.folder / "slurm");
   const RunLock lock(all.folder / "slurm" / "submit.lock");  // two at once would submit twice
-  const Submission still = plan_submission(options, how.seeds);
+  const Submission still = plan_submission(options, how);
   write_files(still);
   submit_all(still);
   fmt::print("where they stand: polyphase status {}\n", shell_word(all.folder.string()));

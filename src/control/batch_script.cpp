@@ -61,6 +61,7 @@ std::string setup_lines(const BatchJob& job) {
   for (const std::string& module : asked.modules) text += fmt::format("module load {}\n", module);
   for (const std::string& line : asked.setup) text += line + "\n";
   if (!job.seeds.empty()) text += fmt::format("seeds={}\n", job.seeds);
+  if (!job.next_jobs.empty()) text += fmt::format("next_jobs={}\n", job.next_jobs);
   return text + fmt::format("command=({})\n", job.command);
 }
 
@@ -100,6 +101,12 @@ std::string shell_words(const std::vector<std::string>& words) {
 
 std::string batch_script(const std::string& text, const std::string& name, const BatchJob& job) {
   std::string script = text;
+  if (!job.next_jobs.empty() && text.find("$next_jobs") == std::string::npos) {
+    fail<RecipeError>(
+        "{}: does not read the file $next_jobs at its end, as slurm/phase.sbatch does: the rounds "
+        "would end with the first one; begin with a copy of it, or submit with --one-job",
+        name);
+  }
   script.insert(place_of(script, kSetup, name), setup_lines(job));
   script.insert(place_of(script, kResources, name), resource_lines(job));
   return script;

@@ -19,6 +19,8 @@ struct BatchJob {
   std::string seeds;         // of an array of runs: "(1 2 3)"; "": one run
   std::size_t num_runs = 1;  // of the array
   std::string command;       // of the program, in words of shell
+  // Of a run that goes round: the file whose jobs follow this one; "": none.
+  std::string next_jobs;
 };
 
 // slurm/phase.sbatch as this program was built with it.

@@ -109,7 +109,7 @@ void Controller::add(const Round& round) {
 }
 
 void Controller::make_folder(const Round& round, const recipe::Recipe& variant) {
-  const std::filesystem::path folder = folder_.path() / fmt::format("round-{}", round.number);
+  const std::filesystem::path folder = report::round_folder(folder_.path(), round.number);
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) {
@@ -136,6 +136,18 @@ void Controller::discard_unless(const Round* decided, std::int64_t number) {
 void Controller::write() {
   if (recipe_.iterate) write_journal(folder_.path() / kJournal, journal_);
   folder_.set_rounds(round_states(recipe_, with_ahead(journal_)));
+}
+
+Journal plan_of_rounds(const recipe::Recipe& recipe, RunFolder& folder, std::int64_t round) {
+  const Journal plan = with_ahead(read_journal(folder.path() / kJournal));
+  if (round < 1 || round > std::ssize(plan.rounds) ||
+      plan.rounds[static_cast<std::size_t>(round - 1)].verdict) {
+    fail<RecipeError>("{}: no round {} is to be trained; `polyphase status` shows the rounds",
+                      folder.path().string(), round);
+  }
+  for (const Round& each : plan.rounds)
+    folder.add_phases(each, recipe::variant_of(recipe, each.variant));
+  return plan;
 }
 
 }  // namespace polyphase

@@ -40,4 +40,9 @@ class Controller {
   Journal journal_;
 };
 
+// For a job that trains one of the run's last rounds beside jobs that train others, and decides
+// nothing: the journal with the rounds ahead behind the others, whose phases it adds to the folder.
+// RecipeError when that round is not one of them, or is judged.
+Journal plan_of_rounds(const recipe::Recipe& recipe, RunFolder& folder, std::int64_t round);
+
 }  // namespace polyphase

@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 
 namespace polyphase {
 namespace {
@@ -166,7 +167,7 @@ Journal read_journal(const std::filesystem::path& file) {
   std::error_code ignored;
   if (!std::filesystem::exists(file, ignored)) return {};
   try {
-    return json::parse(read_file(file)).get<Journal>();
+    return parse_json(read_file(file)).get<Journal>();
   } catch (const json::exception& error) {
     fail<DataError>(
         "{}: not a journal of decisions ({}); put back the file that this run wrote, or remove it: "

@@ -13,10 +13,13 @@
 #include "recipe/goals.hpp"
 #include "recipe/load.hpp"
 #include "recipe/other_run.hpp"
+#include "report/starts.hpp"
 
 namespace polyphase {
 namespace {
 
+constexpr const char* kLock = "run.lock";        // of the run, or of a round that is trained alone
+constexpr const char* kStatus = "status.json";   // likewise
 constexpr const char* kDiscarded = "discarded";  // a round's folder while it is removed
 
 nlohmann::json others_json(const std::vector<report::OtherPhase>& others) {
@@ -118,7 +121,10 @@ std::unique_ptr<RunLock> lock_run_folder(const std::filesystem::path& folder) {
     fail<SystemError>("cannot make the run folder {}: {}; name another with --set run_dir=…",
                       folder.string(), error.message());
   }
-  return std::make_unique<RunLock>(folder / "run.lock");
+  auto lock = std::make_unique<RunLock>(folder / kLock);
+  for (const std::filesystem::path& round : report::round_folders(folder))
+    require_free(round / kLock);
+  return lock;
 }
 
 RunFolder::RunFolder(const recipe::Recipe& recipe)
@@ -128,6 +134,22 @@ RunFolder::RunFolder(const recipe::Recipe& recipe)
 
   std::error_code ignored;  // of a job that was killed while it removed it
   std::filesystem::remove_all(path_ / kDiscarded, ignored);
+  before_ = state_before(path_).phases;
+  state_.name = recipe.name;
+  state_.recipe_hash = recipe::recipe_hash(recipe);
+  state_.version = program_version();
+}
+
+// Each of both takes its own lock before it looks at the other's: they never work at once.
+RunFolder::RunFolder(const recipe::Recipe& recipe, std::int64_t round)
+    : path_(run_folder_of(recipe)), round_(round) {
+  if (!std::filesystem::exists(report::round_folder(path_, round))) {
+    fail<RecipeError>("{}: no round {} is to be trained; `polyphase status` shows the rounds",
+                      path_.string(), round);
+  }
+  lock_ = std::make_unique<RunLock>(report::round_folder(path_, round) / kLock);
+  require_free(path_ / kLock);
+  refuse_changed_recipe(path_, recipe);
   before_ = state_before(path_).phases;
   state_.name = recipe.name;
   state_.recipe_hash = recipe::recipe_hash(recipe);
@@ -172,7 +194,7 @@ bool RunFolder::is_added(const std::string& folder) const {
 
 // Renamed first: what is half removed must not be taken for a round that was begun.
 void RunFolder::discard(std::int64_t round) {
-  const std::filesystem::path folder = path_ / fmt::format("round-{}", round);
+  const std::filesystem::path folder = report::round_folder(path_, round);
   const std::filesystem::path discarded = path_ / kDiscarded;
   std::error_code error;
   std::filesystem::remove_all(discarded, error);
@@ -190,6 +212,16 @@ void RunFolder::discard(std::int64_t round) {
 void RunFolder::set_rounds(const report::RoundsState& rounds) {
   state_.rounds = rounds;
   write_status();
+  if (!took_in_ && round_ == 0) take_in_rounds();
+}
+
+// What status.json says now need not be said of the rounds once more, and must not hide what it
+// will say.
+void RunFolder::take_in_rounds() {
+  took_in_ = true;
+  std::error_code ignored;
+  for (const std::filesystem::path& round : report::round_folders(path_))
+    std::filesystem::remove(round / kStatus, ignored);
 }
 
 report::PhaseState& RunFolder::find(const std::string& folder) {
@@ -242,9 +274,12 @@ void RunFolder::write_status() const {
                          {"recipe_hash", state_.recipe_hash},
                          {"version", state_.version},
                          {"phases", nlohmann::json::array()}};
-  for (const report::PhaseState& phase : state_.phases) json["phases"].push_back(phase_json(phase));
+  for (const report::PhaseState& phase : state_.phases) {
+    if (round_ == 0 || phase.round == round_) json["phases"].push_back(phase_json(phase));
+  }
   if (!state_.rounds.rounds.empty()) json["iterate"] = to_status(state_.rounds);
-  write_file_atomically(path_ / "status.json", json.dump(1));
+  const auto folder = round_ == 0 ? path_ : report::round_folder(path_, round_);
+  write_file_atomically(folder / kStatus, json.dump(1));
 }
 
 }  // namespace polyphase

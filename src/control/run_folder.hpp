@@ -20,6 +20,10 @@ class RunFolder {
   // Makes the folder, or goes on in one that holds the same recipe. Throws RecipeError that lists
   // what changed when it holds another, SystemError when another job has it.
   explicit RunFolder(const recipe::Recipe& recipe);
+  // For a job that trains one round while other jobs train others: the lock and the states of the
+  // phases are the round's (RUN/round-N). The run's own job, which no such job may run beside,
+  // takes them in. SystemError when it is at work.
+  RunFolder(const recipe::Recipe& recipe, std::int64_t round);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path data_dir() const { return path_ / "data"; }
@@ -52,8 +56,11 @@ class RunFolder {
  private:
   bool is_added(const std::string& folder) const;
   void write_status() const;
+  void take_in_rounds();
 
   std::filesystem::path path_;
+  std::int64_t round_ = 0;  // that it is of alone; 0: of the whole run
+  bool took_in_ = false;
   std::unique_ptr<RunLock> lock_;
   report::RunState state_;
   std::vector<report::PhaseState> before_;  // as the folder had them
@@ -63,7 +70,7 @@ class RunFolder {
 void refuse_changed_recipe(const std::filesystem::path& run_folder, const recipe::Recipe& recipe);
 
 // Makes the folder if need be and locks it for this job. Throws SystemError, which names the holder
-// when another job has it.
+// when another job has it, or one of its rounds.
 std::unique_ptr<RunLock> lock_run_folder(const std::filesystem::path& folder);
 
 // Version of this program, which checkpoints and reports name.

@@ -1,19 +1,63 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/slurm_jobs.hpp"
 
+#include <array>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 #include <system_error>
 
 #include "base/error.hpp"
+#include "control/next_jobs.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 
 namespace polyphase {
 namespace {
 
 using nlohmann::json;
 
+const std::string kRounds = "rounds ";  // an array's `what` begins with it
+constexpr std::int64_t kMaxLinesBytes = 1 << 26;
+
 std::filesystem::path file_of(const std::filesystem::path& run_folder) {
   return run_folder / "slurm" / "jobs.json";
+}
+
+SlurmJobs read_submitted(const std::filesystem::path& file) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(file, ignored)) return {};
+  SlurmJobs jobs;
+  try {
+    const json object = parse_json(read_file(file));
+    jobs.runs = object.at("runs").get<std::vector<std::string>>();
+    for (const json& job : object.at("jobs")) {
+      jobs.jobs.push_back({.what = job.at("what"),
+                           .id = job.at("id"),
+                           .script = job.at("script"),
+                           .after = job.at("after"),
+                           .time = job.at("time")});
+    }
+  } catch (const json::exception& error) {
+    fail<DataError>("{}: not a list of Slurm jobs ({}); see the queue, and remove this file",
+                    file.string(), error.what());
+  }
+  return jobs;
+}
+
+// One of an array of rounds is a job "round N".
+void add_line(const std::string& line, std::set<std::string>& known, SlurmJobs& jobs) {
+  std::array<std::string, 5> parts;
+  std::istringstream fields(line);
+  for (std::string& part : parts) std::getline(fields, part, '|');
+  const auto add = [&](const std::string& what, const std::string& id) {
+    if (!known.insert(id).second) return;
+    jobs.jobs.push_back(
+        {.what = what, .id = id, .script = parts[2], .after = parts[3], .time = parts[4]});
+  };
+  if (!parts[0].starts_with(kRounds)) return add(parts[0], parts[1]);
+  std::istringstream rounds(parts[0].substr(kRounds.size()));
+  for (std::string round; rounds >> round;) add("round " + round, parts[1] + "_" + round);
 }
 
 }  // namespace
@@ -33,25 +77,28 @@ std::vector<std::string> SlurmJobs::ids() const {
 }
 
 SlurmJobs read_slurm_jobs(const std::filesystem::path& run_folder) {
-  const std::filesystem::path file = file_of(run_folder);
+  SlurmJobs jobs = read_submitted(file_of(run_folder));
+  const std::filesystem::path file = run_folder / "slurm" / kNextJobs;
   std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) return {};
-  SlurmJobs jobs;
-  try {
-    const json object = json::parse(read_file(file));
-    jobs.runs = object.at("runs").get<std::vector<std::string>>();
-    for (const json& job : object.at("jobs")) {
-      jobs.jobs.push_back({.what = job.at("what"),
-                           .id = job.at("id"),
-                           .script = job.at("script"),
-                           .after = job.at("after"),
-                           .time = job.at("time")});
-    }
-  } catch (const json::exception& error) {
-    fail<DataError>("{}: not a list of Slurm jobs ({}); see the queue, and remove this file",
-                    file.string(), error.what());
+  if (!std::filesystem::exists(file, ignored)) return jobs;
+  const std::vector<std::string> ids = jobs.ids();
+  std::set<std::string> known(ids.begin(), ids.end());
+  std::istringstream lines(read_file(file, kMaxLinesBytes));
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty()) add_line(line, known, jobs);
   }
   return jobs;
+}
+
+QueuedJobs read_queued_jobs(const std::filesystem::path& run_folder) {
+  QueuedJobs now = {.jobs = read_slurm_jobs(run_folder), .queue = {}};
+  for (;;) {
+    now.queue = read_queue(now.jobs.ids());
+    SlurmJobs after = read_slurm_jobs(run_folder);
+    const bool is_same = after.jobs.size() == now.jobs.jobs.size();
+    now.jobs = std::move(after);
+    if (is_same) return now;
+  }
 }
 
 void write_slurm_jobs(const std::filesystem::path& run_folder, const SlurmJobs& jobs) {

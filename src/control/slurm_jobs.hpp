@@ -8,11 +8,14 @@
 
 #include "control/slurm_queue.hpp"
 
-// The Slurm jobs of a run, as plain data: RUN/slurm/jobs.json.
+// The Slurm jobs of a run, as plain data: RUN/slurm/jobs.json, and behind them those that its jobs
+// have submitted (next_jobs.hpp).
 namespace polyphase {
 
 struct SubmittedJob {
-  std::string what;    // "prepare", "run" (all of a recipe that iterates), or "phase NAME"
+  // "prepare", "phase NAME", or of a recipe that iterates "run" and, of a job that trains one round
+  // alone, "round N".
+  std::string what;
   std::string id;      // Slurm's number; of an array "12_0"
   std::string script;  // file
   std::string after;   // the job it waits for; "": none
@@ -31,6 +34,14 @@ struct SlurmJobs {
 // Empty when there is no such file; DataError when it cannot be read.
 SlurmJobs read_slurm_jobs(const std::filesystem::path& run_folder);
 void write_slurm_jobs(const std::filesystem::path& run_folder, const SlurmJobs& jobs);
+
+// The jobs of a run, and what the queue says of them. A job submits others before it ends: where it
+// did so while the queue was asked, both are read again.
+struct QueuedJobs {
+  SlurmJobs jobs;
+  Queue queue;
+};
+QueuedJobs read_queued_jobs(const std::filesystem::path& run_folder);
 
 // What `status` says of them: a table of phases and jobs with the queue's states, why a chain
 // stopped, and the goodput. "" for a run without jobs and starts.

@@ -24,9 +24,10 @@ class SlurmText {
  public:
   explicit SlurmText(const fs::path& run_folder)
       : run_folder_(run_folder),
-        jobs_(read_slurm_jobs(run_folder)),
+        queued_(read_queued_jobs(run_folder)),
+        jobs_(queued_.jobs),
+        queue_(queued_.queue),
         starts_(report::read_starts(run_folder)),
-        queue_(read_queue(jobs_.ids())),
         state_(report::run_state_so_far(run_folder)) {}
 
   std::string text(int columns) const { return jobs_text(columns) + goodput_text(); }
@@ -51,6 +52,10 @@ class SlurmText {
     std::string text = fmt::format("\n{}", table.text(columns));
     if (!queue_.known) {
       text += "\nwhat the queue holds is not known: squeue is not here, or does not answer\n";
+    } else if (!any_lives && stopped.empty() && is_to_go_on()) {
+      text +=
+          "\nthe chain of jobs has stopped: its last job could not submit the next one, see its "
+          "output; `polyphase submit` goes on\n";
     } else if (!any_lives && !stopped.empty()) {
       text +=
           fmt::format("\nthe chain of jobs has stopped. {}; `polyphase submit` goes on\n", stopped);
@@ -58,12 +63,14 @@ class SlurmText {
     return text;
   }
 
+  // Rounds that have not ended, in jobs one after the other.
+  bool is_to_go_on() const { return !state_.rounds.rounds.empty() && state_.rounds.ended.empty(); }
+
   // Of each phase the last one submitted.
   std::vector<const SubmittedJob*> current_jobs() const {
     std::vector<const SubmittedJob*> current;
     for (const SubmittedJob& job : jobs_.jobs) {
-      const SubmittedJob* last = jobs_.find(job.what);
-      if (std::find(current.begin(), current.end(), last) == current.end()) current.push_back(last);
+      if (jobs_.find(job.what) == &job) current.push_back(&job);
     }
     return current;
   }
@@ -136,7 +143,8 @@ class SlurmText {
   // What status.json says of the phase that the job was for.
   std::string failure_of(const SubmittedJob& job) const {
     for (const report::PhaseState& phase : state_.phases) {
-      const bool asked = job.what == "run" || phase.name == name_of(job);
+      const bool asked = job.what == "run" || phase.name == name_of(job) ||
+                         job.what == fmt::format("round {}", phase.round);
       if (asked && phase.state == "failed") return phase.reason;
     }
     return "";
@@ -151,9 +159,10 @@ class SlurmText {
   }
 
   fs::path run_folder_;
-  SlurmJobs jobs_;
+  const QueuedJobs queued_;
+  const SlurmJobs& jobs_;
+  const Queue& queue_;
   std::vector<report::Start> starts_;
-  Queue queue_;
   report::RunState state_;
 };
 

@@ -10,6 +10,7 @@
 #include "io/file.hpp"
 #include "io/made_corpus.hpp"
 #include "io/run_lock.hpp"
+#include "report/run_state.hpp"
 
 namespace polyphase {
 namespace {
@@ -33,15 +34,16 @@ std::string array_job_of_environment() {
 
 }  // namespace
 
-std::int64_t progress_of(const fs::path& run_folder) {
+std::int64_t progress_of(const fs::path& run_folder, std::int64_t round) {
   std::int64_t progress = 0;
-  for (const fs::path& phase : report::phase_folders(run_folder)) {
+  for (const fs::path& phase : report::phase_folders(run_folder, round)) {
     const std::vector<CheckpointEntry> saved = find_checkpoints(phase / "checkpoints");
     progress += 1 + (saved.empty() ? 0 : saved.back().step);
     std::error_code none;
     const auto made_bytes = fs::file_size(phase / kPairsFile, none);
     if (!none) progress += static_cast<std::int64_t>(made_bytes);
   }
+  if (round != 0) return progress;
   std::error_code error;
   fs::recursive_directory_iterator files(run_folder / "data", error);
   for (const auto end = fs::recursive_directory_iterator(); !error && files != end;
@@ -65,14 +67,18 @@ std::string fruitless(const std::vector<report::Start>& starts, const std::strin
       job, restarts);
 }
 
-StartRecord::StartRecord(const fs::path& run_folder)
-    : run_folder_(run_folder), starts_(report::read_starts(run_folder)) {
-  const std::int64_t now = std::time(nullptr), progress = progress_of(run_folder);
+StartRecord::StartRecord(const fs::path& run_folder, std::int64_t round)
+    : run_folder_(run_folder),
+      round_(round),
+      folder_(round == 0 ? run_folder : report::round_folder(run_folder, round)),
+      starts_(report::read_starts(folder_)) {
+  const std::int64_t now = std::time(nullptr), progress = progress_of(run_folder, round);
   // The start before was killed: its last line of metrics is the last that is known of it.
   if (!starts_.empty() && starts_.back().ended == 0)
-    starts_.back().ended = std::max(starts_.back().begun, report::last_sign_of_life(run_folder));
+    starts_.back().ended =
+        std::max(starts_.back().begun, report::last_sign_of_life(run_folder, round));
   std::error_code ignored;
-  const bool stalled = fs::remove(run_folder / kStalledFile, ignored);
+  const bool stalled = fs::remove(folder_ / kStalledFile, ignored);
   if (stalled && !starts_.empty() && !starts_.back().exit_code)
     starts_.back().reason = "no rank got on, and the watchdog ended it";
   const std::string job = from_environment("SLURM_JOB_ID");
@@ -91,6 +97,9 @@ StartRecord::StartRecord(const fs::path& run_folder)
     starts_.back().reason = refusal_;
   }
   write();
+  if (round != 0) return;
+  for (const fs::path& alone : report::round_folders(run_folder))
+    fs::remove(alone / report::kStartsFile, ignored);
 }
 
 StartRecord::~StartRecord() {
@@ -105,8 +114,8 @@ StartRecord::~StartRecord() {
 
 ExitCode StartRecord::end(ExitCode code, const std::string& reason) {
   const bool is_done = code == ExitCode::kDone || code == kTargetNotMet;
-  const bool idle =
-      starts_.back().job.empty() && is_done && progress_of(run_folder_) == starts_.back().progress;
+  const bool idle = starts_.back().job.empty() && is_done &&
+                    progress_of(run_folder_, round_) == starts_.back().progress;
   if (idle) {  // a finished run is left as it was
     leave_out();
     return code;
@@ -114,7 +123,7 @@ ExitCode StartRecord::end(ExitCode code, const std::string& reason) {
   std::string why = reason;
   if (code == ExitCode::kInterrupted) {
     const std::string no_progress =
-        fruitless(starts_, starts_.back().job, progress_of(run_folder_));
+        fruitless(starts_, starts_.back().job, progress_of(run_folder_, round_));
     if (!no_progress.empty()) {
       code = kNoProgress;
       why = no_progress;
@@ -131,7 +140,7 @@ void StartRecord::leave_out() {
   starts_.pop_back();
   if (starts_.empty()) {
     std::error_code ignored;
-    fs::remove(run_folder_ / report::kStartsFile, ignored);
+    fs::remove(folder_ / report::kStartsFile, ignored);
   } else {
     write();
   }
@@ -139,7 +148,7 @@ void StartRecord::leave_out() {
 }
 
 void StartRecord::write() const {
-  write_file_atomically(run_folder_ / report::kStartsFile, report::to_text(starts_));
+  write_file_atomically(folder_ / report::kStartsFile, report::to_text(starts_));
 }
 
 }  // namespace polyphase

@@ -20,8 +20,9 @@ inline constexpr ExitCode kNoProgress{93};
 inline constexpr ExitCode kTargetNotMet{80};
 inline constexpr int kMaxFruitlessRestarts = 3;
 
-// What grows with every step saved, every round and every file prepared.
-std::int64_t progress_of(const std::filesystem::path& run_folder);
+// What grows with every step saved, every round and every file prepared; of one round with its
+// steps.
+std::int64_t progress_of(const std::filesystem::path& run_folder, std::int64_t round = 0);
 
 // Why this job gets no further: it was started again three times, and the run's progress is still
 // the same. "": it does.
@@ -31,8 +32,9 @@ std::string fruitless(const std::vector<report::Start>& starts, const std::strin
 // This job's own entry. To be made by the one process that holds the run's lock.
 class StartRecord {
  public:
-  // Enters this start.
-  explicit StartRecord(const std::filesystem::path& run_folder);
+  // Enters this start. Of a job that trains one round alone, the record is in that round's folder;
+  // the run's takes in what it finds there.
+  explicit StartRecord(const std::filesystem::path& run_folder, std::int64_t round = 0);
   ~StartRecord();  // enters the end of one that failed
   StartRecord(const StartRecord&) = delete;
   StartRecord& operator=(const StartRecord&) = delete;
@@ -48,6 +50,8 @@ class StartRecord {
   void write() const;
 
   std::filesystem::path run_folder_;
+  std::int64_t round_;                 // 0: of the whole run
+  std::filesystem::path folder_;       // of the record
   std::vector<report::Start> starts_;  // the last one is this one
   std::string refusal_;
   bool left_out_ = false;

@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/philox.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 #include "recipe/load.hpp"
 #include "text/source.hpp"
 
@@ -135,15 +136,20 @@ std::string training_key(const recipe::Recipe& recipe, const Plan& plan,
   return digest(all.dump());
 }
 
+// Whether the value is an object with this text under that name; a damaged file may hold anything.
+bool says(const nlohmann::json& json, const char* name, const std::string& text) {
+  return json.is_object() && json.contains(name) && json.at(name) == text;
+}
+
 // Whether tokenizer.json vouches, under this key, for the model that lies beside it.
 bool is_current(const fs::path& data_dir, const std::string& key) {
   std::error_code error;
   if (!fs::exists(settings_path(data_dir), error) || !fs::exists(tokenizer_path(data_dir), error)) {
     return false;
   }
-  const auto json = nlohmann::json::parse(read_file(settings_path(data_dir)), nullptr, false);
-  return json.is_object() && json.value("key", "") == key &&
-         json.value("digest", "") == digest(read_file(tokenizer_path(data_dir)));
+  const auto json = parse_json_or_discard(read_file(settings_path(data_dir)));
+  return says(json, "key", key) &&
+         says(json, "digest", digest(read_file(tokenizer_path(data_dir))));
 }
 
 void store(const fs::path& data_dir, const text::Tokenizer& tokenizer, const std::string& key,
@@ -249,10 +255,9 @@ text::Tokenizer load_tokenizer(const fs::path& data_dir) {
   text::Tokenizer tokenizer = text::Tokenizer::load(tokenizer_path(data_dir));
   std::error_code error;
   const bool known = fs::exists(settings_path(data_dir), error);
-  const auto json = known
-                        ? nlohmann::json::parse(read_file(settings_path(data_dir)), nullptr, false)
-                        : nlohmann::json::object();
-  if (!json.is_object() || json.value("digest", "") != tokenizer.digest()) {
+  const auto json =
+      known ? parse_json_or_discard(read_file(settings_path(data_dir))) : nlohmann::json::object();
+  if (!says(json, "digest", tokenizer.digest())) {
     fail<DataError>("{}: is not the model that tokenizer.json beside it describes; prepare again",
                     tokenizer_path(data_dir).string());
   }

@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "corpus/encode_sample.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 #include "io/shard_json.hpp"
 #include "text/source.hpp"
 
@@ -136,7 +137,7 @@ std::optional<Receipt> read_receipt(const fs::path& corpus_folder, const std::st
   const fs::path path = receipt_path(corpus_folder, stem);
   if (size_of(path) < 0) return std::nullopt;
   // A damaged receipt is none: the unit is made again.
-  const auto json = nlohmann::json::parse(read_file(path), nullptr, false);
+  const auto json = parse_json_or_discard(read_file(path));
   try {
     if (json.at("key") != key) return std::nullopt;
     Receipt receipt;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "io/json.hpp"
 #include "corpus/prepare_scan.hpp"
 
 namespace polyphase::prepare {
@@ -30,7 +31,7 @@ std::string scan_to_json(const FileScan& scan) {
 
 FileScan scan_from_json(const std::string& json_text, const std::string& name) {
   try {
-    const auto json = nlohmann::json::parse(json_text);
+    const auto json = parse_json(json_text);
     FileScan scan;
     for (const auto& file : json.at("files")) {
       scan.files.push_back({file.at(0), file.at(1), file.at(2)});

@@ -83,7 +83,7 @@ void check_slurm(const Recipe& recipe, const std::map<std::string, Place>& place
       const std::string path = phase_path(recipe, i) + ".slurm";
       faults.add_unless_known(
           nearest_place(places, path),
-          fmt::format("{}: a recipe with iterate is one job, whose rounds train many phases; write "
+          fmt::format("{}: the jobs of a recipe with iterate train whole rounds, not a phase each; write "
                       "what it needs in the section slurm",
                       path));
     } else if (phase.slurm) {

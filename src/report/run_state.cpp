@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report/run_state.hpp"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "base/error.hpp"
+#include "io/json.hpp"
 
 namespace polyphase::report {
 
@@ -111,30 +115,53 @@ const RoundState* find_round(const RoundsState& rounds, std::int64_t number) {
   return nullptr;
 }
 
-RunState read_run_state(const std::filesystem::path& run_folder) {
-  const std::filesystem::path path = run_folder / "status.json";
+namespace {
+
+// False: there is no such file.
+bool read_status(const std::filesystem::path& path, RunState& run) {
   std::ifstream file(path);
-  if (!file) {
-    fail<DataError>("{}: cannot be read; is {} the folder of a run?", path.string(),
-                    run_folder.string());
-  }
+  if (!file) return false;
   std::stringstream text;
   text << file.rdbuf();
   try {
-    const json status = json::parse(text.str());
-    RunState run;
+    const json status = parse_json(text.str());
+    run = {};
     run.name = text_or(status, "name");
     run.recipe_hash = text_or(status, "recipe_hash");
     run.version = text_or(status, "version");
     for (const json& phase : status.value("phases", json::array()))
       run.phases.push_back(phase_of(phase));
     run.rounds = rounds_of(status.value("iterate", json()));
-    return run;
+    return true;
   } catch (const json::exception& error) {
     fail<DataError>(
         "{}: not the status of a run ({}); run the recipe again to have it written anew",
         path.string(), error.what());
   }
+}
+
+}  // namespace
+
+RunState read_run_state(const std::filesystem::path& run_folder) {
+  const std::filesystem::path path = run_folder / "status.json";
+  RunState run;
+  if (!read_status(path, run)) {
+    fail<DataError>("{}: cannot be read; is {} the folder of a run?", path.string(),
+                    run_folder.string());
+  }
+  std::map<std::int64_t, RunState> alone;
+  for (PhaseState& phase : run.phases) {
+    const auto [entry, is_new] = alone.try_emplace(phase.round);
+    if (is_new) read_status(round_folder(run_folder, phase.round) / "status.json", entry->second);
+    for (const PhaseState& known : entry->second.phases) {
+      if (known.folder == phase.folder) phase = known;
+    }
+  }
+  return run;
+}
+
+std::filesystem::path round_folder(const std::filesystem::path& run_folder, std::int64_t round) {
+  return run_folder / fmt::format("round-{}", round);
 }
 
 RunState run_state_so_far(const std::filesystem::path& run_folder) {

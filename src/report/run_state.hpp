@@ -83,10 +83,14 @@ struct RunState {
 // The round of that number; nullptr when there is none.
 const RoundState* find_round(const RoundsState& rounds, std::int64_t number);
 
-// Reads RUN/status.json. DataError when it is missing, is not JSON or has a field of the wrong
-// type.
+// Reads RUN/status.json, and for the rounds that jobs of their own train what these say of them in
+// RUN/round-N/status.json. DataError when the run's is missing, or one of them is not JSON or has a
+// field of the wrong type.
 RunState read_run_state(const std::filesystem::path& run_folder);
 // The same of a run that may not have begun: empty when the file is missing.
 RunState run_state_so_far(const std::filesystem::path& run_folder);
+
+// RUN/round-N.
+std::filesystem::path round_folder(const std::filesystem::path& run_folder, std::int64_t round);
 
 }  // namespace polyphase::report

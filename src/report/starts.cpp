@@ -10,7 +10,9 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "io/file.hpp"
+#include "io/json.hpp"
 #include "report/format.hpp"
+#include "report/run_state.hpp"
 
 namespace polyphase::report {
 namespace {
@@ -52,6 +54,19 @@ std::int64_t modified(const fs::path& file) {
   return ::stat(file.c_str(), &status) == 0 ? status.st_mtime : 0;
 }
 
+std::vector<Start> starts_in(const fs::path& file) {
+  std::error_code ignored;
+  if (!fs::exists(file, ignored)) return {};
+  try {
+    std::vector<Start> starts;
+    for (const json& object : parse_json(read_file(file))) starts.push_back(start_of(object));
+    return starts;
+  } catch (const std::exception& error) {  // not JSON, not such a list, or not to be read
+    log_warning("{}: not a list of starts ({}); it counts as empty", file.string(), error.what());
+    return {};
+  }
+}
+
 }  // namespace
 
 std::string to_text(const std::vector<Start>& starts) {
@@ -60,39 +75,50 @@ std::string to_text(const std::vector<Start>& starts) {
   return list.dump(1) + "\n";
 }
 
-std::vector<fs::path> phase_folders(const fs::path& run_folder) {
+std::vector<fs::path> round_folders(const fs::path& run_folder) {
   std::vector<fs::path> folders;
   std::error_code none;
   for (const fs::directory_entry& round : fs::directory_iterator(run_folder, none)) {
-    if (!round.path().filename().string().starts_with("round-")) continue;
+    if (round.path().filename().string().starts_with("round-")) folders.push_back(round.path());
+  }
+  return folders;
+}
+
+std::vector<fs::path> phase_folders(const fs::path& run_folder, std::int64_t round) {
+  std::vector<fs::path> folders;
+  for (const fs::path& one :
+       round == 0 ? round_folders(run_folder) : std::vector{round_folder(run_folder, round)}) {
     std::error_code ignored;
-    for (const fs::directory_entry& phase : fs::directory_iterator(round.path(), ignored)) {
+    for (const fs::directory_entry& phase : fs::directory_iterator(one, ignored)) {
       if (phase.is_directory(ignored)) folders.push_back(phase.path());
     }
   }
   return folders;
 }
 
-std::int64_t last_sign_of_life(const fs::path& run_folder) {
-  std::int64_t last = modified(run_folder / "status.json");
-  for (const fs::path& phase : phase_folders(run_folder))
+std::int64_t last_sign_of_life(const fs::path& run_folder, std::int64_t round) {
+  const fs::path folder = round == 0 ? run_folder : round_folder(run_folder, round);
+  std::int64_t last = modified(folder / "status.json");
+  for (const fs::path& phase : phase_folders(run_folder, round))
     last = std::max(last, modified(phase / "metrics.jsonl"));
   return last;
 }
 
 std::vector<Start> read_starts(const fs::path& run_folder) {
-  std::error_code ignored;
-  if (!fs::exists(run_folder / kStartsFile, ignored)) return {};
-  try {
-    std::vector<Start> starts;
-    for (const json& object : json::parse(read_file(run_folder / kStartsFile)))
-      starts.push_back(start_of(object));
-    return starts;
-  } catch (const std::exception& error) {  // not JSON, not such a list, or not to be read
-    log_warning("{}: not a list of starts ({}); it counts as empty",
-                (run_folder / kStartsFile).string(), error.what());
-    return {};
+  std::vector<Start> starts = starts_in(run_folder / kStartsFile);
+  const auto is_known = [&starts](const Start& one) {
+    return std::any_of(starts.begin(), starts.end(), [&one](const Start& other) {
+      return one.job == other.job && one.restart == other.restart && one.begun == other.begun;
+    });
+  };
+  for (const fs::path& round : round_folders(run_folder)) {
+    for (Start& start : starts_in(round / kStartsFile)) {
+      if (!is_known(start)) starts.push_back(std::move(start));
+    }
   }
+  std::stable_sort(starts.begin(), starts.end(),
+                   [](const Start& a, const Start& b) { return a.begun < b.begun; });
+  return starts;
 }
 
 double seconds_of(const std::vector<Start>& starts, std::size_t index, const fs::path& run_folder,

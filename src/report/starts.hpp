@@ -28,7 +28,8 @@ struct Start {
 
 std::string to_text(const std::vector<Start>& starts);  // of the file
 
-// Empty when there is none, or none that can be read.
+// With those of jobs that trained a round alone (RUN/round-N/starts.json), in the order in which
+// they began. Empty when there is none, or none that can be read.
 std::vector<Start> read_starts(const std::filesystem::path& run_folder);
 
 // Seconds from its beginning to its end. Of a start without an end: until `now` if the run's lock
@@ -36,11 +37,14 @@ std::vector<Start> read_starts(const std::filesystem::path& run_folder);
 double seconds_of(const std::vector<Start>& starts, std::size_t index,
                   const std::filesystem::path& run_folder, std::int64_t now);
 
-// round-1/01-pretrain and its like.
-std::vector<std::filesystem::path> phase_folders(const std::filesystem::path& run_folder);
+// Those of the run's rounds.
+std::vector<std::filesystem::path> round_folders(const std::filesystem::path& run_folder);
+// round-1/01-pretrain and its like; of one round, or of all for 0.
+std::vector<std::filesystem::path> phase_folders(const std::filesystem::path& run_folder,
+                                                 std::int64_t round = 0);
 
-// Seconds since 1970 at which the run last wrote something.
-std::int64_t last_sign_of_life(const std::filesystem::path& run_folder);
+// Seconds since 1970 at which the run, or a round of it, last wrote something.
+std::int64_t last_sign_of_life(const std::filesystem::path& run_folder, std::int64_t round = 0);
 
 // How much of the time that the starts had went into steps that count: those that a kill undid are
 // no longer in the metrics.

@@ -52,6 +52,15 @@ TEST(BatchScript, TemplateWithoutItsLinesIsRefused) {
   EXPECT_THROW(batch_script("#!/bin/bash\n# submit: resources\n", "t", a_job()), RecipeError);
 }
 
+TEST(BatchScript, TemplateThatWouldNotGoOnWithTheRoundsIsRefused) {
+  BatchJob job = a_job();
+  job.next_jobs = "/work/my\\ runs/next.sh";
+  EXPECT_TRUE(has_line(batch_script(default_template(), "", job), "next_jobs=" + job.next_jobs));
+  const std::string older = "#!/bin/bash\n# submit: resources\n# submit: setup\n";
+  EXPECT_THROW(batch_script(older, "t", job), RecipeError);
+  EXPECT_NE(batch_script(older, "t", a_job()), "");
+}
+
 TEST(BatchScript, WordsSurviveTheShell) {
   EXPECT_EQ(shell_word("runs/a-1.yaml"), "runs/a-1.yaml");
   EXPECT_EQ(shell_word("it's $HOME"), "'it'\\''s $HOME'");

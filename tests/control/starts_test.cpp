@@ -114,5 +114,32 @@ TEST_F(StartFile, StartThatFailsHasAnEndAndNoExitCode) {
   EXPECT_FALSE(starts[0].exit_code.has_value());
 }
 
+TEST_F(StartFile, RecordOfARoundCountsItsOwnStepsAndIsTakenIn) {
+  fs::create_directories(run_ / "round-2" / "01-a");
+  fs::create_directories(run_ / "round-3" / "01-a");
+  {
+    StartRecord record(run_);
+    EXPECT_EQ(record.end(ExitCode::kDone, ""), ExitCode::kDone);
+  }
+  setenv("SLURM_JOB_ID", "8", 1);
+  for (int restart = 0; restart < 4; ++restart) {
+    setenv("SLURM_RESTART_COUNT", fmt::format("{}", restart).c_str(), 1);
+    StartRecord record(run_, 2);
+    fs::create_directories(run_ / "round-3" / fmt::format("0{}-b", restart + 2));  // of another job
+    EXPECT_EQ(record.end(ExitCode::kInterrupted, "signal"),
+              restart < 3 ? ExitCode::kInterrupted : kNoProgress);
+  }
+  EXPECT_TRUE(fs::exists(run_ / "round-2" / "starts.json"));
+  EXPECT_EQ(report::read_starts(run_).size(), 5U);
+  setenv("SLURM_JOB_ID", "9", 1);
+  setenv("SLURM_RESTART_COUNT", "0", 1);
+  const StartRecord next(run_);
+  EXPECT_FALSE(fs::exists(run_ / "round-2" / "starts.json"));
+  const std::vector<report::Start> starts = report::read_starts(run_);
+  ASSERT_EQ(starts.size(), 6U);
+  EXPECT_EQ(starts[4].job, "8");
+  EXPECT_EQ(starts[4].exit_code, 93);
+}
+
 }  // namespace
 }  // namespace polyphase

@@ -3,6 +3,7 @@
 // thing.
 #include <hdf5.h>
 
+#include <array>
 #include <functional>
 
 #include "base/error.hpp"
@@ -94,6 +95,41 @@ TEST(HostileFile, TheSoundOneOfThemIsRead) {
   ShardText text;
   reader.read_document(0, text);
   EXPECT_EQ(text.tokens, std::vector<std::int32_t>(kTokens, 7));
+}
+
+// HDF5 itself ended the process on some of these.
+TEST(HostileFile, AnyByteOfAShardMayBeAnother) {
+  const ScratchFolder folder;
+  make_shard(folder / "s.h5", put_tokens);
+  const std::string sound = bytes_of(folder / "s.h5");
+  int num_refused = 0;
+  for (std::size_t i = 0; i < sound.size(); ++i) {
+    if (sound[i] == 0 && i % 8 != 0) continue;  // most of them are room that nothing uses
+    std::string bytes = sound;
+    bytes[i] = static_cast<char>(bytes[i] ^ std::array{0x01, 0x80, 0xFF}[i % 3]);
+    put_bytes(folder / "t.h5", bytes);
+    try {
+      ShardReader reader(folder / "t.h5");
+      ShardText text;
+      reader.read_document(0, text);
+    } catch (const DataError& error) {
+      ++num_refused;
+      EXPECT_TRUE(contains(error.what(), (folder / "t.h5").string())) << error.what();
+    }
+  }
+  EXPECT_GT(num_refused, 200);
+}
+
+TEST(HostileFile, PartsThatLeadToEachOtherAreRefused) {
+  const ScratchFolder folder;
+  make_shard(folder / "s.h5", put_tokens);
+  std::string bytes = bytes_of(folder / "s.h5");
+  const std::size_t links = bytes.find("SNOD");
+  ASSERT_NE(links, std::string::npos);
+  // The second object is the first one once more.
+  bytes.replace(links + 8 + 40 + 8, 8, bytes.substr(links + 8 + 8, 8));
+  put_bytes(folder / "t.h5", bytes);
+  EXPECT_TRUE(contains(refusal_of(folder / "t.h5"), "more than one name"));
 }
 
 TEST(HostileFile, OldReaderRefusesNewFormat) {

@@ -35,6 +35,25 @@ TEST(RunStateTest, EveryFieldIsRead) {
   EXPECT_DOUBLE_EQ(run.phases[0].metrics.at("valid.loss"), 2.5);
 }
 
+TEST(RunStateTest, RoundThatAJobTrainsAloneSaysMoreThanTheRun) {
+  const RunFolder folder;
+  folder.write(
+      "status.json",
+      R"({"phases": [{"name": "a", "round": 1, "folder": "round-1/01-a", "state": "done"},)"
+      R"( {"name": "a", "round": 2, "folder": "round-2/01-a"}]})");
+  folder.write(
+      "round-2/status.json",
+      R"({"phases": [{"name": "a", "round": 2, "folder": "round-2/01-a", "state": "running",)"
+      R"( "step": 7}, {"name": "b", "folder": "round-1/01-a", "state": "failed"}]})");
+  const RunState run = read_run_state(folder.path());
+  ASSERT_EQ(run.phases.size(), 2U);
+  EXPECT_EQ(run.phases[0].state, "done");
+  EXPECT_EQ(run.phases[1].state, "running");
+  EXPECT_EQ(run.phases[1].step, 7);
+  folder.write("round-2/status.json", "torn");
+  EXPECT_THROW(read_run_state(folder.path()), DataError);
+}
+
 TEST(RunStateTest, MissingOrForeignFileIsDataErrorThatNamesIt) {
   const RunFolder folder;
   EXPECT_THROW(read_run_state(folder.path()), DataError);

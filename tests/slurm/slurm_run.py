@@ -46,10 +46,20 @@ class SlurmRun(Run):
         return self.cluster.run(PROGRAM, "status", self.path).stdout
 
     def records(self):
-        return json.loads((self.path / "slurm" / "jobs.json").read_text())["jobs"]
+        """Of `submit`, and of the run's own jobs: of an array one a round."""
+        records = json.loads((self.path / "slurm" / "jobs.json").read_text())["jobs"]
+        lines = self.path / "slurm" / "jobs.txt"
+        for line in lines.read_text().splitlines() if lines.exists() else []:
+            what, id, script, after, _ = line.split("|")
+            array = what.split()[1:]
+            more = [(f"round {n}", f"{id}_{n}") for n in array] if array else [(what, id)]
+            records += [{"what": w, "id": i, "script": script, "after": after} for w, i in more
+                        if i not in {record["id"] for record in records}]
+        return records
 
     def id_of(self, what):
-        return [record["id"] for record in self.records() if record["what"] == what][-1]
+        """The last one's; None: there is none yet."""
+        return next((record["id"] for record in reversed(self.records()) if record["what"] == what), None)
 
     def starts(self):
         file = self.path / "starts.json"
@@ -63,7 +73,12 @@ class SlurmRun(Run):
 
     def wait_until_ended(self):
         live = {"PENDING", "RUNNING", "COMPLETING", "REQUEUED", "CONFIGURING"}
-        until(lambda: not live & set(self.states_of_jobs().values()),
+
+        def is_over():
+            known = len(self.records())
+            return not live & set(self.states_of_jobs().values()) and len(self.records()) == known  # else one came meanwhile
+
+        until(is_over,
               lambda: f"the jobs of {self.path} to end: {self.told()}")
 
     def wait_for_step(self, phase, step):

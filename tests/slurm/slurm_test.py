@@ -11,7 +11,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
 import job as jobs  # noqa: E402
 from cluster import Cluster, NoSlurm  # noqa: E402
+from iterate_test import RoundsRun  # noqa: E402
 from job import DONE, PROGRAM, RECIPE, SOURCE, TARGET_NOT_MET, USAGE, RoadTest, Run, settings  # noqa: E402
+from search_runs import SEARCH  # noqa: E402
 from slurm_run import SlurmRun, prepare_environment, until  # noqa: E402
 
 SKIPPED = 77  # what ctest takes for "skipped"
@@ -65,7 +67,7 @@ class SlurmTest(RoadTest):
         # Most of what they do is to wait.
         case = cls("test_1_bad_recipe_is_refused_before_anything_is_queued")
         cls.beside = {work.__name__: Beside(work)
-                      for work in (case.cancel, case.preempt, case.go_by_hand_and_by_seeds, case.go_round)}
+                      for work in (case.cancel, case.preempt, case.go_by_hand_and_by_seeds, case.go_round, case.search)}
 
     def check_straight(self):
         for run in (self.straight, self.new_run(self, "straight-long", **LONG)):
@@ -121,6 +123,25 @@ class SlurmTest(RoadTest):
                       "#SBATCH --cpus-per-task=2", "--dependency=afterok:$previous --kill-on-invalid-dep=yes", "/slurm/03-topic.sbatch"):
             self.assertIn(words, said)
         self.assertFalse(run.path.exists())
+        run = self.slurm_run("dry")
+        run.recipe = self.search_recipe()
+        said = run.submitted("--dry-run")
+        for words in ("recipe.yaml --chain)", "next_jobs=", "/slurm/next.sh", "--trial $SLURM_ARRAY_TASK_ID",
+                      "afterok:JOB --kill-on-invalid-dep=yes --array=ROUNDS", "/slurm/02-trial.sbatch"):
+            self.assertIn(words, said)
+        said = run.submitted("--dry-run", "--one-job")
+        for words in ("--chain", "next_jobs=", "02-trial"):
+            self.assertNotIn(words, said)
+        said = run.submitted("--dry-run", "--seeds", "1,2")
+        for words in ("/dry/seed-${seeds[$SLURM_ARRAY_TASK_ID]}/slurm/next.sh", "/dry/seed-2/slurm/01-run.sbatch",
+                      "/dry/seed-2/slurm/next.sh"):
+            self.assertIn(words, said)
+        self.assertFalse(run.path.exists())
+
+    def search_recipe(self):
+        recipe = self.scratch / "search.yaml"
+        recipe.write_text(RECIPE.read_text() + SEARCH)
+        return recipe
 
     def test_3_cancelled_chain_stops_and_goes_on_when_submitted_again(self):
         self.beside["cancel"].finish()
@@ -178,7 +199,7 @@ class SlurmTest(RoadTest):
         self.assert_same_road(by_hand, self.straight, ["pretrain"])
         self.assert_told(seeds, "==== seed-3", "==== seed-5")
 
-    def test_6_rounds_are_one_job_that_goes_on_and_a_gate_rejects(self):
+    def test_6_rounds_are_jobs_that_go_on_and_a_gate_rejects(self):
         self.beside["go_round"].finish()
 
     def go_round(self):
@@ -190,15 +211,63 @@ class SlurmTest(RoadTest):
         self.assert_exit(outcome, TARGET_NOT_MET)
         run = SlurmRun(self.cluster, self.scratch / "gate", self.texts, recipe)
         run.submitted()
+        seeds = SlurmRun(self.cluster, self.scratch / "gate-seeds", self.texts, recipe)
+        seeds.submitted("--seeds", "4,3")
         run.wait_for_step("pretrain", 5)
         self.cluster.say("scancel", "--batch", "--signal=USR1", run.id_of("run"))
         run.wait_until_ended()
+        seed = SlurmRun(self.cluster, seeds.path / "seed-3", self.texts, recipe)
+        seed.wait_until_ended()
+        SlurmRun(self.cluster, seeds.path / "seed-4", self.texts, recipe).wait_until_ended()
         verdicts = [[r["verdict"] for r in json.loads((r.path / "decisions.json").read_text())["rounds"]]
-                    for r in (run, straight)]
-        self.assertEqual(*verdicts, run.output())
+                    for r in (run, straight, seed)]
+        self.assertEqual(verdicts[0], verdicts[1], run.output())
+        self.assertEqual(verdicts[2], verdicts[1], seed.output())
         self.assertEqual([verdict["kept"] for verdict in verdicts[0]][:2], [True, False])
         self.assertEqual(run.starts()[-1]["exit_code"], TARGET_NOT_MET, "and is not requeued for it")
-        self.assertGreaterEqual(run.starts()[-1]["restart"], 1)
+        self.assertGreaterEqual(max(start["restart"] for start in run.starts()), 1)
+        self.assertEqual([r["what"] for r in run.records()], ["prepare"] + ["run"] * len(verdicts[0]), "a job a round")
+        self.assertNotIn("stopped", run.told())
+        self.assertIn("all is done", run.submitted())
+
+    def test_6_trials_of_a_search_are_arrays_and_decide_as_one_job(self):
+        self.beside["search"].finish()
+
+    def search(self):
+        recipe = self.search_recipe()
+        values = {"phases.topic.stop.steps": 160}
+        straight = RoundsRun(self.scratch / "straight-search", self.texts, recipe, **values)
+        self.assert_exit(straight.go(), TARGET_NOT_MET)
+        run = SlurmRun(self.cluster, self.scratch / "search", self.texts, recipe,
+                       **{**straight.values, "run_dir": self.scratch / "search", **values})
+        run.submitted()
+        (run.path / "slurm" / "02-trial.sbatch").write_text("no script\n")
+        run.wait_until_ended()
+        self.assert_told(run, "its last job could not submit the next one")
+        run.submitted()
+        folder = run.path / "round-2" / "03-topic" / "metrics.jsonl"
+        until(lambda: folder.exists() and len(folder.read_text().split("\n")) > 8, lambda: f"the first trial; {run.told()}")
+        self.assertIn("nothing to add", run.submitted())
+        self.assert_told(run, "round 2", "round 4", "topic (round 2)")
+        self.cluster.say("scancel", "--batch", "--signal=USR1", run.id_of("round 2"))
+        until(lambda: (run.path / "round-3" / "03-topic" / "metrics.jsonl").exists(), lambda: f"the next array; {run.told()}")
+        for number in (3, 5):
+            self.cluster.say("scancel", run.id_of(f"round {number}"))
+        run.wait_until_ended()
+        self.assert_told(run, "the chain of jobs has stopped. round 3: ", "`polyphase submit` goes on")
+        run.submitted()
+        run.wait_until_ended()
+        kept = [json.loads((r.path / "decisions.json").read_text()) for r in (run, straight)]
+        self.assertEqual(*kept, run.output())
+        for used in straight.rounds()[-1]["folders"].values():
+            files = [(r.path / used / "metrics.jsonl") for r in (run, straight)]
+            losses = [[(x["step"], x["loss"]) for x in map(json.loads, f.read_text().splitlines()) if x["kind"] == "step"]
+                      for f in files]
+            self.assertEqual(*losses, used)
+        self.assertEqual(run.starts()[-1]["exit_code"], TARGET_NOT_MET)
+        trial = next(record["id"] for record in run.records() if record["what"] == "round 2")
+        restarted = [start for start in run.starts() if start["array_job"] == trial]
+        self.assertEqual([start["exit_code"] for start in restarted], [75, 0], run.records())
 
     def test_7_job_without_progress_stops_and_says_why(self):
         self.stuck.wait_until_ended()
