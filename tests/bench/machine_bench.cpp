@@ -87,10 +87,16 @@ class Room {
   Arena arena_;
 };
 
-// The three products of a weight in training, of many rows.
+// The three products of a weight in training: of many rows, which no cache holds, and of columns
+// such that the harmonic mean of the extents is `size`, but for rounding.
 template <class Real>
 double product_gflops(const Bench& bench, std::int64_t size) {
-  const std::int64_t m = 3 * size, n = 3 * size / 4, k = n;  // harmonic mean: size
+  constexpr std::int64_t kRows = 4096, kMultiple = 8;
+  const double columns = 2.0 / (3.0 / static_cast<double>(size) - 1.0 / double{kRows});
+  const std::int64_t m = kRows,
+                     n = (static_cast<std::int64_t>(columns) + kMultiple - 1) / kMultiple *
+                         kMultiple,
+                     k = n;
   Room room(std::size_t{512} << 20);
   const Exec exec = room.exec();
   const auto x = room.tensor<Real>(m, k), dx = room.tensor<Real>(m, k);

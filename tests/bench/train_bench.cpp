@@ -24,6 +24,15 @@
 namespace polyphase {
 namespace {
 
+// The wall's clock, or what this process has had of the processors: for a busy machine, and a rank
+// and thread that wait for no other.
+double seconds_by(bool processor_time) {
+  if (!processor_time) return now_seconds();
+  timespec time = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 // Time inside each kernel region, without that of regions inside it.
 struct KernelTimes {
   struct Frame {
@@ -35,15 +44,16 @@ struct KernelTimes {
   std::map<std::string, std::int64_t> calls;
 };
 KernelTimes kernel_times;
+bool by_processor_time = false;  // of the regions, too
 
 void push_region(const char* name) {
-  kernel_times.stack.push_back({.name = name, .begin = now_seconds()});
+  kernel_times.stack.push_back({.name = name, .begin = seconds_by(by_processor_time)});
 }
 
 void pop_region() {
   const KernelTimes::Frame frame = kernel_times.stack.back();
   kernel_times.stack.pop_back();
-  const double whole = now_seconds() - frame.begin;
+  const double whole = seconds_by(by_processor_time) - frame.begin;
   kernel_times.seconds[frame.name] += whole - frame.inside;
   ++kernel_times.calls[frame.name];
   if (!kernel_times.stack.empty()) kernel_times.stack.back().inside += whole;
@@ -156,15 +166,6 @@ double peak_memory_mib() {
   return static_cast<double>(usage.ru_maxrss) / 1024.0;
 }
 
-// The wall's clock, or what this process has had of the processors: for a busy machine, and a rank
-// and thread that wait for no other.
-double seconds_by(bool processor_time) {
-  if (!processor_time) return now_seconds();
-  timespec time = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 struct Options {
   std::string shape = "encoder-4-256", precision = "f32", recompute = "none", shard = "none";
   int steps = 12, warmup = 3, tensor = 1, micro_batches = 1;
@@ -223,6 +224,7 @@ void run(const Options& options, const Communicator& world) {
   double loss = 0;
   for (int step = 0; step < options.warmup + options.steps; ++step) {
     if (step == options.warmup && options.kernels) {
+      by_processor_time = options.processor_time;
       Kokkos::Tools::Experimental::set_push_region_callback(push_region);
       Kokkos::Tools::Experimental::set_pop_region_callback(pop_region);
     }
