@@ -30,8 +30,16 @@ bool Road::run_trial() {
       json::parse(from_rank_0(world_, [&] { return json(*plan_).dump(); })).get<Journal>();
   const Round& round = plan.rounds.at(static_cast<std::size_t>(options_.trial - 1));
   const std::filesystem::path mark = report::round_folder(run_dir_, round.number) / kDivergedFile;
+  // Where status.json was lost it is trained once more, or nobody would know that it diverged.
   const bool known =
-      !from_rank_0(world_, [&] { return std::filesystem::exists(mark) ? "diverged" : ""; }).empty();
+      from_rank_0(world_, [&] {
+        const auto has_failed = [&](const PhaseUse& use) {
+          return use.round == round.number && folder_->find(use.folder).state == "failed";
+        };
+        const std::vector<PhaseUse>& uses = round.phases;
+        const bool failed = std::any_of(uses.begin(), uses.end(), has_failed);
+        return failed && std::filesystem::exists(mark) ? "yes" : "";
+      }) == "yes";
   if (known) return true;
   try {
     for (const PhaseUse& use : round.phases) {

@@ -128,6 +128,14 @@ class ChainTest(SearchTest):
             self.train(run, number)
         diverged = run.path / "round-2" / "03-topic" / "metrics.jsonl"
         written = diverged.stat().st_mtime_ns
+        lost = self.new_chain("diverged-lost", **{VALUES: rates})
+        shutil.copytree(run.path, lost.path, dirs_exist_ok=True)
+        for status in lost.path.glob("round-*/status.json"):
+            status.unlink()
+        arrays, code = self.go_on(lost)
+        self.assertEqual(code, TARGET_NOT_MET)
+        self.assertEqual(arrays.count([2, 4]), 1, "trained again once, and then known to diverge")
+        self.assertEqual(lost.decisions(), straight.decisions())
         _, code = self.go_on(run)
         self.assertEqual(code, TARGET_NOT_MET)
         self.assertEqual(diverged.stat().st_mtime_ns, written, "it is not trained once more to be judged")
