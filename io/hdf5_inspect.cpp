@@ -152,9 +152,11 @@ class Inspector {
     ObjectHeader header{bytes.take<std::uint32_t>(), {}};
     std::vector<std::pair<std::uint64_t, std::uint64_t>> blocks = {
         {address + 16, bytes.take<std::uint32_t>()}};
+    std::uint64_t bytes_left = kMaxHeaderBytes;  // of all blocks, which may lie on each other
     for (std::size_t b = 0; b < blocks.size(); ++b) {
       if (b > 0) enter(blocks[b].first, "");
-      if (blocks[b].second > kMaxHeaderBytes) no_file_of_ours("an object's header is too long");
+      if (blocks[b].second > bytes_left) no_file_of_ours("an object's header is too long");
+      bytes_left -= blocks[b].second;
       const std::string block = at(blocks[b].first, blocks[b].second);
       Bytes rest(block, path_);
       while (rest.rest().size() >= 8) {

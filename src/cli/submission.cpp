@@ -205,8 +205,14 @@ class Planner {
       }
     }
     if (live.empty()) return steps;
-    // Whatever of rounds is queued, they go on by themselves.
-    if (first().iterate && queued != std::set<std::string>{"prepare"}) queued.insert("run");
+    // Trials of an array do not go on by themselves: the job behind them does.
+    const bool goes_on = queued.count("run") > 0;
+    if (first().iterate && !goes_on && queued != std::set<std::string>{"prepare"}) {
+      fail<RecipeError>(
+          "{}: of this run only trials are in the queue, and nothing that follows them: {}; wait "
+          "for them, or `scancel {}`, and submit again",
+          all_.folder.string(), fmt::join(words, ", "), fmt::join(live, " "));
+    }
     queued.insert("prepare");  // a phase's job prepares by itself
     const auto is_queued = [&queued](const Step& step) { return queued.count(step.what) > 0; };
     const auto first_missing = std::find_if_not(steps.begin(), steps.end(), is_queued);

@@ -17,12 +17,18 @@ constexpr const char* kGoOn =
     R"bash(last=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 last=${last:-$SLURM_JOB_ID}
 
+# A queue that does not answer says nothing of the job.
+is_gone() {
+  local answer
+  if answer=$(squeue --noheader --jobs="$1" 2>&1); then [[ -z $answer ]]; else [[ $answer == *"Invalid job id"* ]]; fi
+}
+
 # WHAT SCRIPT [OPTIONS OF sbatch]: submits the script to follow the last job.
 go_on() {
   local what=$1 script=$2 id
   shift 2
   id=$(awk -F'|' -v what="$what" -v after="$last" '$1 == what && $4 == after {id = $2} END {print id}' "$list" 2>/dev/null)
-  if [[ -z $id || -z $(squeue --noheader --jobs="$id" 2>/dev/null) ]]; then
+  if [[ -z $id ]] || is_gone "$id"; then
     id=$(
       conf=${SLURM_CONF-}
       unset "${!SLURM@}" "${!SBATCH_@}" "${!SRUN_@}" POLYPHASE_JOB_STARTED POLYPHASE_OUTCOME

@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
-#include "io/json.hpp"
 #include "corpus/prepare_scan.hpp"
+#include "io/json.hpp"
 
 namespace polyphase::prepare {
 

@@ -12,13 +12,22 @@ struct Unit {
   std::int64_t bytes_behind = -1;
 };
 
+// Whether its gradient may be written although it is not trained: norms, biases, and tables of
+// relative positions, which decay as little.
+bool is_made_in_passing(const Parameter& parameter) {
+  return parameter.local_shape.size() == 1 || !parameter.spec.decays;
+}
+
 std::vector<Unit> units_of(const std::vector<Parameter>& parameters,
                            const std::vector<std::int64_t>& bytes_behind) {
+  const std::int64_t most = *std::max_element(bytes_behind.begin(), bytes_behind.end());
   std::vector<Unit> units;
   for (std::size_t number = 0; number < parameters.size(); ++number) {
     if (!parameters[number].spec.joins_previous) units.push_back({.first = number});
     units.back().end = number + 1;
-    units.back().bytes_behind = std::max(units.back().bytes_behind, bytes_behind[number]);
+    std::int64_t bytes = bytes_behind[number];
+    if (bytes < 0 && is_made_in_passing(parameters[number])) bytes = most;
+    units.back().bytes_behind = std::max(units.back().bytes_behind, bytes);
   }
   return units;
 }
@@ -41,6 +50,10 @@ void GradientWrites::end_pass() {
       bytes_behind_[number] = std::max(bytes_behind_[number], most);
     most = std::max(most, static_cast<std::int64_t>(event->bytes_before));
   }
+}
+
+void GradientWrites::agree(const Communicator& ranks) {
+  ranks.max(bytes_behind_.data(), static_cast<std::int64_t>(bytes_behind_.size()));
 }
 
 GradientLayout GradientWrites::layout(const std::vector<Parameter>& parameters) const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "comm/communicator.hpp"
 #include "model/parameters.hpp"
 
 namespace polyphase {
@@ -13,10 +14,13 @@ namespace polyphase {
 // gradients, so both can share memory: gradients lie in the arena's far end, those that are written
 // first, when the arena is fullest, last. Whatever the arena hands out after a gradient's first
 // writing lies below it.
+//
+// Matrices that no counted pass writes have no gradients: layers ask first whether they are
+// trained. Those of norms and biases are made in passing; where none was counted, a pass that goes
+// over other layers may still write it, so they have a place behind all that passes use.
 struct GradientLayout {
-  std::vector<std::int64_t>
-      offsets;             // elements, by parameter number; -1: no pass writes to it, it has none
-  std::int64_t count = 0;  // elements of a set of gradients, with alignment gaps
+  std::vector<std::int64_t> offsets;  // elements, by parameter number; -1: it has none
+  std::int64_t count = 0;             // elements of a set of gradients, with alignment gaps
   // Where gradients may begin in the arena that passes work in.
   std::size_t first_byte = 0;
 
@@ -34,6 +38,10 @@ class GradientWrites {
   // The gradients of `span` parameters from `number` on are written, for the first time in a pass.
   void hear(std::size_t number, std::size_t span);
   void end_pass();
+
+  // What differs between processors (workspaces of products) must not make another order: takes
+  // the most of all ranks. Collective.
+  void agree(const Communicator& ranks);
 
   GradientLayout layout(const std::vector<Parameter>& parameters) const;
 

@@ -210,7 +210,7 @@ Write ParameterSet::gradient_write(std::size_t number, std::size_t span) {
   if (written_[number]) return Write::kAccumulate;
   skip_gradients(number, span);
   if (writes_ != nullptr) writes_->hear(number, span);
-  if (shared_arena_ != nullptr) {
+  if (shared_arena_ != nullptr && at(number).gradient_offset >= 0) {
     shared_arena_->limit(first_shared_byte_ +
                          sizeof(float) * static_cast<std::size_t>(at(number).gradient_offset));
   }

@@ -41,7 +41,7 @@ struct Parameter {
   std::int64_t offset = 0;            // into the flat storage of values
   std::int64_t count = 0;             // elements on this rank
   std::int64_t gradient_offset = -1;  // into a set of gradients; -1: it has none
-  bool trained = true;      // false: frozen; its gradient is neither exchanged nor used
+  bool trained = true;                // false: frozen; its gradient is neither exchanged nor used
 };
 
 // Low-rank additions to the weights of products (Hu et al., 2022, section 4.1): where the weight is

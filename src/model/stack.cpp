@@ -47,6 +47,7 @@ Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const r
   sublayers_of_layer_ = encoder != nullptr ? 3 : 2;
   keeps_attention_.resize(role.num_layers);
   if (!post()) add_norm(role.prefix + "final");
+  end_parameter_ = parameters.all().size();
 }
 
 template <class Real>
@@ -212,6 +213,11 @@ template <class Real>
 void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                            const FinalFrom& final_from) {
   Arena& arena = *pass.exec.arena;
+  // Whatever feeds this stack was declared before it.
+  if (!parameters_.any_trained(0, end_parameter_)) {
+    arena.release(first_byte_);
+    return parameters_.skip_gradients(0, end_parameter_);
+  }
   const Tensor2<float> dy_NC = dhidden_NC;  // of the norm whose turn it is
   Tensor2<float> dsum_NC;                   // of the norm before: what arrives along the residual
   // The forward pass has no more use for its updates.
@@ -237,7 +243,6 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
       parameters_.write_zeros(behind, final);  // of layers passed over
       final = behind;
       final_from(final);
-      // Whatever feeds this stack was declared before it.
       if (!parameters_.any_trained(0, final)) {
         arena.release(first_byte_);
         return parameters_.skip_gradients(0, final);

@@ -121,6 +121,7 @@ class Stack {
   StackLesson<Real>* lesson_ = nullptr;
   std::vector<bool> keeps_attention_;         // of each layer
   std::vector<std::size_t> first_parameter_;  // of each layer, and of what comes behind the last
+  std::size_t end_parameter_ = 0;             // behind those of this stack
 };
 
 }  // namespace polyphase

@@ -44,29 +44,29 @@ Network Network::of(const Machine& machine, std::int64_t num_ranks) {
           .ranks_a_node = machine.ranks_on_node(num_ranks)};
 }
 
-CollectiveCost tree_sum_cost(const Network& network, const RankGroup& group, double bytes) {
-  if (group.size == 1) return {};
-  if (!is_power_of_two(group.size)) return up_and_down(network, group, bytes);
+// Every rank sends half of what it has to a neighbour, a quarter to the next but one, and so on.
+static CollectiveCost halves(const Network& network, const RankGroup& group, double bytes) {
   CollectiveCost cost;
   double part = bytes;
   for (std::int64_t distance = 1; distance < group.size; distance *= 2) {
     part /= 2;
     cost += message(network, distance * group.stride, part);
-    cost += message(network, distance * group.stride, part);  // on the way back
   }
+  return cost;
+}
+
+CollectiveCost tree_sum_cost(const Network& network, const RankGroup& group, double bytes) {
+  if (group.size == 1) return {};
+  if (!is_power_of_two(group.size)) return up_and_down(network, group, bytes);
+  CollectiveCost cost = halves(network, group, bytes);
+  cost += halves(network, group, bytes);  // the sums go back
   return cost;
 }
 
 CollectiveCost owned_sums_cost(const Network& network, const RankGroup& group, double bytes) {
   if (group.size == 1) return {};
   if (!is_power_of_two(group.size)) return up_and_down(network, group, bytes);
-  CollectiveCost cost;
-  double part = bytes;
-  for (std::int64_t distance = 1; distance < group.size; distance *= 2) {
-    part /= 2;
-    cost += message(network, distance * group.stride, part);
-  }
-  return cost;
+  return halves(network, group, bytes);
 }
 
 CollectiveCost exchange_cost(const Network& network, const RankGroup& group, double bytes) {

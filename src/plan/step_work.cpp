@@ -15,8 +15,6 @@
 namespace polyphase {
 namespace {
 
-constexpr std::int64_t kLateStep = std::int64_t{1} << 60;  // everything is trained by then
-
 // The largest micro-batch is made for memory: windows may hold as many sequences as rows, and a
 // whole text may be masked. Of time, the usual one counts: one sequence a sample, the usual share
 // masked.
@@ -96,7 +94,7 @@ StepWork count_step(const recipe::Recipe& recipe, const recipe::Phase& phase,
   const auto model = planned_model(recipe, phase, tensor);
   ParameterSet& parameters = model->parameters();
   const Optimizer optimizer(parameters, phase, tensor);
-  optimizer.begin_step(parameters, kLateStep);
+  optimizer.mark_trained(parameters);
   const std::int64_t micro_batch = recipe::micro_batch_of(phase);
   const Batch batch = usual_batch(recipe, phase, micro_batch);
 

@@ -13,10 +13,10 @@ namespace polyphase::recipe {
 namespace {
 
 // Keys of the model that leave a parameter's meaning as it is.
-const std::set<std::string> kMayDifferOfModel = {"num_layers",        "num_decoder_layers", "dropout",
-                                          "attention_dropout", "embedding_dropout",  "head_dropout",
-                                          "layer_drop",        "initialisation",     "init_std",
-                                          "tied_output"};
+const std::set<std::string> kMayDifferOfModel = {
+    "num_layers",        "num_decoder_layers", "dropout",    "attention_dropout",
+    "embedding_dropout", "head_dropout",       "layer_drop", "initialisation",
+    "init_std",          "tied_output"};
 
 // Sizes that one of the models leaves at 0 and the other does not. What both leave at 0 follows
 // from other keys, which are told.

@@ -83,9 +83,10 @@ void check_slurm(const Recipe& recipe, const std::map<std::string, Place>& place
       const std::string path = phase_path(recipe, i) + ".slurm";
       faults.add_unless_known(
           nearest_place(places, path),
-          fmt::format("{}: the jobs of a recipe with iterate train whole rounds, not a phase each; write "
-                      "what it needs in the section slurm",
-                      path));
+          fmt::format(
+              "{}: the jobs of a recipe with iterate train whole rounds, not a phase each; write "
+              "what it needs in the section slurm",
+              path));
     } else if (phase.slurm) {
       checks.check(*phase.slurm, slurm_job_of(recipe, &phase), phase_path(recipe, i) + ".slurm");
     }

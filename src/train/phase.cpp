@@ -70,10 +70,11 @@ class PhaseRun {
     if (phase_.regularisation.average)
       average_.emplace(model_->parameters(), phase_, shards, job.grid.data);
     optimizer_->mark_trained(model_->parameters());
-    model_->plan_arena_bytes(largest, true);
+    // Training last: the vocabulary's blocks are as wide as the last pass counted makes them.
     model_->plan_arena_bytes(largest, false);
+    model_->plan_arena_bytes(largest, true);
     model_->allocate_training(GradientReducer::num_gradient_sets(local_micro_batches),
-                              optimizer_->plan_arena_bytes(model_->parameters()));
+                              optimizer_->plan_arena_bytes(model_->parameters()), job.grid.data);
     if (teacher_) teacher_->model().allocate_arena(model_->teaching_bytes());
     reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data, shards);
     const PhaseStart start =

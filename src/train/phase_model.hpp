@@ -82,8 +82,10 @@ class PhaseModel {
     GradientLayout layout;
   };
   TrainingMemory plan_training(std::size_t num_gradient_sets, std::size_t update_bytes) const;
-  // Makes that memory, and the parameters' values.
-  void allocate_training(std::size_t num_gradient_sets, std::size_t update_bytes);
+  // Makes that memory, and the parameters' values. Collective over the data-parallel ranks, which
+  // have gradients in the same order.
+  void allocate_training(std::size_t num_gradient_sets, std::size_t update_bytes,
+                         const Communicator& data);
   // Makes an arena alone: no pass can train.
   void allocate_arena(std::size_t num_bytes);
 

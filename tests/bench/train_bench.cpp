@@ -216,7 +216,7 @@ void run(const Options& options, const Communicator& world) {
   Optimizer optimizer(model->parameters(), recipe.phases[0], grid.tensor, shards);
   optimizer.allocate();
   model->allocate_training(GradientReducer::num_gradient_sets(options.micro_batches),
-                           optimizer.plan_arena_bytes(model->parameters()));
+                           optimizer.plan_arena_bytes(model->parameters()), grid.data);
   model->parameters().initialise(1, 0.02);
   GradientReducer reducer(model->exec(), model->parameters(), grid.data, shards);
 

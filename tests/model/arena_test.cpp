@@ -67,6 +67,7 @@ TEST(GradientLayout, FollowsTheUseOfTheArena) {
   for (const char* name : {"table", "lower", "upper", "frozen", "head"})
     parameters.declare({.name = name, .global_shape = {100}});
   parameters.declare({.name = "head's second", .global_shape = {10}, .joins_previous = true});
+  parameters.declare({.name = "frozen matrix", .global_shape = {10, 10}});
   Arena counting;
   GradientWrites writes;
   writes.begin_pass(counting, parameters.all().size());
@@ -83,10 +84,10 @@ TEST(GradientLayout, FollowsTheUseOfTheArena) {
   counting.release(0);
   writes.end_pass();
   const GradientLayout layout = writes.layout(parameters.all());
-  // Alignment leaves 12 floats behind 100. "lower" has 256 bytes in use behind it, "upper" 3,200,
-  // "table" and "head" 4,000.
-  EXPECT_EQ(layout.offsets, (std::vector<std::int64_t>{224, 0, 112, -1, 336, 436}));
-  EXPECT_EQ(layout.count, 448);
+  // Alignment leaves 12 floats behind 100. "lower" has 256 bytes in use behind it, "upper" 3,232,
+  // "table" and "head" 4,032; "frozen", which is no matrix, could be written at any time.
+  EXPECT_EQ(layout.offsets, (std::vector<std::int64_t>{224, 0, 112, 336, 448, 548, -1}));
+  EXPECT_EQ(layout.count, 560);
   EXPECT_EQ(layout.first_byte, 4032 - 224 * sizeof(float));
 }
 
@@ -139,7 +140,7 @@ TEST(Vocabulary, InBlocksGivesTheSameLossAndGradients) {
       batch.target_labels_M[m] = static_cast<std::int32_t>(400 * m);  // in every block
     }
     model->plan_arena_bytes(batch, true);
-    model->allocate_training(1, 0);
+    model->allocate_training(1, 0, grid.data);
     model->parameters().initialise(1, 0.3);
     model->parameters().begin_micro_batch(0);
     nats[precision] = model->forward(batch, {}, {1.0F})[0].nats;
@@ -179,7 +180,7 @@ TEST(ArenaPlan, HoldsForBatchesWithFewerMaskedRows) {
   ASSERT_EQ(largest.target_rows_M.size(), 224U);
   ASSERT_EQ(smaller.target_rows_M.size(), 208U);
   const std::size_t planned = model->plan_arena_bytes(largest, true);
-  model->allocate_training(1, 0);
+  model->allocate_training(1, 0, grid.data);
   model->parameters().initialise(1, 0.02);
   Batch batch = smaller;
   for (std::int32_t& id : batch.positions_N) id %= 32;  // as real rows have them

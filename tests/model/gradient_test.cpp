@@ -121,6 +121,32 @@ TEST(FrozenParameters, CostNoGradient) {
   EXPECT_EQ(with.model().parameters().find("layers.0.attention.query.weight")->gradient_offset, -1);
 }
 
+// Passes that write to norms and biases which no counted pass has written.
+TEST(FrozenParameters, MayLieWhereAPassEndsEarly) {
+  struct Case {
+    const char* name;
+    std::vector<std::string> freeze;
+    double layer_drop;
+  };
+  const std::vector<Case> cases = {
+      {"bert_postnorm_pretraining", {"embedding*", "layers.0.*"}, 0.5},
+      {"bert_prenorm_pretraining", {"embedding*", "layers.0.*"}, 0.5},
+      {"family_llama_clm", {"layers.*.attention.*.weight"}, 0.5},
+      {"family_t5_1_1_span", {"embedding*", "layers.*", "final*", "decoder.layers.0.*"}, 0.0},
+      {"family_t5_1_1_span", {"embedding*", "layers.*", "*layers.*", "*final*", "*relative*"}, 0.0},
+  };
+  for (const Case& each : cases) {
+    SCOPED_TRACE(each.name);
+    nlohmann::json reference = read_case(each.name);
+    reference["phase"]["freeze"] = each.freeze;
+    if (each.layer_drop > 0) reference["phase"]["layer_drop"] = each.layer_drop;
+    const RankGrid grid = solo_grid();
+    ReferenceRun run(reference, grid, 1, recipe::Precision::kF32, 0.1);
+    for (std::int64_t step = 0; step < 8; ++step)
+      EXPECT_TRUE(std::isfinite(run.step(step).grad_norm)) << step;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, WholeModel, testing::ValuesIn(all_cases()),
                          [](const auto& info) { return info.param; });
 

@@ -241,7 +241,7 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   model_->plan_arena_bytes(largest, true);
   model_->allocate_training(
       GradientReducer::num_gradient_sets(num_micro_batches / grid.data.size()),
-      optimizer_->plan_arena_bytes(model_->parameters()));
+      optimizer_->plan_arena_bytes(model_->parameters()), grid.data);
   if (phase.regularisation.average)
     average_ = std::make_unique<WeightAverage>(model_->parameters(), phase, shards, grid.data);
   reducer_ =
