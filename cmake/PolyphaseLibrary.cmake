@@ -9,6 +9,10 @@ option(POLYPHASE_UNITY "Compile the files of a folder together" ON)
 
 function(polyphase_compile_together target)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${POLYPHASE_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  # A file that another includes is a header to the compiler, which must not use what an unnamed namespace holds.
+  if(POLYPHASE_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+  endif()
 endfunction()
 
 # polyphase_library(NAME SOURCES … [PUBLIC …] [PRIVATE …]): one folder, one library. A folder links only what it may
