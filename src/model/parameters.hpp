@@ -125,7 +125,7 @@ class ParameterSet {
   Write gradient_write(std::size_t number, std::size_t span = 1);
   // The gradients are not wanted, since none of these parameters is trained.
   void skip_gradients(std::size_t number, std::size_t span);
-  // Empty addresses where passes are only counted, and where no pass writes.
+  // A null address, with all extents, where passes are only counted, and where there is none.
   Tensor1<float> gradient1(std::size_t number, std::size_t span = 1) const;
   Tensor2<float> gradient2(std::size_t number, std::size_t span = 1) const;
   // Gives the parameters from `first` to before `end` that nothing has written to in this
