@@ -13,6 +13,7 @@
 #include "kernels/bf16_support.hpp"
 #include "kernels/matmul_edges.hpp"
 #include "kernels/matmul_plain.hpp"
+#include "kernels/rows_product.hpp"
 #include "kernels/work.hpp"
 
 namespace polyphase {
@@ -30,8 +31,7 @@ struct ProductKey {
   bool transpose_a = false, transpose_b = false, accumulate = false, bias = false;
   DataType in = DataType::f32, out = DataType::f32;
   int num_threads = 1;
-  std::int64_t layout_m = 0;          // of a packed b; 0: a plain one
-  std::int64_t pad_a = 0, pad_b = 0;  // elements between the stored rows of a, and of b
+  std::int64_t layout_m = 0;  // of a packed b; 0: a plain one
   auto operator<=>(const ProductKey&) const = default;
 
   std::string text() const {
@@ -48,9 +48,9 @@ const dnnl::engine& engine() {
 }
 
 DnnlMemory::desc matrix(std::int64_t num_rows, std::int64_t num_columns, bool transposed,
-                        DataType type, std::int64_t pad = 0) {
+                        DataType type) {
   const DnnlMemory::dims strides =
-      transposed ? DnnlMemory::dims{1, num_rows + pad} : DnnlMemory::dims{num_columns + pad, 1};
+      transposed ? DnnlMemory::dims{1, num_rows} : DnnlMemory::dims{num_columns, 1};
   return DnnlMemory::desc({num_rows, num_columns}, type, strides);
 }
 
@@ -65,10 +65,10 @@ int threads_here() { return omp_in_parallel() != 0 ? 1 : omp_get_max_threads(); 
 DnnlMemory::desc packed_layout(const ProductKey& key);
 
 dnnl::matmul::primitive_desc describe(const ProductKey& key, bool any_b = false) {
-  const auto a = matrix(key.m, key.k, key.transpose_a, key.in, key.pad_a);
+  const auto a = matrix(key.m, key.k, key.transpose_a, key.in);
   const auto b = any_b ? DnnlMemory::desc({key.k, key.n}, key.in, DnnlMemory::format_tag::any)
                  : key.layout_m > 0 ? packed_layout(key)
-                                    : matrix(key.k, key.n, key.transpose_b, key.in, key.pad_b);
+                                    : matrix(key.k, key.n, key.transpose_b, key.in);
   const auto y = matrix(key.m, key.n, false, key.out);
   const auto bias = key.bias ? matrix(1, key.n, false, DataType::f32) : DnnlMemory::desc();
   dnnl::primitive_attr attributes;
@@ -222,45 +222,24 @@ bool has(dnnl::cpu_isa instructions) {
   return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
 }
 
-// Elements to keep between the rows of an operand that a product walks down: with rows half a page
-// or a page apart, the library's copies of it for AVX2 fall on few lines of the cache, and take
-// longer than the product where that has not many columns on the other side (weight gradients of
-// 4,096 rows, 1,024 × 256: 78 GFLOP/s; 167 with rows kept apart; 185 is the library's best). Logits
-// stay as they are: a copy of theirs could be the largest tensor of all.
-std::int64_t gap_between_rows(std::int64_t num_columns, std::int64_t other_columns) {
-  constexpr std::int64_t kHalfPage = 2048, kMany = 512, kMostCopied = 4096;
-  const bool falls_together = num_columns * std::int64_t{sizeof(float)} % kHalfPage == 0;
-  return falls_together && num_columns <= kMostCopied && other_columns <= kMany &&
-                 !has(dnnl::cpu_isa::avx512_core)
-             ? static_cast<std::int64_t>(Arena::kAlignment / sizeof(float))
-             : 0;
-}
-
-// The same numbers with `gap` elements between rows, in the arena.
-Tensor1<float> kept_apart(const Exec& exec, Tensor2<const float> x, std::int64_t gap) {
-  const auto num_rows = static_cast<std::int64_t>(x.extent(0)),
-             num_columns = static_cast<std::int64_t>(x.extent(1));
-  const auto copy = exec.arena->take1<float>(num_rows * (num_columns + gap));
-  if (exec.counting()) return copy;
-  const float* const from = x.data();
-  float* const to = copy.data();
-  Kokkos::parallel_for("keep_rows_apart", Kokkos::RangePolicy<Space>(exec.space, 0, num_rows),
-                       [=](std::int64_t row) {
-                         std::copy_n(from + row * num_columns, num_columns,
-                                     to + row * (num_columns + gap));
-                       });
-  return copy;
-}
-
-// A product over the rows of both operands: a weight's gradient.
-void multiply_rows(const Exec& exec, ProductKey key, Tensor2<float> y_MN, Tensor2<const float> a_KM,
-                   Tensor2<const float> b_KN, Tensor1<const float> bias_N) {
-  const ArenaScope scope(*exec.arena);
-  key.pad_a = gap_between_rows(key.m, key.n), key.pad_b = gap_between_rows(key.n, key.m);
-  Product& product = *cached(key, prepare);
-  const void* const a = key.pad_a > 0 ? kept_apart(exec, a_KM, key.pad_a).data() : a_KM.data();
-  const void* const b = key.pad_b > 0 ? kept_apart(exec, b_KN, key.pad_b).data() : b_KN.data();
-  execute(exec, product, key, a, b, bias_N.data(), y_MN.data());
+// Whether a product over the rows of both operands, a weight's gradient, is faster in tiles of our
+// own. Without AVX-512 the library's copies of an operand whose rows lie half a page or a page
+// apart fall on few lines of the cache, and take longer than the product where that has not many
+// columns on the other side. GFLOP/s of two cores, tiles : library, of 1,024 × 256 over 4,096 rows
+// 166 : 88, of 8,192 × 256 over 640 rows 171 : 80; of 3,072 × 768 over 1,024 rows 162 : 159.
+bool is_faster_in_tiles(const ProductKey& key) {
+#if defined(__AVX2__) && defined(__FMA__)
+  constexpr std::int64_t kHalfPage = 2048 / sizeof(float), kMany = 512;
+  static const bool has_long_vectors = has(dnnl::cpu_isa::avx512_core);
+  const auto is_slow = [](std::int64_t walked_down, std::int64_t other) {
+    return walked_down % kHalfPage == 0 && other <= kMany;
+  };
+  return !has_long_vectors && key.transpose_a && !key.transpose_b && !key.bias &&
+         (is_slow(key.m, key.n) || is_slow(key.n, key.m)) && tile::takes_columns(key.n);
+#else
+  (void)key;
+  return false;
+#endif
 }
 
 }  // namespace
@@ -282,7 +261,9 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
   key.transpose_b = op_b == Transpose::kYes;
   note_product(exec, {.m = m, .n = n, .k = k, .bf16 = key.in == DataType::bf16});
   if constexpr (std::is_same_v<In, float> && std::is_same_v<Out, float>) {
-    if (key.transpose_a && !key.transpose_b) return multiply_rows(exec, key, y_MN, a, b, bias_N);
+    if (is_faster_in_tiles(key)) {
+      return tile::multiply_rows(exec, y_MN, a, b, write, key.num_threads);
+    }
   }
   std::optional<Product>& product = cached(key, prepare);
   if (!product) {

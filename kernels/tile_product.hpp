@@ -98,8 +98,9 @@ inline void tile(float* y, std::int64_t y_stride, Left<Real> a, const Word<Real>
   }
 }
 
-// Measured as the best of 4×4 to 12×2 on AVX-512: larger blocks spill registers.
-inline constexpr int kMaxRows = kLanes == 16 ? 8 : 4;
+// Measured as the best of 4×4 to 12×2 on AVX-512 (larger blocks spill registers), and of 3×4 to 6×2
+// on AVX2, where 4×2 has too few sums under way to hide the multiplication's latency.
+inline constexpr int kMaxRows = kLanes == 16 ? 8 : 6;
 inline constexpr int kMaxVectors = 2;
 
 template <class Real, int kVectors>
