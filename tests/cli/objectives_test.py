@@ -26,6 +26,13 @@ phases:
      optimizer: {learning_rate: 1e-20}}
 """
 
+# With micro-batches of one sample some objective has nothing in each.
+MORE = """
+  - {name: student, objectives: {FIRST: 1.0, SECOND: 0.5}, distil: {teacher: both, hidden: 0.1}, data: {text: 1.0},
+     batch: {sequences: 4, micro_batch: 1}, stop: {steps: 6}}
+  - {name: repeated, objectives: {FIRST: 1.0, SECOND: 0.5}, r_drop: 1.0, data: {text: 1.0},
+     batch: {sequences: 6, micro_batch: 3}, stop: {steps: 6}}
+"""
 ROUNDS = """
 iterate:
   target: {phase: both, metric: valid.loss, at_most: 0.1}
@@ -97,6 +104,19 @@ class ObjectivesTest(UsedRuns):
                         known = metric if metric in ("bits_per_byte", "word_perplexity") else f"{name}_{metric}"
                         self.assertAlmostEqual(both["metrics"][known], value, delta=1e-5 * value)
                 self.assertEqual(self.metrics("--phase", "both", run=run, ranks=2), both)
+
+    def test_a_teacher_and_repeated_passes_go_with_several(self):
+        for family, *names in (("gpt", "clm", "prefix_lm"), ("t5", "span", "prefix_lm")):
+            with self.subTest(family):
+                more = MORE.replace("FIRST", names[0]).replace("SECOND", names[1])
+                alone, both = (self.trained(f"taught-{family}-{ranks}", mixed(family, *names) + more, ranks=ranks)
+                               for ranks in (None, 2))
+                for phase in ("04-student", "05-repeated"):
+                    steps = [[(line["step"], line["losses"], line["grad_norm"]) for line in
+                              read_lines(run / "round-1" / phase / "metrics.jsonl") if line["kind"] == "step"]
+                             for run in (alone, both)]
+                    self.assertEqual(len(steps[0]), 6)
+                    self.assertEqual(*steps)
 
     def test_rounds_compare_what_a_sample_gives_in_every_kind(self):
         recipe = self.texts / "rounds.yaml"
