@@ -16,8 +16,8 @@ namespace {
 // one that holds the answer, which in a long context would be rare otherwise.
 class AnswerSamples final : public SampleForm {
  public:
-  AnswerSamples(Dataset& dataset, const SampleSettings& settings)
-      : SampleForm(dataset, settings), key_(key(Purpose::kAnswer)) {}
+  AnswerSamples(Dataset& dataset, const SampleSettings& settings, SampleKind kind)
+      : SampleForm(dataset, settings, kind), key_(key(Purpose::kAnswer)) {}
 
   void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
     dataset_.read_document(sample, text_);
@@ -70,8 +70,9 @@ class AnswerSamples final : public SampleForm {
 
 }  // namespace
 
-std::unique_ptr<SampleForm> make_answer_samples(Dataset& dataset, const SampleSettings& settings) {
-  return std::make_unique<AnswerSamples>(dataset, settings);
+std::unique_ptr<SampleForm> make_answer_samples(Dataset& dataset, const SampleSettings& settings,
+                                                SampleKind kind) {
+  return std::make_unique<AnswerSamples>(dataset, settings, kind);
 }
 
 }  // namespace polyphase

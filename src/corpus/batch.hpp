@@ -11,6 +11,22 @@ namespace polyphase {
 inline constexpr std::int32_t kMatch = 2;
 inline bool in_second_text(std::int32_t segment) { return segment % kMatch == 1; }
 
+// What a sample is made for, and how.
+enum class SampleKind {
+  kPretraining,   // of an encoder: one text
+  kNextSentence,  // and pairs of texts
+  kSentenceOrder,
+  kCausal,  // windows over the stream of all tokens, each token to be predicted
+  kPrefix,  // the same behind a prefix that is only read; with an encoder, texts in two parts
+  kSpans,   // span corruption, for an encoder and decoder
+  kClassification,
+  kRegression,
+  kMultiLabel,
+  kTagging,
+  kQuestionAnswering,
+  kGeneration  // a text from a text
+};
+
 // Sequences laid one behind the other, N rows, in host memory. There is no padding between
 // sequences; behind the last one a few rows (token 0, row id 0) round N up, so that products see
 // few different shapes.
@@ -30,6 +46,9 @@ struct Rows {
 // them stands beside them, and is empty where a phase has no such thing.
 struct Batch : Rows {
   Rows source;  // encoder-decoder: what the encoder reads; as many sequences as the batch has
+
+  // Where samples of several kinds take turns, that of each sequence; empty: all are of one kind.
+  std::vector<SampleKind> kinds_B;
 
   // Language models: M rows that predict a token, and that token; padded by (-1, -1) to round M up.
   std::vector<std::int32_t> target_rows_M, target_labels_M;

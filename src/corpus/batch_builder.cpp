@@ -46,8 +46,7 @@ BatchBuilder::BatchBuilder(const SampleSettings& settings) : settings_(settings)
 void BatchBuilder::begin() {
   batch_ = Batch{};
   batch_.starts.push_back(0);
-  if (settings_.kind == SampleKind::kSpans || settings_.encoder_decoder)
-    batch_.source.starts.push_back(0);
+  if (settings_.encoder_decoder) batch_.source.starts.push_back(0);
 }
 
 void BatchBuilder::add(const Sample& sample, std::uint64_t global_sample) {
@@ -66,14 +65,14 @@ void BatchBuilder::add_labels(const Sample& sample, std::int32_t start) {
     batch_.target_rows_M.push_back(start + position);
   }
   append(batch_.target_labels_M, sample.targets.labels);
+  if (settings_.kinds.size() > 1)
+    batch_.kinds_B.insert(batch_.kinds_B.end(), sample.ends.size(), sample.kind);
   append(batch_.prefixes_B, sample.prefixes);
   append(batch_.label_sets_BK, sample.label_set);
   append(batch_.token_labels_N, sample.token_labels);
-  const bool pairs = settings_.next_sentence || settings_.sentence_order;
-  switch (settings_.kind) {
-    case SampleKind::kPretraining:
-      if (pairs) batch_.sequence_labels_B.push_back(sample.sequence_label);
-      break;
+  switch (settings_.kinds.front()) {
+    case SampleKind::kNextSentence:
+    case SampleKind::kSentenceOrder:
     case SampleKind::kClassification:
       batch_.sequence_labels_B.push_back(sample.sequence_label);
       break;
@@ -92,7 +91,7 @@ void BatchBuilder::add_labels(const Sample& sample, std::int32_t start) {
 Batch BatchBuilder::finish() {
   finish_rows(batch_);
   finish_rows(batch_.source);
-  if (settings_.kind == SampleKind::kTagging)
+  if (settings_.kinds.front() == SampleKind::kTagging)
     batch_.token_labels_N.resize(batch_.tokens_N.size(), -1);
   const auto num_targets = static_cast<std::int64_t>(batch_.target_rows_M.size());
   batch_.target_rows_M.resize(round_up(num_targets, kTargetRowMultiple), -1);

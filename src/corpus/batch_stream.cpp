@@ -150,7 +150,8 @@ struct EvaluationStream::Impl {
         maker(settings.sample),
         order(samples.num_samples(), settings.max_samples, settings.sample.seed),
         num_micro(divide_up(order.size(), settings.micro_batch)),
-        num_batches(divide_up(num_micro, settings.num_data_ranks)),
+        num_batches(divide_up(num_micro * static_cast<std::int64_t>(samples.num_kinds()),
+                              settings.num_data_ranks)),
         ahead(kBatchesAhead, [this](const std::stop_token& stop) { return make_batch(stop); }) {}
 
   // Runs in the reader thread.
@@ -158,12 +159,16 @@ struct EvaluationStream::Impl {
     if (round == num_batches) return std::nullopt;
     EvaluationBatch result;
     result.number = round * settings.num_data_ranks + settings.data_rank;
-    const std::int64_t end = std::min(order.size(), (result.number + 1) * settings.micro_batch);
-    for (std::int64_t place = result.number * settings.micro_batch; place < end; ++place) {
+    const auto turn = static_cast<std::size_t>(result.number / num_micro);
+    const std::int64_t begin = result.number % num_micro * settings.micro_batch;
+    const std::int64_t end =
+        turn < samples.num_kinds() ? std::min(order.size(), begin + settings.micro_batch) : begin;
+    for (std::int64_t place = begin; place < end; ++place) {
       if (stop.stop_requested()) return std::nullopt;
       const std::int64_t sample = order.at(place);
       maker.add(sample, [&](Sample& made) {
-        samples.make(sample, {.global_sample = static_cast<std::uint64_t>(sample)}, made);
+        samples.make(sample, {.global_sample = static_cast<std::uint64_t>(sample), .turn = turn},
+                     made);
       });
     }
     result.batch = maker.finish();
@@ -178,7 +183,8 @@ struct EvaluationStream::Impl {
   SampleMaker samples;
   MicroBatchMaker maker;
   const EvaluationOrder order;
-  const std::int64_t num_micro, num_batches;
+  const std::int64_t num_micro;  // of each kind of samples
+  const std::int64_t num_batches;
   std::int64_t round = 0;
   ReadAhead<EvaluationBatch> ahead;  // last: its thread uses all of the above
 };

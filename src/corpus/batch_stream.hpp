@@ -82,9 +82,9 @@ struct EvaluationBatch {
   std::int64_t num_truncated = 0;  // of its samples, those cut at max_tokens
 };
 
-// Every sample of a split once, in the order of the index. Micro-batch b goes to data rank b mod R;
-// every rank gets the same number of batches, so that collectives meet. Reads ahead as BatchStream
-// does.
+// Every sample of a split once in each kind of the settings, one kind behind the other, in the
+// order of the index. Micro-batch b goes to data rank b mod R; every rank gets the same number of
+// batches, so that collectives meet. Reads ahead as BatchStream does.
 class EvaluationStream {
  public:
   EvaluationStream(std::shared_ptr<Dataset> dataset, const EvaluationSettings& settings);
@@ -94,7 +94,7 @@ class EvaluationStream {
 
   std::optional<EvaluationBatch> next();  // empty when all is read
   std::int64_t num_batches() const;       // of this rank, which is that of every rank
-  std::int64_t num_samples() const;       // whole job
+  std::int64_t num_samples() const;       // whole job, of one kind
 
  private:
   struct Impl;

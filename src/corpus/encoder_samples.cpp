@@ -23,14 +23,14 @@ namespace {
 // Sentence order (Lan et al., 2020, section 3.1): always neighbours, swapped for label 1.
 class EncoderSamples final : public SampleForm {
  public:
-  EncoderSamples(Dataset& dataset, const SampleSettings& settings)
-      : SampleForm(dataset, settings),
+  EncoderSamples(Dataset& dataset, const SampleSettings& settings, SampleKind kind)
+      : SampleForm(dataset, settings, kind),
         mask_key_(key(Purpose::kMask)),
         pair_key_(key(Purpose::kNextSentence)) {}
 
   void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
     append(text::kClsId, 0, result);
-    const bool pairs = settings_.next_sentence || settings_.sentence_order;
+    const bool pairs = kind_ != SampleKind::kPretraining;
     if (!pairs || !make_pair(sample, role.global_sample, result)) make_text(sample, result);
     if (!settings_.masked_language_model) return;
     Draws draws(mask_key_, role.global_sample);
@@ -55,7 +55,7 @@ class EncoderSamples final : public SampleForm {
   // False for a document of one sentence, of which there is no pair.
   bool make_pair(std::int64_t sample, std::uint64_t global_sample, Sample& result) {
     Draws draws(pair_key_, global_sample);
-    const auto pair = settings_.sentence_order
+    const auto pair = kind_ == SampleKind::kSentenceOrder
                           ? draw_ordered_pair(dataset_, sample, settings_.max_tokens - 3, draws)
                           : draw_labelled_pair(dataset_, sample, settings_.max_tokens - 3, draws);
     if (!pair) return false;
@@ -77,8 +77,9 @@ class EncoderSamples final : public SampleForm {
 
 }  // namespace
 
-std::unique_ptr<SampleForm> make_encoder_samples(Dataset& dataset, const SampleSettings& settings) {
-  return std::make_unique<EncoderSamples>(dataset, settings);
+std::unique_ptr<SampleForm> make_encoder_samples(Dataset& dataset, const SampleSettings& settings,
+                                                 SampleKind kind) {
+  return std::make_unique<EncoderSamples>(dataset, settings, kind);
 }
 
 }  // namespace polyphase

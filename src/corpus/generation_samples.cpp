@@ -17,23 +17,46 @@ void append_target_text(const std::vector<std::int32_t>& text, std::int64_t coun
   for (std::int64_t i = 0; i < count; ++i) add(text[i], i + 1 < count ? text[i + 1] : text::kSepId);
 }
 
-// Text with spans taken out, and the spans. A sample is as many whole sentences from its anchor on
+// A text in two, for an encoder and decoder. A sample is as many whole sentences from its anchor on
 // as fit.
-class SpanSamples final : public SampleForm {
+class TextSamples : public SampleForm {
  public:
-  SpanSamples(Dataset& dataset, const SampleSettings& settings)
-      : SampleForm(dataset, settings), key_(key(Purpose::kSpans)) {}
+  using SampleForm::SampleForm;
 
-  void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
+ protected:
+  // The sample's tokens are those of text_: two fewer than a sequence may have, or less.
+  void read_text(std::int64_t sample, Sample& result) {
     const Dataset::Document document = dataset_.document_of(sample);
-    // A sentinel takes the place of at least one token, so the source does not grow, but for the
-    // text of one token; the target is [CLS], at most half of the tokens more than were taken.
     const std::int64_t room = settings_.max_tokens - 2;
     const std::int64_t most = document.first_sentence + document.num_sentences - sample;
     const TextRange range = whole_sentences(dataset_, sample, most, room);
     dataset_.read_sentences(range.first_sentence, range.num_sentences, text_);
     result.truncated = range.num_tokens > room;
     text_.tokens.resize(static_cast<std::size_t>(std::min(range.num_tokens, room)));
+  }
+
+  void predict(const std::vector<std::int32_t>& target, Sample& result) {
+    const std::int64_t count =
+        std::min<std::int64_t>(static_cast<std::int64_t>(target.size()), settings_.max_tokens - 1);
+    append_target_text(target, count, [&](std::int32_t token, std::int32_t label) {
+      add_target(static_cast<std::int64_t>(result.tokens.size()), label, result);
+      append(token, 0, result);
+    });
+  }
+
+  std::vector<std::int32_t> target_;  // memory that is used again
+};
+
+// Text with spans taken out, and the spans. A sentinel takes the place of at least one token, so
+// the source does not grow, but for the text of one token; the target is [CLS], at most half of the
+// tokens more than were taken.
+class SpanSamples final : public TextSamples {
+ public:
+  SpanSamples(Dataset& dataset, const SampleSettings& settings, SampleKind kind)
+      : TextSamples(dataset, settings, kind), key_(key(Purpose::kSpans)) {}
+
+  void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
+    read_text(sample, result);
     Draws draws(key_, role.global_sample);
     target_.clear();
     corrupt_spans(text_.tokens,
@@ -43,17 +66,33 @@ class SpanSamples final : public SampleForm {
                    .num_sentinels = settings_.num_sentinels},
                   draws, result.source, target_);
     result.source.push_back(text::kSepId);
-    const std::int64_t count =
-        std::min<std::int64_t>(static_cast<std::int64_t>(target_.size()), settings_.max_tokens - 1);
-    append_target_text(target_, count, [&](std::int32_t token, std::int32_t label) {
-      add_target(static_cast<std::int64_t>(result.tokens.size()), label, result);
-      append(token, 0, result);
-    });
+    predict(target_, result);
   }
 
  private:
   std::uint64_t key_;
-  std::vector<std::int32_t> target_;
+};
+
+// The encoder reads the text up to a place, any but its end, and the decoder says how it goes on
+// (Raffel et al., 2020, section 3.3.1).
+class PartedSamples final : public TextSamples {
+ public:
+  PartedSamples(Dataset& dataset, const SampleSettings& settings, SampleKind kind)
+      : TextSamples(dataset, settings, kind), key_(key(Purpose::kPrefix)) {}
+
+  void make(std::int64_t sample, const SampleRole& role, Sample& result) override {
+    read_text(sample, result);
+    Draws draws(key_, role.global_sample);
+    const auto border =
+        text_.tokens.begin() + draws.below(static_cast<std::int64_t>(text_.tokens.size()));
+    result.source.assign(text_.tokens.begin(), border);
+    result.source.push_back(text::kSepId);
+    target_.assign(border, text_.tokens.end());
+    predict(target_, result);
+  }
+
+ private:
+  std::uint64_t key_;
 };
 
 // A text that follows from a text. With an encoder the source is read by it, ended by [SEP];
@@ -97,13 +136,20 @@ class GenerationSamples final : public SampleForm {
 
 }  // namespace
 
-std::unique_ptr<SampleForm> make_span_samples(Dataset& dataset, const SampleSettings& settings) {
-  return std::make_unique<SpanSamples>(dataset, settings);
+std::unique_ptr<SampleForm> make_span_samples(Dataset& dataset, const SampleSettings& settings,
+                                              SampleKind kind) {
+  return std::make_unique<SpanSamples>(dataset, settings, kind);
+}
+
+std::unique_ptr<SampleForm> make_parted_samples(Dataset& dataset, const SampleSettings& settings,
+                                                SampleKind kind) {
+  return std::make_unique<PartedSamples>(dataset, settings, kind);
 }
 
 std::unique_ptr<SampleForm> make_generation_samples(Dataset& dataset,
-                                                    const SampleSettings& settings) {
-  return std::make_unique<GenerationSamples>(dataset, settings);
+                                                    const SampleSettings& settings,
+                                                    SampleKind kind) {
+  return std::make_unique<GenerationSamples>(dataset, settings, kind);
 }
 
 }  // namespace polyphase

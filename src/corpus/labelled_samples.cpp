@@ -27,9 +27,9 @@ class LabelledTexts final : public SampleForm {
 
  private:
   void set_labels(std::int64_t sample, Sample& result) const {
-    if (settings_.kind == SampleKind::kRegression) {
+    if (kind_ == SampleKind::kRegression) {
       result.value = text_.value;
-    } else if (settings_.kind == SampleKind::kMultiLabel) {
+    } else if (kind_ == SampleKind::kMultiLabel) {
       result.label_set.assign(dataset_.label_names().size(), 0.0F);
       for (const std::int32_t label : text_.labels)
         result.label_set[checked_label(sample, label, 0)] = 1.0F;
@@ -61,11 +61,10 @@ class TaggedTexts final : public SampleForm {
 
 }  // namespace
 
-std::unique_ptr<SampleForm> make_labelled_samples(Dataset& dataset,
-                                                  const SampleSettings& settings) {
-  if (settings.kind == SampleKind::kTagging)
-    return std::make_unique<TaggedTexts>(dataset, settings);
-  return std::make_unique<LabelledTexts>(dataset, settings);
+std::unique_ptr<SampleForm> make_labelled_samples(Dataset& dataset, const SampleSettings& settings,
+                                                  SampleKind kind) {
+  if (kind == SampleKind::kTagging) return std::make_unique<TaggedTexts>(dataset, settings, kind);
+  return std::make_unique<LabelledTexts>(dataset, settings, kind);
 }
 
 }  // namespace polyphase

@@ -11,6 +11,8 @@ namespace {
 DatasetKind needed_kind(SampleKind kind) {
   switch (kind) {
     case SampleKind::kPretraining:
+    case SampleKind::kNextSentence:
+    case SampleKind::kSentenceOrder:
     case SampleKind::kCausal:
     case SampleKind::kPrefix:
     case SampleKind::kSpans:
@@ -31,32 +33,38 @@ DatasetKind needed_kind(SampleKind kind) {
   broken_promise(__FILE__, __LINE__, "unknown kind of sample");
 }
 
-std::unique_ptr<SampleForm> make_form(Dataset& dataset, const SampleSettings& settings) {
-  switch (settings.kind) {
+std::unique_ptr<SampleForm> make_form(Dataset& dataset, const SampleSettings& settings,
+                                      SampleKind kind) {
+  switch (kind) {
     case SampleKind::kPretraining:
-      return make_encoder_samples(dataset, settings);
+    case SampleKind::kNextSentence:
+    case SampleKind::kSentenceOrder:
+      return make_encoder_samples(dataset, settings, kind);
     case SampleKind::kCausal:
+      return make_window_samples(dataset, settings, kind);
     case SampleKind::kPrefix:
-      return make_window_samples(dataset, settings);
+      return settings.encoder_decoder ? make_parted_samples(dataset, settings, kind)
+                                      : make_window_samples(dataset, settings, kind);
     case SampleKind::kSpans:
-      return make_span_samples(dataset, settings);
+      return make_span_samples(dataset, settings, kind);
     case SampleKind::kClassification:
     case SampleKind::kRegression:
     case SampleKind::kMultiLabel:
     case SampleKind::kTagging:
-      return make_labelled_samples(dataset, settings);
+      return make_labelled_samples(dataset, settings, kind);
     case SampleKind::kQuestionAnswering:
-      return make_answer_samples(dataset, settings);
+      return make_answer_samples(dataset, settings, kind);
     case SampleKind::kGeneration:
-      return make_generation_samples(dataset, settings);
+      return make_generation_samples(dataset, settings, kind);
   }
   broken_promise(__FILE__, __LINE__, "unknown kind of sample");
 }
 
 }  // namespace
 
-SampleMaker::SampleMaker(Dataset& dataset, const SampleSettings& settings) {
-  const DatasetKind needed = needed_kind(settings.kind);
+SampleMaker::SampleMaker(Dataset& dataset, const SampleSettings& settings)
+    : kinds_(settings.kinds) {
+  const DatasetKind needed = needed_kind(kinds_.at(0));
   if (dataset.kind() != needed) {
     fail<RecipeError>("{} is a {} corpus, but the phase needs a {} corpus; change its data or task",
                       dataset.name(), name_of(dataset.kind()), name_of(needed));
@@ -69,16 +77,22 @@ SampleMaker::SampleMaker(Dataset& dataset, const SampleSettings& settings) {
                     "mask_fraction is {}", settings.mask_fraction);
   POLYPHASE_PROMISE(dataset.vocab_size() > text::kNumSpecialIds, "vocabulary of {}",
                     dataset.vocab_size());
-  form_ = make_form(dataset, settings);
+  for (const SampleKind kind : kinds_) {
+    forms_.push_back(make_form(dataset, settings, kind));
+    POLYPHASE_PROMISE(forms_.back()->num_samples() == num_samples(),
+                      "{} and {} samples of kinds that take turns", forms_.back()->num_samples(),
+                      num_samples());
+  }
 }
 
 SampleMaker::~SampleMaker() = default;
 
-std::int64_t SampleMaker::num_samples() const { return form_->num_samples(); }
+std::int64_t SampleMaker::num_samples() const { return forms_.front()->num_samples(); }
 
 void SampleMaker::make(std::int64_t sample, const SampleRole& role, Sample& result) {
   result.clear();
-  form_->make(sample, role, result);
+  result.kind = kinds_.at(role.turn);
+  forms_[role.turn]->make(sample, role, result);
   if (result.ends.empty()) result.ends.push_back(static_cast<std::int32_t>(result.tokens.size()));
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "corpus/augmentation.hpp"
+#include "corpus/batch.hpp"
 #include "corpus/dataset.hpp"
 #include "corpus/masking.hpp"
 
@@ -15,29 +16,17 @@ namespace polyphase {
 // for some tokens of both.
 inline constexpr std::int64_t kMinMaxTokens = 8;
 
-enum class SampleKind {
-  kPretraining,  // of an encoder: masked tokens, pairs of texts
-  kCausal,       // windows over the stream of all tokens, each token to be predicted
-  kPrefix,       // the same, with a prefix that is only read
-  kSpans,        // span corruption, for an encoder and decoder
-  kClassification,
-  kRegression,
-  kMultiLabel,
-  kTagging,
-  kQuestionAnswering,
-  kGeneration  // a text from a text
-};
-
 // What a phase makes of its corpus.
 struct SampleSettings {
-  SampleKind kind = SampleKind::kPretraining;
-  bool masked_language_model = true;  // pretraining only, like the next two
-  bool next_sentence = false;
-  bool sentence_order = false;   // instead of next_sentence
-  double mask_fraction = 0.15;   // of the tokens that are not special: masked, or in spans
-  double span_tokens = 3.0;      // mean length of a corrupted span
-  bool encoder_decoder = false;  // generation: the source is a sequence of its own
-  bool matches = false;          // segments say which tokens both texts of a pair hold
+  // Samples of several kinds take turns: of P kinds, global sample g is of kind g mod P. As the
+  // order of samples is random, so is the kind that a sample meets in an epoch, and every step has
+  // equal shares. An evaluation makes every sample in every kind.
+  std::vector<SampleKind> kinds = {SampleKind::kPretraining};
+  bool masked_language_model = true;  // an encoder's running text is masked
+  double mask_fraction = 0.15;        // of the tokens that are not special: masked, or in spans
+  double span_tokens = 3.0;           // mean length of a corrupted span
+  bool encoder_decoder = false;       // the source is a sequence of its own
+  bool matches = false;               // segments say which tokens both texts of a pair hold
   std::int64_t max_tokens = 128;  // of a sequence, special tokens among them; kMinMaxTokens … 65536
   std::int32_t first_sentinel = 0, num_sentinels = 0;  // ids that stand for corrupted spans
   // Whole-word masks: whether a word begins with the token id. Empty: tokens are masked one by one.
@@ -51,6 +40,7 @@ struct SampleSettings {
 // What a micro-batch is made of: one sequence, or, in a window over several documents, one for each
 // of them. Empty where there is no such thing.
 struct Sample {
+  SampleKind kind = SampleKind::kPretraining;
   std::vector<std::int32_t> tokens;        // masks already drawn
   std::vector<std::int32_t> segments;      // of a text; batches add kMatch
   std::vector<std::int32_t> ends;          // of its sequences, the last one tokens.size()
@@ -67,11 +57,12 @@ struct Sample {
   void clear() { *this = Sample{}; }
 };
 
-// The role that a sample is made for: which of the phase it is, and in which walk through its
-// corpus.
+// The role that a sample is made for: which of the phase it is, in which walk through its corpus,
+// and as which of the kinds.
 struct SampleRole {
   std::uint64_t global_sample = 0;
   std::int64_t epoch = 0;
+  std::size_t turn = 0;
 };
 
 class SampleForm;
@@ -85,14 +76,16 @@ class SampleMaker {
   SampleMaker(Dataset& dataset, const SampleSettings& settings);
   ~SampleMaker();
 
-  // Samples of an epoch.
+  // Samples of an epoch, in whatever kind.
   std::int64_t num_samples() const;
+  std::size_t num_kinds() const { return forms_.size(); }
 
   // Makes `sample`, below num_samples().
   void make(std::int64_t sample, const SampleRole& role, Sample& result);
 
  private:
-  std::unique_ptr<SampleForm> form_;
+  std::vector<SampleKind> kinds_;
+  std::vector<std::unique_ptr<SampleForm>> forms_;  // one a kind
 };
 
 }  // namespace polyphase

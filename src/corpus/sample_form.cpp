@@ -14,7 +14,7 @@ std::uint64_t SampleForm::key(Purpose purpose) const {
 void SampleForm::augment_text(const SampleRole& role, std::int64_t num_texts) {
   if (!augmenter_) return;
   Draws draws(key(Purpose::kAugment), role.global_sample);
-  const bool places = settings_.kind == SampleKind::kQuestionAnswering;
+  const bool places = kind_ == SampleKind::kQuestionAnswering;
   augmenter_->change(text_, num_texts, places ? TextLabels::kPlaces : TextLabels::kNumbers, draws);
 }
 

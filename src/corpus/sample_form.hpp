@@ -13,8 +13,8 @@ namespace polyphase {
 // One way to make samples of a corpus. make() gets an empty sample.
 class SampleForm {
  public:
-  SampleForm(Dataset& dataset, const SampleSettings& settings)
-      : dataset_(dataset), settings_(settings) {
+  SampleForm(Dataset& dataset, const SampleSettings& settings, SampleKind kind)
+      : dataset_(dataset), settings_(settings), kind_(kind) {
     if (settings.augmentation && !settings.evaluation) augmenter_.emplace(*settings.augmentation);
   }
   virtual ~SampleForm() = default;
@@ -43,19 +43,28 @@ class SampleForm {
 
   Dataset& dataset_;
   const SampleSettings settings_;
+  const SampleKind kind_;
   ShardText text_;  // memory that is used again
 
  private:
   std::optional<Augmenter> augmenter_;
 };
 
-std::unique_ptr<SampleForm> make_encoder_samples(Dataset& dataset, const SampleSettings& settings);
-std::unique_ptr<SampleForm> make_window_samples(Dataset& dataset, const SampleSettings& settings);
-std::unique_ptr<SampleForm> make_labelled_samples(Dataset& dataset, const SampleSettings& settings);
-std::unique_ptr<SampleForm> make_answer_samples(Dataset& dataset, const SampleSettings& settings);
-// Span corruption and text from text.
-std::unique_ptr<SampleForm> make_span_samples(Dataset& dataset, const SampleSettings& settings);
+std::unique_ptr<SampleForm> make_encoder_samples(Dataset& dataset, const SampleSettings& settings,
+                                                 SampleKind kind);
+std::unique_ptr<SampleForm> make_window_samples(Dataset& dataset, const SampleSettings& settings,
+                                                SampleKind kind);
+std::unique_ptr<SampleForm> make_labelled_samples(Dataset& dataset, const SampleSettings& settings,
+                                                  SampleKind kind);
+std::unique_ptr<SampleForm> make_answer_samples(Dataset& dataset, const SampleSettings& settings,
+                                                SampleKind kind);
+// Span corruption, the end of a text from its beginning, and text from text.
+std::unique_ptr<SampleForm> make_span_samples(Dataset& dataset, const SampleSettings& settings,
+                                              SampleKind kind);
+std::unique_ptr<SampleForm> make_parted_samples(Dataset& dataset, const SampleSettings& settings,
+                                                SampleKind kind);
 std::unique_ptr<SampleForm> make_generation_samples(Dataset& dataset,
-                                                    const SampleSettings& settings);
+                                                    const SampleSettings& settings,
+                                                    SampleKind kind);
 
 }  // namespace polyphase

@@ -130,9 +130,11 @@ TrainingSamples::Choice TrainingSamples::at(std::int64_t global_sample) {
 
 TrainingSamples::Choice TrainingSamples::make(std::int64_t global_sample, Sample& result) {
   const Choice choice = at(global_sample);
-  walks_[choice.corpus]->maker.make(
-      choice.sample,
-      {.global_sample = static_cast<std::uint64_t>(global_sample), .epoch = choice.epoch}, result);
+  SampleMaker& maker = walks_[choice.corpus]->maker;
+  const auto number = static_cast<std::uint64_t>(global_sample);
+  maker.make(choice.sample,
+             {.global_sample = number, .epoch = choice.epoch, .turn = number % maker.num_kinds()},
+             result);
   return choice;
 }
 

@@ -18,8 +18,8 @@ namespace {
 // the stream are left out. An evaluation covers every row once.
 class WindowSamples final : public SampleForm {
  public:
-  WindowSamples(Dataset& dataset, const SampleSettings& settings)
-      : SampleForm(dataset, settings),
+  WindowSamples(Dataset& dataset, const SampleSettings& settings, SampleKind kind)
+      : SampleForm(dataset, settings, kind),
         num_rows_(dataset.num_window_rows()),
         offset_key_(key(Purpose::kWindow)),
         prefix_key_(key(Purpose::kPrefix)) {}
@@ -54,11 +54,9 @@ class WindowSamples final : public SampleForm {
     for (std::int64_t i = 0; i < num_tokens; ++i) append(piece.tokens[i], 0, result);
     const auto end = static_cast<std::int64_t>(result.tokens.size());
     result.ends.push_back(static_cast<std::int32_t>(end));
-    std::int64_t prefix = 0;
-    if (settings_.kind == SampleKind::kPrefix) {
-      prefix = 1 + draws.below(end - begin);
+    const std::int64_t prefix = kind_ == SampleKind::kPrefix ? 1 + draws.below(end - begin) : 0;
+    if (prefix > 0 || settings_.kinds.size() > 1)
       result.prefixes.push_back(static_cast<std::int32_t>(prefix));
-    }
     // Inside the prefix a row sees what it would have to predict.
     for (std::int64_t row = begin + std::max<std::int64_t>(0, prefix - 1); row < end; ++row) {
       const std::int64_t next = row - begin + (piece.begins_document ? 0 : 1);
@@ -74,8 +72,9 @@ class WindowSamples final : public SampleForm {
 
 }  // namespace
 
-std::unique_ptr<SampleForm> make_window_samples(Dataset& dataset, const SampleSettings& settings) {
-  return std::make_unique<WindowSamples>(dataset, settings);
+std::unique_ptr<SampleForm> make_window_samples(Dataset& dataset, const SampleSettings& settings,
+                                                SampleKind kind) {
+  return std::make_unique<WindowSamples>(dataset, settings, kind);
 }
 
 }  // namespace polyphase

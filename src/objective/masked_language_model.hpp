@@ -19,7 +19,9 @@ class MaskedLanguageModel final : public Objective<Real> {
                       const SoftmaxLoss& loss, std::int64_t block_bytes = std::int64_t{32} << 20);
 
   std::string name() const override { return "mlm"; }
-  std::int64_t num_terms(const Batch& batch) const override { return num_targets(batch); }
+  std::int64_t num_terms(const Batch& batch) const override {
+    return num_targets(batch.target_labels_M);
+  }
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) override;
   SoftTargets teach(const Pass& pass, Tensor2<const Real> hidden_NC) override;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,13 @@ inline std::vector<std::int32_t> last_rows(const Batch& batch) {
   std::vector<std::int32_t> rows;
   for (std::size_t b = 1; b < batch.starts.size(); ++b) rows.push_back(batch.starts[b] - 1);
   return rows;
+}
+
+// What an objective learns from: sequences made for it (Batch::kinds_B); empty: all of a batch. It
+// is the whole batch, too, where samples do not take turns.
+using OfKind = std::optional<SampleKind>;
+inline bool is_of(const Batch& batch, std::size_t sequence, OfKind kind) {
+  return !kind || batch.kinds_B.empty() || batch.kinds_B[sequence] == *kind;
 }
 
 // A head with its loss: forward pass, loss, and (when the pass trains) the head's whole backward

@@ -11,16 +11,26 @@ namespace polyphase {
 
 template <class Real>
 SequencePair<Real>::SequencePair(ParameterSet& parameters, const Communicator& tensor,
-                                 const recipe::Model& model, std::string name)
+                                 const recipe::Model& model, std::string name, OfKind kind)
     : name_(std::move(name)),
+      kind_(kind),
       width_(model.width),
       pool_(parameters, tensor, {{"head." + name_ + ".pool", model.width}}, {.in = model.width}),
       head_(parameters, tensor, "head." + name_ + ".output", model.width, 2) {}
 
 template <class Real>
 std::int64_t SequencePair<Real>::num_terms(const Batch& batch) const {
-  return std::count_if(batch.sequence_labels_B.begin(), batch.sequence_labels_B.end(),
+  const std::vector<std::int32_t> labels_B = labels_of(batch);
+  return std::count_if(labels_B.begin(), labels_B.end(),
                        [](std::int32_t label) { return label >= 0; });
+}
+
+template <class Real>
+std::vector<std::int32_t> SequencePair<Real>::labels_of(const Batch& batch) const {
+  std::vector<std::int32_t> labels_B = batch.sequence_labels_B;
+  for (std::size_t b = 0; b < labels_B.size(); ++b)
+    if (!is_of(batch, b, kind_)) labels_B[b] = -1;
+  return labels_B;
 }
 
 template <class Real>
@@ -52,8 +62,8 @@ Tally SequencePair<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
   const std::int64_t b = pass.batch.num_sequences();
   const auto [rows_B, first_BC, hidden_BC, pooled_BC] = pool(pass, hidden_NC);
   const auto dpooled_BC = arena.take2<float>(b, width_);
-  const SoftmaxOutcome outcome = head_.run<Real>(
-      pass, pooled_BC, dpooled_BC, pass.batch.sequence_labels_B, gradient_scale, loss_, b / 2);
+  const SoftmaxOutcome outcome = head_.run<Real>(pass, pooled_BC, dpooled_BC, labels_of(pass.batch),
+                                                 gradient_scale, loss_, b / 2);
   if (pass.training) {
     const auto dhidden_BC = arena.take2<Real>(b, width_);
     const auto dfirst_BC = arena.take2<float>(b, width_);

@@ -16,7 +16,7 @@ class SequencePair final : public Objective<Real> {
  public:
   // `name` is nsp or sop.
   SequencePair(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
-               std::string name);
+               std::string name, OfKind kind);
 
   std::string name() const override { return name_; }
   std::int64_t num_terms(const Batch& batch) const override;
@@ -31,9 +31,11 @@ class SequencePair final : public Objective<Real> {
     Tensor1<const std::int32_t> rows_B;
     Tensor2<Real> first_BC, hidden_BC, pooled_BC;
   };
+  std::vector<std::int32_t> labels_of(const Batch& batch) const;
   Pooled pool(const Pass& pass, Tensor2<const Real> hidden_NC) const;
 
   std::string name_;
+  OfKind kind_;
   std::int64_t width_;
   Linear pool_;
   SoftmaxHead head_;

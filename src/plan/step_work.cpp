@@ -10,6 +10,7 @@
 #include "optimizer/optimizer.hpp"
 #include "recipe/load.hpp"
 #include "train/largest_batch.hpp"
+#include "train/phase_data.hpp"
 #include "train/planned_model.hpp"
 
 namespace polyphase {
@@ -26,6 +27,9 @@ Batch usual_batch(const recipe::Recipe& recipe, const recipe::Phase& phase, std:
     batch.starts.push_back(static_cast<std::int32_t>(b * length));
   const auto count = static_cast<std::size_t>(samples);
   batch.sequence_labels_B.resize(count);
+  const std::vector<SampleKind> kinds = sample_kinds_of(phase);
+  for (std::size_t b = 0; kinds.size() > 1 && b < count; ++b)
+    batch.kinds_B.push_back(kinds[b % kinds.size()]);
   if (!batch.prefixes_B.empty()) {
     batch.prefixes_B.assign(count, static_cast<std::int32_t>(length / 2));
   }

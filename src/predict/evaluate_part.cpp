@@ -102,10 +102,14 @@ std::vector<QuestionScores> all_scores(PredictionRounds& rounds, double no_answe
 }
 
 // Bits a byte and word perplexity of a causal language model that has predicted all of its text.
-void add_text_metrics(const TrainedPhase& phase, const CorpusPart& part, const Tally& tally,
-                      const std::string& prefix, std::map<std::string, double>& values) {
+void add_text_metrics(TrainedPhase& phase, const CorpusPart& part,
+                      const std::vector<Tally>& tallies, const std::string& prefix,
+                      std::map<std::string, double>& values) {
   const Dataset& dataset = *part.dataset;
   if (!phase.phase().objectives.contains("clm") || dataset.num_bytes() == 0) return;
+  const std::vector<std::string>& names = phase.model().objective_names();
+  const Tally& tally = tallies.at(
+      static_cast<std::size_t>(std::find(names.begin(), names.end(), "clm") - names.begin()));
   POLYPHASE_PROMISE(tally.num_terms == dataset.num_window_rows(), "{} predictions of {} rows",
                     tally.num_terms, dataset.num_window_rows());
   const recipe::Corpus& corpus = *recipe::find_corpus(phase.recipe(), part.corpus);
@@ -143,7 +147,7 @@ std::optional<PartMetrics> evaluate_part(TrainedPhase& phase, const std::string&
     if (parts.size() == 1) prefixes.emplace_back();
     if (phase.phase().data.size() > 1) prefixes.push_back(parts[i].corpus + ".");
     for (const std::string& prefix : prefixes)
-      add_text_metrics(phase, parts[i], (*corpora)[i].tallies.front(), prefix, result.values);
+      add_text_metrics(phase, parts[i], (*corpora)[i].tallies, prefix, result.values);
   }
   return result;
 }

@@ -152,7 +152,7 @@ void PredictionRounds::predict_group(PredictedSamples& block, std::size_t begin,
   for (std::size_t i = begin; i < end; ++i) {
     const EncodedInput& input = inputs[i - begin];
     block.predictions.push_back(
-        join(block.samples[i], input, predictions.data() + next, settings_.kind));
+        join(block.samples[i], input, predictions.data() + next, settings_.kinds.front()));
     next += input.sequences.size();
   }
 }

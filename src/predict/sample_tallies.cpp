@@ -87,6 +87,20 @@ SampleTallies in_order(const std::vector<std::string>& texts) {
   }
 }
 
+// Samples that were made in several kinds, one kind behind the other: what each gave in all.
+void join_kinds(std::size_t num_samples, SampleTallies& all) {
+  for (std::size_t s = num_samples; s < all.size(); ++s) {
+    std::vector<SampleTally>& joined = all.samples[s % num_samples];
+    for (std::size_t o = 0; o < joined.size(); ++o) {
+      Tally sum;
+      add(joined[o], 1, sum);
+      add(all.samples[s].at(o), 1, sum);
+      joined[o] = sparse(sum);
+    }
+  }
+  all.samples.resize(num_samples);
+}
+
 // Of this rank's samples; empty when a stop was asked for.
 std::optional<std::string> lines_of(PhaseModel& model, EvaluationStream& stream,
                                     const Communicator& world, StopRequest& stop) {
@@ -126,6 +140,7 @@ std::optional<SampleTallies> sample_tallies(TrainedPhase& phase, const std::stri
     const std::optional<std::string> lines = lines_of(phase.model(), stream, world, stop);
     if (!lines) return std::nullopt;
     SampleTallies more = in_order(phase.grid().data.gather(*lines));
+    join_kinds(static_cast<std::size_t>(stream.num_samples()), more);
     std::move(more.samples.begin(), more.samples.end(), std::back_inserter(all.samples));
     if (several) all.corpora.resize(all.size(), each.corpus);
   }

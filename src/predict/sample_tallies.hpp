@@ -34,8 +34,8 @@ struct SampleTallies {
 // The samples of one corpus; none where the corpora are not known.
 SampleTallies of_corpus(const SampleTallies& all, const std::string& corpus);
 
-// Runs the phase's model over the whole of a part, one sequence a pass. Collective; all ranks get
-// the same. Empty when a stop was asked for.
+// Runs the phase's model over the whole of a part, one sample a pass, in each kind that the phase
+// makes of it. Collective; all ranks get the same. Empty when a stop was asked for.
 std::optional<SampleTallies> sample_tallies(TrainedPhase& phase, const std::string& part,
                                             const Communicator& world, StopRequest& stop);
 

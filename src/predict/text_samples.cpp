@@ -83,7 +83,7 @@ EncodedInput encode_question(const InputSample& input, const text::Tokenizer& to
 EncodedInput encode_input(const InputSample& input, const text::Tokenizer& tokenizer,
                           const SampleSettings& settings) {
   if (input.texts.empty()) return {};
-  switch (settings.kind) {
+  switch (settings.kinds.front()) {
     case SampleKind::kTagging:
       return encode_sentence(input, tokenizer, settings.max_tokens);
     case SampleKind::kQuestionAnswering:

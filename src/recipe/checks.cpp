@@ -178,25 +178,18 @@ class Checks {
       fault(path + ".objectives", "{}.objectives is empty; expected {}, with a weight", path,
             alternatives(objective_names()));
     }
-    for (const auto& [name, weight] : phase.objectives) check_objective(phase, name, path);
+    for (const auto& [name, weight] : phase.objectives) check_objective(name, path);
   }
 
-  void check_objective(const Phase& phase, const std::string& name, const std::string& path) {
+  void check_objective(const std::string& name, const std::string& path) {
     const std::string key = path + ".objectives." + name;
-    const ObjectiveGoal* goal = find_objective(name);
+    const Goal* goal = find_objective(name);
     if (goal == nullptr) {
       fault(key, "unknown objective {} in {}.objectives{}", quoted(name), path,
             suggestion(name, objective_names(), "objectives"));
       return;
     }
     check_family(*goal, key);
-    for (const auto& [other, weight] : phase.objectives) {
-      if (other == name || find_objective(other) == nullptr) continue;
-      if (std::find(goal->joins.begin(), goal->joins.end(), other) != goal->joins.end()) continue;
-      fault(key, "{} and {} cannot be trained in one phase: {} {}", name, other, name,
-            goal->joins.empty() ? "stands alone" : "goes with " + alternatives(goal->joins));
-      return;
-    }
   }
 
   void check_task(const Phase& phase, const std::string& path) {
@@ -224,10 +217,16 @@ class Checks {
     if (std::find(goal.families.begin(), goal.families.end(), family) != goal.families.end()) {
       return;
     }
-    std::vector<std::string> names;
+    std::vector<std::string> names, objectives;
     for (const Family other : goal.families) names.emplace_back(family_name(other));
-    fault(key, "{} ({}) needs a model of family {}; this one is {}", goal.name, goal.words,
-          alternatives(names), family_name(family));
+    for (const Goal& other : objective_goals()) {
+      if (std::find(other.families.begin(), other.families.end(), family) != other.families.end())
+        objectives.push_back(other.name);
+    }
+    const bool is_objective = find_objective(goal.name) != nullptr;
+    fault(key, "{} ({}) needs a model of family {}; this one is {}{}", goal.name, goal.words,
+          alternatives(names), family_name(family),
+          is_objective ? ", which can train for " + alternatives(objectives) : "");
   }
 
   void check_data(const Phase& phase, const std::string& path) {

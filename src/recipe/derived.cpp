@@ -106,7 +106,7 @@ std::vector<std::string> metrics_of(const Phase& phase) {
   const bool several = phase.objectives.size() > 1;
   if (several) metrics.push_back("loss");
   for (const auto& [name, weight] : phase.objectives) {
-    const ObjectiveGoal* goal = find_objective(name);
+    const Goal* goal = find_objective(name);
     if (goal == nullptr) continue;
     for (const std::string& metric : goal->metrics)
       metrics.push_back(several ? name + "_" + metric : metric);

@@ -17,17 +17,14 @@ const std::vector<std::string> kOfLanguageModels = {"loss", "accuracy", "perplex
 
 }  // namespace
 
-const std::vector<ObjectiveGoal>& objective_goals() {
-  static const std::vector<ObjectiveGoal> goals = {
-      {{"mlm", "masked language model", CorpusKind::kText, kEncoders, kOfLanguageModels},
-       {"nsp", "sop"}},
-      {{"nsp", "next-sentence prediction", CorpusKind::kText, kEncoders, {"loss", "accuracy"}},
-       {"mlm"}},
-      {{"sop", "sentence-order prediction", CorpusKind::kText, kEncoders, {"loss", "accuracy"}},
-       {"mlm"}},
-      {{"clm", "causal language model", CorpusKind::kText, kDecoders, kOfLanguageModels}, {}},
-      {{"prefix_lm", "prefix language model", CorpusKind::kText, kDecoders, kOfLanguageModels}, {}},
-      {{"span", "span corruption", CorpusKind::kText, {Family::kT5}, kOfLanguageModels}, {}},
+const std::vector<Goal>& objective_goals() {
+  static const std::vector<Goal> goals = {
+      {"mlm", "masked language model", CorpusKind::kText, kEncoders, kOfLanguageModels},
+      {"nsp", "next-sentence prediction", CorpusKind::kText, kEncoders, {"loss", "accuracy"}},
+      {"sop", "sentence-order prediction", CorpusKind::kText, kEncoders, {"loss", "accuracy"}},
+      {"clm", "causal language model", CorpusKind::kText, kDecoders, kOfLanguageModels},
+      {"prefix_lm", "prefix language model", CorpusKind::kText, kGenerators, kOfLanguageModels},
+      {"span", "span corruption", CorpusKind::kText, {Family::kT5}, kOfLanguageModels},
   };
   return goals;
 }
@@ -71,8 +68,8 @@ const std::vector<TaskGoal>& task_goals() {
   return goals;
 }
 
-const ObjectiveGoal* find_objective(const std::string& name) {
-  for (const ObjectiveGoal& goal : objective_goals()) {
+const Goal* find_objective(const std::string& name) {
+  for (const Goal& goal : objective_goals()) {
     if (goal.name == name) return &goal;
   }
   return nullptr;
@@ -80,7 +77,7 @@ const ObjectiveGoal* find_objective(const std::string& name) {
 
 std::vector<std::string> objective_names() {
   std::vector<std::string> names;
-  for (const ObjectiveGoal& goal : objective_goals()) names.push_back(goal.name);
+  for (const Goal& goal : objective_goals()) names.push_back(goal.name);
   return names;
 }
 

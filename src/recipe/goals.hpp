@@ -20,11 +20,9 @@ struct Goal {
   std::vector<std::string> metrics;  // of an evaluation, the one that matters most in front
 };
 
-struct ObjectiveGoal : Goal {
-  std::vector<std::string> joins;  // other objectives that may stand beside it in a phase
-};
-const std::vector<ObjectiveGoal>& objective_goals();
-const ObjectiveGoal* find_objective(const std::string& name);  // nullptr for a wrong name
+// Any that a family can train may stand beside each other in a phase.
+const std::vector<Goal>& objective_goals();
+const Goal* find_objective(const std::string& name);  // nullptr for a wrong name
 std::vector<std::string> objective_names();
 
 struct TaskGoal : Goal {

@@ -57,6 +57,7 @@ class SamplingChecks {
   }
 
   void check_has_lengths(const std::string& key) {
+    if (recipe_.model.family != Family::kGpt) return;
     for (const char* objective : {"clm", "prefix_lm"}) {
       if (!phase_.objectives.contains(objective)) continue;
       fault(key, "{}.{} looks at lengths, and the samples of {} are windows of one length", path_,

@@ -37,7 +37,9 @@ Batch largest_batch(const recipe::Recipe& recipe, const recipe::Phase& phase, st
   const std::int64_t length = recipe::max_tokens_of(recipe, phase);
   const std::int64_t num_rows = samples * length;
   // A window over many documents may hold as many sequences as rows.
-  const bool windows = phase.objectives.contains("clm") || phase.objectives.contains("prefix_lm");
+  const bool prefixes =
+      phase.objectives.contains("prefix_lm") && !recipe::has_decoder(recipe.model, phase);
+  const bool windows = phase.objectives.contains("clm") || prefixes;
   const std::int64_t sequences = windows ? num_rows : samples;
   Batch batch;
   fill_rows(batch, num_rows, sequences, length);
@@ -45,8 +47,7 @@ Batch largest_batch(const recipe::Recipe& recipe, const recipe::Phase& phase, st
   const std::int64_t targets = samples * targets_of(phase, length);
   batch.target_rows_M.assign(static_cast<std::size_t>(round_up(targets, kTargetRowMultiple)), 0);
   batch.target_labels_M = batch.target_rows_M;
-  if (phase.objectives.contains("prefix_lm"))
-    batch.prefixes_B.assign(static_cast<std::size_t>(sequences), 1);
+  if (prefixes) batch.prefixes_B.assign(static_cast<std::size_t>(sequences), 1);
   batch.sequence_labels_B.assign(static_cast<std::size_t>(sequences), 0);
   if (!phase.task) return batch;
   batch.sequence_values_B.assign(static_cast<std::size_t>(sequences), 0.0F);

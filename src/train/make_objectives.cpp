@@ -51,13 +51,14 @@ class Maker {
         mixup_{.alpha = phase.sampling.mixup.value_or(0.0),
                .key = random_key(recipe.seed, Purpose::kMixup, {phase_key(phase.name)})} {}
 
-  std::unique_ptr<Objective<Real>> objective(const std::string& name) const {
+  std::unique_ptr<Objective<Real>> objective(const std::string& name) {
     if (name == "mlm") return make<MaskedLanguageModel>(model_, body_.embedding(), loss_);
-    if (name == "nsp" || name == "sop") return make<SequencePair>(model_, name);
-    return language_model(name);
+    const OfKind kind = sample_kind_of(name);
+    if (name == "nsp" || name == "sop") return make<SequencePair>(model_, name, kind);
+    return language_model(name, kind);
   }
 
-  std::unique_ptr<Objective<Real>> task(const recipe::Task& task) const {
+  std::unique_ptr<Objective<Real>> task(const recipe::Task& task) {
     const auto num_labels = static_cast<std::int64_t>(data_.label_names.size());
     switch (task.kind) {
       case recipe::TaskKind::kClassification:
@@ -72,7 +73,7 @@ class Maker {
       case recipe::TaskKind::kQuestionAnswering:
         return make<QuestionAnswering>(model_);
       case recipe::TaskKind::kGeneration:
-        return language_model("generation");
+        return language_model("generation", {});
     }
     broken_promise(__FILE__, __LINE__, "unknown task");
   }
@@ -83,9 +84,13 @@ class Maker {
     return std::make_unique<Head<Real>>(parameters_, tensor_, args...);
   }
 
-  std::unique_ptr<Objective<Real>> language_model(const std::string& name) const {
-    return std::make_unique<LanguageModel<Real>>(parameters_, model_, body_.embedding(), name,
-                                                 loss_);
+  std::unique_ptr<Objective<Real>> language_model(const std::string& name, OfKind kind) {
+    if (!output_) {
+      output_ = std::make_shared<VocabularyOutput<Real>>(
+          parameters_, model_, body_.embedding(), "head.lm",
+          typename VocabularyOutput<Real>::Shape{.tied = model_.tied_output, .has_bias = false});
+    }
+    return std::make_unique<LanguageModel<Real>>(output_, model_, name, kind, loss_);
   }
 
   ParameterSet& parameters_;
@@ -96,6 +101,7 @@ class Maker {
   const Body<Real>& body_;
   SoftmaxLoss loss_;
   MixUp mixup_;
+  std::shared_ptr<VocabularyOutput<Real>> output_;  // of all language models
 };
 
 }  // namespace
@@ -104,7 +110,7 @@ template <class Real>
 std::vector<WeightedObjective<Real>> make_objectives(
     ParameterSet& parameters, const Communicator& tensor, const recipe::Recipe& recipe,
     const recipe::Phase& phase, const PhaseData& data, const Body<Real>& body) {
-  const Maker<Real> maker(parameters, tensor, recipe, phase, data, body);
+  Maker<Real> maker(parameters, tensor, recipe, phase, data, body);
   std::vector<WeightedObjective<Real>> objectives;
   for (const auto& [name, weight] : phase.objectives)
     objectives.push_back({maker.objective(name), weight});

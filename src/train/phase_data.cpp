@@ -17,14 +17,8 @@ namespace polyphase {
 
 namespace {
 
-SampleKind sample_kind_of(const recipe::Phase& phase) {
-  if (!phase.task) {
-    if (phase.objectives.contains("clm")) return SampleKind::kCausal;
-    if (phase.objectives.contains("prefix_lm")) return SampleKind::kPrefix;
-    if (phase.objectives.contains("span")) return SampleKind::kSpans;
-    return SampleKind::kPretraining;
-  }
-  switch (phase.task->kind) {
+SampleKind sample_kind_of(recipe::TaskKind task) {
+  switch (task) {
     case recipe::TaskKind::kClassification:
       return SampleKind::kClassification;
     case recipe::TaskKind::kRegression:
@@ -100,6 +94,24 @@ std::string digest_of_contents(const CorpusIndex& index) { return digest(content
 
 std::uint64_t phase_key(const std::string& phase_name) {
   return std::stoull(digest(phase_name).substr(0, 16), nullptr, 16);
+}
+
+std::optional<SampleKind> sample_kind_of(const std::string& objective) {
+  if (objective == "clm") return SampleKind::kCausal;
+  if (objective == "prefix_lm") return SampleKind::kPrefix;
+  if (objective == "span") return SampleKind::kSpans;
+  if (objective == "nsp") return SampleKind::kNextSentence;
+  if (objective == "sop") return SampleKind::kSentenceOrder;
+  return std::nullopt;
+}
+
+std::vector<SampleKind> sample_kinds_of(const recipe::Phase& phase) {
+  if (phase.task) return {sample_kind_of(phase.task->kind)};
+  std::vector<SampleKind> kinds;
+  for (const auto& [objective, weight] : phase.objectives)
+    if (const std::optional<SampleKind> kind = sample_kind_of(objective)) kinds.push_back(*kind);
+  if (kinds.empty()) kinds.push_back(SampleKind::kPretraining);
+  return kinds;
 }
 
 BatchSizes batch_sizes_of(const recipe::Phase& phase) {
@@ -201,11 +213,8 @@ std::vector<TrainingSource> PhaseCorpus::training_sources() const {
 }
 
 SampleSettings PhaseCorpus::sample_settings(std::uint64_t phase_key) const {
-  const auto has = [&](const char* objective) { return phase_.objectives.contains(objective); };
-  SampleSettings settings = {.kind = sample_kind_of(phase_),
-                             .masked_language_model = has("mlm"),
-                             .next_sentence = has("nsp"),
-                             .sentence_order = has("sop"),
+  SampleSettings settings = {.kinds = sample_kinds_of(phase_),
+                             .masked_language_model = phase_.objectives.contains("mlm"),
                              .mask_fraction = phase_.mask_fraction,
                              .span_tokens = phase_.span_tokens,
                              .encoder_decoder = recipe::has_decoder(recipe_.model, phase_),

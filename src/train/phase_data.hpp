@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,6 +22,11 @@ namespace polyphase {
 
 // A phase's number for random keys: of its name, so that phases added before it change nothing.
 std::uint64_t phase_key(const std::string& phase_name);
+
+// The samples that a self-supervised objective is trained on; empty: whatever there are (mlm).
+std::optional<SampleKind> sample_kind_of(const std::string& objective);
+// Those of a phase's objectives or task, in the order in which they take turns.
+std::vector<SampleKind> sample_kinds_of(const recipe::Phase& phase);
 
 BatchSizes batch_sizes_of(const recipe::Phase& phase);
 

@@ -46,6 +46,7 @@ Batch repeated(const Batch& batch) {
   const auto shift = static_cast<std::int32_t>(batch.num_tokens());
   both.target_rows_M = twice(batch.target_rows_M, targets, shift, kTargetRowMultiple, -1);
   both.target_labels_M = twice(batch.target_labels_M, targets, 0, kTargetRowMultiple, -1);
+  both.kinds_B = twice(batch.kinds_B);
   both.prefixes_B = twice(batch.prefixes_B);
   both.sequence_labels_B = twice(batch.sequence_labels_B);
   both.sequence_values_B = twice(batch.sequence_values_B);

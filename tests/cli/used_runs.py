@@ -114,11 +114,11 @@ class UsedRuns(RoadTest):
         write_more_texts(cls.texts)
 
     @classmethod
-    def trained(cls, name, recipe, *arguments):
+    def trained(cls, name, recipe, *arguments, ranks=None):
         (cls.texts / f"{name}.yaml").write_text(recipe)
         run = cls.scratch / name
         outcome = polyphase("run", cls.texts / f"{name}.yaml", *arguments,
-                            *settings({"run_dir": run}))
+                            *settings({"run_dir": run}), ranks=ranks)
         assert outcome.code == DONE, outcome
         return run
 

@@ -191,7 +191,7 @@ TEST_F(AugmentedSamples, SynonymsReplaceWholeWordsAndKeepTheirTags) {
 TEST_F(AugmentedSamples, DependOnTheGlobalSampleAndStandStillInEvaluation) {
   const auto dataset = make(DatasetKind::kClassification,
                             {{.sentences = {{10, 20, 30, 40, 50, 60, 70, 80}}, .label = 1}});
-  SampleSettings settings = {.kind = SampleKind::kClassification, .max_tokens = 16};
+  SampleSettings settings = {.kinds = {SampleKind::kClassification}, .max_tokens = 16};
   settings.augmentation =
       std::make_shared<Augmentation>(Augmentation{.remove = 0.5, .begins_word = tens()});
   const auto made = [&](std::uint64_t global_sample) {
@@ -215,7 +215,7 @@ TEST_F(AugmentedSamples, DependOnTheGlobalSampleAndStandStillInEvaluation) {
 TEST_F(AugmentedSamples, TargetsOfGenerationAreNeverTouched) {
   const auto dataset = make(DatasetKind::kGeneration, {{.sentences = {{10, 20, 30}, {40, 50}}}});
   SampleSettings settings = {
-      .kind = SampleKind::kGeneration, .encoder_decoder = true, .max_tokens = 16};
+      .kinds = {SampleKind::kGeneration}, .encoder_decoder = true, .max_tokens = 16};
   settings.augmentation =
       std::make_shared<Augmentation>(Augmentation{.mask = 1.0, .begins_word = tens()});
   Sample sample;
@@ -239,7 +239,8 @@ TEST_F(AugmentedSamples, StreamIsTheSameFromAnyStepOnAnyLayout) {
                              .micro_batch = 2,
                              .temperature = 2.0,
                              .curriculum = {.start = 0.1, .steps = 10}};
-  settings.sample = {.kind = SampleKind::kClassification, .max_tokens = 16, .seed = 11, .phase = 2};
+  settings.sample = {
+      .kinds = {SampleKind::kClassification}, .max_tokens = 16, .seed = 11, .phase = 2};
   settings.sample.augmentation = std::make_shared<Augmentation>(
       Augmentation{.swap = 0.2, .remove = 0.2, .span = 0.2, .mask = 0.2, .begins_word = tens()});
   BatchStream whole(sources, settings);

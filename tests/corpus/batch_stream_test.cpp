@@ -19,15 +19,16 @@ bool operator==(const Batch& x, const Batch& y) {
   return x.tokens_N == y.tokens_N && x.positions_N == y.positions_N &&
          x.segments_N == y.segments_N && x.row_ids_N == y.row_ids_N && x.starts == y.starts &&
          x.max_tokens == y.max_tokens && x.target_rows_M == y.target_rows_M &&
-         x.target_labels_M == y.target_labels_M && x.sequence_labels_B == y.sequence_labels_B &&
-         x.token_labels_N == y.token_labels_N;
+         x.target_labels_M == y.target_labels_M && x.kinds_B == y.kinds_B &&
+         x.sequence_labels_B == y.sequence_labels_B && x.token_labels_N == y.token_labels_N;
 }
 
 class BatchStreamTest : public CorpusTest {
  protected:
   static StreamSettings settings_of(int rank, int num_ranks, std::int64_t first_step = 0) {
     StreamSettings settings;
-    settings.sample = {.next_sentence = true, .max_tokens = 24, .seed = 11, .phase = 2};
+    settings.sample = {
+        .kinds = {SampleKind::kNextSentence}, .max_tokens = 24, .seed = 11, .phase = 2};
     settings.sizes.sequences = 12;
     settings.micro_batch = 3;
     settings.data_rank = rank;
@@ -48,7 +49,7 @@ TEST_F(BatchStreamTest, BatchIsLaidOutAsDeclared) {
   const auto dataset = make(DatasetKind::kTagging,
                             {{.sentences = {{10, 11, 12}}, .token_labels = {0, -1, 2}},
                              {.sentences = {{20, 21, 22, 23}}, .token_labels = {1, 1, 1, 1}}});
-  EvaluationStream stream(dataset, {.sample = {.kind = SampleKind::kTagging, .max_tokens = 8}});
+  EvaluationStream stream(dataset, {.sample = {.kinds = {SampleKind::kTagging}, .max_tokens = 8}});
   const Batch batch = stream.next()->batch;
   ASSERT_EQ(batch.num_sequences(), 2);
   EXPECT_EQ(batch.starts, (Tokens{0, 5, 11}));
@@ -171,7 +172,7 @@ TEST_F(BatchStreamTest, EpochHoldsEverySampleOnce) {
   for (int d = 0; d < 30; ++d) documents.push_back({.sentences = {{100 + d}}, .label = d % 3});
   const auto dataset = make(DatasetKind::kClassification, documents);
   StreamSettings settings;
-  settings.sample = {.kind = SampleKind::kClassification, .max_tokens = 8};
+  settings.sample = {.kinds = {SampleKind::kClassification}, .max_tokens = 8};
   settings.sizes.sequences = 6;
   BatchStream stream({{.dataset = dataset, .choice = {.max_of_phase = 24}}}, settings);
   EXPECT_EQ(stream.samples_per_epoch(), 24);
@@ -222,7 +223,7 @@ TEST_F(BatchStreamTest, EarlierStepsComeOutBeforeTheError) {
   }
   EvaluationStream stream(
       make(DatasetKind::kClassification, documents),
-      {.sample = {.kind = SampleKind::kClassification, .max_tokens = 8}, .micro_batch = 5});
+      {.sample = {.kinds = {SampleKind::kClassification}, .max_tokens = 8}, .micro_batch = 5});
   EXPECT_EQ(stream.next()->batch.tokens_N[1], 100);
   EXPECT_EQ(stream.next()->batch.tokens_N[1], 105);
   EXPECT_THROW(stream.next(), DataError);

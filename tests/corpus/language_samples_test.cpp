@@ -29,7 +29,8 @@ class LanguageSamples : public CorpusTest {
 TEST_F(LanguageSamples, AWindowHoldsEachDocumentAsASequenceOfItsOwn) {
   const auto dataset = make(DatasetKind::kText, {{.sentences = {{10, 11, 12}}},
                                                  {.sentences = {{20, 21}, {22, 23, 24, 25}}}});
-  const SampleSettings settings{.kind = SampleKind::kCausal, .max_tokens = 8, .evaluation = true};
+  const SampleSettings settings{
+      .kinds = {SampleKind::kCausal}, .max_tokens = 8, .evaluation = true};
   ASSERT_EQ(SampleMaker(*dataset, settings).num_samples(), 2);  // 3 + 1 + 6 + 1 rows
   const Sample first = make_sample(*dataset, settings, 0, 0);
   EXPECT_EQ(first.tokens, (Tokens{2, 10, 11, 12, 2, 20, 21, 22}));
@@ -45,7 +46,8 @@ TEST_F(LanguageSamples, AWindowHoldsEachDocumentAsASequenceOfItsOwn) {
 TEST_F(LanguageSamples, AnEvaluationPredictsEveryTokenOnce) {
   const auto dataset = dataset_of(
       DatasetKind::kText, {write_shard(DatasetKind::kText, counting_documents(40, 4, nullptr))});
-  const SampleSettings settings{.kind = SampleKind::kCausal, .max_tokens = 16, .evaluation = true};
+  const SampleSettings settings{
+      .kinds = {SampleKind::kCausal}, .max_tokens = 16, .evaluation = true};
   SampleMaker maker(*dataset, settings);
   std::map<std::int32_t, int> predicted;
   for (std::int64_t i = 0; i < maker.num_samples(); ++i) {
@@ -62,7 +64,7 @@ TEST_F(LanguageSamples, AnEvaluationPredictsEveryTokenOnce) {
 TEST_F(LanguageSamples, WindowsOfAnEpochDoNotOverlapAndBeginElsewhereInTheNext) {
   const auto dataset = dataset_of(
       DatasetKind::kText, {write_shard(DatasetKind::kText, counting_documents(60, 4, nullptr))});
-  const SampleSettings settings{.kind = SampleKind::kCausal, .max_tokens = 16};
+  const SampleSettings settings{.kinds = {SampleKind::kCausal}, .max_tokens = 16};
   SampleMaker maker(*dataset, settings);
   const auto n = static_cast<std::uint64_t>(maker.num_samples());
   const auto labels_of_epoch = [&](std::int64_t epoch) {
@@ -86,7 +88,8 @@ TEST_F(LanguageSamples, WindowsOfAnEpochDoNotOverlapAndBeginElsewhereInTheNext) 
 
 TEST_F(LanguageSamples, RowsInsideAPrefixPredictNothing) {
   const auto dataset = make(DatasetKind::kText, {{.sentences = {{10, 11, 12, 13, 14, 15, 16}}}});
-  const SampleSettings settings{.kind = SampleKind::kPrefix, .max_tokens = 8, .evaluation = true};
+  const SampleSettings settings{
+      .kinds = {SampleKind::kPrefix}, .max_tokens = 8, .evaluation = true};
   const Sample sample = make_sample(*dataset, settings, 0, 0);
   ASSERT_EQ(sample.prefixes.size(), 1U);
   const std::int32_t prefix = sample.prefixes[0];
@@ -131,7 +134,7 @@ TEST_F(LanguageSamples, CorruptedSpansPutTogetherGiveTheText) {
 
 TEST_F(LanguageSamples, SpansBecomeSourceAndTargetOfAPair) {
   const auto dataset = make(DatasetKind::kText, {{.sentences = {{10, 11, 12, 13, 14, 15}}}});
-  const SampleSettings settings{.kind = SampleKind::kSpans,
+  const SampleSettings settings{.kinds = {SampleKind::kSpans},
                                 .mask_fraction = 0.5,
                                 .encoder_decoder = true,
                                 .max_tokens = 16,
@@ -147,15 +150,44 @@ TEST_F(LanguageSamples, SpansBecomeSourceAndTargetOfAPair) {
     EXPECT_EQ(sample.tokens[i], sample.targets.labels[i - 1]);
 }
 
+TEST_F(LanguageSamples, APrefixAndItsContinuationAreTheText) {
+  const Tokens text = {10, 11, 12, 13, 14, 15};
+  const auto dataset = make(DatasetKind::kText, {{.sentences = {text}}, {.sentences = {{20}}}});
+  const SampleSettings settings{
+      .kinds = {SampleKind::kPrefix}, .encoder_decoder = true, .max_tokens = 16};
+  std::map<std::size_t, int> sizes;
+  for (std::uint64_t global_sample = 0; global_sample < 600; ++global_sample) {
+    Sample sample = make_sample(*dataset, settings, 0, global_sample);
+    ASSERT_EQ(sample.source.back(), text::kSepId);
+    ASSERT_EQ(sample.tokens.front(), text::kClsId);
+    ASSERT_EQ(sample.targets.labels.back(), text::kSepId);
+    ASSERT_EQ(sample.targets.labels.size(), sample.tokens.size());
+    sample.source.pop_back();
+    ++sizes[sample.source.size()];
+    Tokens whole = sample.source;
+    whole.insert(whole.end(), sample.tokens.begin() + 1, sample.tokens.end());
+    EXPECT_EQ(whole, text);
+    EXPECT_TRUE(
+        std::equal(sample.tokens.begin() + 1, sample.tokens.end(), sample.targets.labels.begin()));
+    EXPECT_TRUE(sample.prefixes.empty());
+  }
+  ASSERT_EQ(sizes.size(), 6U);  // none to all but one, each about 100 times
+  for (const auto& [size, count] : sizes) EXPECT_NEAR(count, 100, 45) << size;
+  const Sample shortest = make_sample(*dataset, settings, 1, 0);
+  EXPECT_EQ(shortest.source, (Tokens{text::kSepId}));
+  EXPECT_EQ(shortest.targets.labels, (Tokens{20, text::kSepId}));
+}
+
 TEST_F(LanguageSamples, OnlyTheAnswerOfAPromptIsPredicted) {
   const auto dataset = make(DatasetKind::kGeneration, {{.sentences = {{10, 11, 12}, {20, 21}}}});
   const Sample one =
-      make_sample(*dataset, {.kind = SampleKind::kGeneration, .max_tokens = 16}, 0, 0);
+      make_sample(*dataset, {.kinds = {SampleKind::kGeneration}, .max_tokens = 16}, 0, 0);
   EXPECT_EQ(one.tokens, (Tokens{2, 10, 11, 12, 3, 20, 21}));
   EXPECT_EQ(one.targets.positions, (Tokens{4, 5, 6}));
   EXPECT_EQ(one.targets.labels, (Tokens{20, 21, 3}));
   const Sample two = make_sample(
-      *dataset, {.kind = SampleKind::kGeneration, .encoder_decoder = true, .max_tokens = 16}, 0, 0);
+      *dataset, {.kinds = {SampleKind::kGeneration}, .encoder_decoder = true, .max_tokens = 16}, 0,
+      0);
   EXPECT_EQ(two.source, (Tokens{10, 11, 12, 3}));
   EXPECT_EQ(two.tokens, (Tokens{2, 20, 21}));
   EXPECT_EQ(two.targets.labels, (Tokens{20, 21, 3}));
@@ -165,7 +197,7 @@ TEST_F(LanguageSamples, BatchesLaySourcesBesideTargets) {
   const auto dataset = make(DatasetKind::kGeneration, {{.sentences = {{10, 11, 12}, {20, 21}}},
                                                        {.sentences = {{13}, {22, 23, 24}}}});
   const SampleSettings settings{
-      .kind = SampleKind::kGeneration, .encoder_decoder = true, .max_tokens = 16};
+      .kinds = {SampleKind::kGeneration}, .encoder_decoder = true, .max_tokens = 16};
   BatchBuilder builder(settings);
   for (int i = 0; i < 2; ++i) builder.add(make_sample(*dataset, settings, i, i), i);
   const Batch batch = builder.finish();
@@ -187,7 +219,7 @@ std::vector<TestDocument> long_contexts() {
 
 TEST_F(LanguageSamples, TrainingShowsWindowsWithTheAnswerAndWindowsWithout) {
   const auto dataset = make(DatasetKind::kQuestionAnswering, long_contexts());
-  const SampleSettings settings{.kind = SampleKind::kQuestionAnswering, .max_tokens = 32};
+  const SampleSettings settings{.kinds = {SampleKind::kQuestionAnswering}, .max_tokens = 32};
   std::map<std::int32_t, int> starts;
   int num_answers = 0;
   for (std::uint64_t global = 0; global < 60; ++global) {
@@ -215,7 +247,7 @@ TEST_F(LanguageSamples, TrainingShowsWindowsWithTheAnswerAndWindowsWithout) {
 }
 
 TEST_F(LanguageSamples, AnAnswerOutsideOfItsContextIsRefused) {
-  const SampleSettings settings{.kind = SampleKind::kQuestionAnswering, .max_tokens = 32};
+  const SampleSettings settings{.kinds = {SampleKind::kQuestionAnswering}, .max_tokens = 32};
   for (const Tokens& labels : {Tokens{1, 3}, Tokens{3, 2}, Tokens{3, 5}, Tokens{3}}) {
     const auto dataset = make(DatasetKind::kQuestionAnswering,
                               {{.sentences = {{10, 11}, {12, 13, 14}}, .labels = labels}});
@@ -226,7 +258,7 @@ TEST_F(LanguageSamples, AnAnswerOutsideOfItsContextIsRefused) {
 TEST_F(LanguageSamples, EvaluationShowsTheWindowWithTheAnswer) {
   const auto dataset = make(DatasetKind::kQuestionAnswering, long_contexts());
   const SampleSettings settings{
-      .kind = SampleKind::kQuestionAnswering, .max_tokens = 32, .evaluation = true};
+      .kinds = {SampleKind::kQuestionAnswering}, .max_tokens = 32, .evaluation = true};
   for (std::uint64_t global = 0; global < 20; ++global) {
     const Sample sample = make_sample(*dataset, settings, 0, global);
     EXPECT_EQ(sample.tokens[sample.answer_first], 170);
@@ -237,10 +269,8 @@ TEST_F(LanguageSamples, EvaluationShowsTheWindowWithTheAnswer) {
 
 TEST_F(LanguageSamples, SentenceOrderSwapsNeighbours) {
   const auto dataset = make(DatasetKind::kText, {{.sentences = {{10, 11}, {12, 13}}}});
-  const SampleSettings settings{.kind = SampleKind::kPretraining,
-                                .masked_language_model = false,
-                                .sentence_order = true,
-                                .max_tokens = 16};
+  const SampleSettings settings{
+      .kinds = {SampleKind::kSentenceOrder}, .masked_language_model = false, .max_tokens = 16};
   int swapped = 0;
   for (std::uint64_t global = 0; global < 100; ++global) {
     const Sample sample = make_sample(*dataset, settings, 0, global);

@@ -22,9 +22,8 @@ class SampleTest : public CorpusTest {
     return sample;
   }
   static SampleSettings plain_text(std::int64_t max_tokens) {
-    return {.kind = SampleKind::kPretraining,
+    return {.kinds = {SampleKind::kPretraining},
             .masked_language_model = false,
-            .next_sentence = false,
             .max_tokens = max_tokens};
   }
 };
@@ -84,7 +83,7 @@ TEST_F(SampleTest, ClassificationOfOneTextAndOfTwo) {
       DatasetKind::kClassification,
       {{.sentences = {{10, 11, 12}}, .label = 2}, {.sentences = {{20, 21}, {30}}, .label = 0}});
   ASSERT_EQ(dataset->num_samples(), 2);
-  const SampleSettings settings{.kind = SampleKind::kClassification, .max_tokens = 16};
+  const SampleSettings settings{.kinds = {SampleKind::kClassification}, .max_tokens = 16};
   const Sample one = make_sample(*dataset, settings, 0);
   EXPECT_EQ(one.tokens, (Tokens{2, 10, 11, 12, 3}));
   EXPECT_EQ(one.sequence_label, 2);
@@ -104,7 +103,7 @@ TEST_F(SampleTest, TokensOfBothTextsAreMarkedAfterMasking) {
   EXPECT_EQ(segments_with_matches(single), single.segments);
 
   pair.ends = {12};
-  SampleSettings settings{.kind = SampleKind::kClassification, .max_tokens = 16};
+  SampleSettings settings{.kinds = {SampleKind::kClassification}, .max_tokens = 16};
   const auto built = [&] {
     BatchBuilder builder(settings);
     builder.add(pair, 0);
@@ -123,7 +122,7 @@ TEST_F(SampleTest, TheLongerOfTwoTextsIsCutFirst) {
            {{.sentences = {{10, 11, 12, 13, 14, 15}, {30}}, .label = 0},
             {.sentences = {{10}, {30, 31, 32, 33, 34, 35}}, .label = 0},
             {.sentences = {{10, 11, 12, 13, 14, 15}, {30, 31, 32, 33, 34, 35}}, .label = 0}});
-  const SampleSettings settings{.kind = SampleKind::kClassification, .max_tokens = 8};
+  const SampleSettings settings{.kinds = {SampleKind::kClassification}, .max_tokens = 8};
   EXPECT_EQ(make_sample(*dataset, settings, 0).tokens, (Tokens{2, 10, 11, 12, 13, 3, 30, 3}));
   EXPECT_EQ(make_sample(*dataset, settings, 1).tokens, (Tokens{2, 10, 3, 30, 31, 32, 33, 3}));
   const Sample both = make_sample(*dataset, settings, 2);
@@ -136,7 +135,7 @@ TEST_F(SampleTest, TagsStayWithTheirTokens) {
       make(DatasetKind::kTagging,
            {{.sentences = {{10, 11, 12}}, .token_labels = {1, -1, 2}},
             {.sentences = {{10, 11, 12, 13, 14, 15, 16}}, .token_labels = {0, 1, 2, 0, 1, 2, 0}}});
-  const SampleSettings settings{.kind = SampleKind::kTagging, .max_tokens = 8};
+  const SampleSettings settings{.kinds = {SampleKind::kTagging}, .max_tokens = 8};
   const Sample sample = make_sample(*dataset, settings, 0);
   EXPECT_EQ(sample.tokens, (Tokens{2, 10, 11, 12, 3}));
   EXPECT_EQ(sample.token_labels, (Tokens{-1, 1, -1, 2, -1}));
@@ -148,15 +147,15 @@ TEST_F(SampleTest, TagsStayWithTheirTokens) {
 
 TEST_F(SampleTest, LabelOutsideTheNamesIsRefused) {
   const auto classes = make(DatasetKind::kClassification, {{.sentences = {{10}}, .label = 3}});
-  EXPECT_THROW(make_sample(*classes, {.kind = SampleKind::kClassification}, 0), DataError);
+  EXPECT_THROW(make_sample(*classes, {.kinds = {SampleKind::kClassification}}, 0), DataError);
   const auto tags =
       make(DatasetKind::kTagging, {{.sentences = {{10, 11}}, .token_labels = {0, 3}}});
-  EXPECT_THROW(make_sample(*tags, {.kind = SampleKind::kTagging}, 0), DataError);
+  EXPECT_THROW(make_sample(*tags, {.kinds = {SampleKind::kTagging}}, 0), DataError);
 }
 
 TEST_F(SampleTest, CorpusOfAnotherKindIsRefused) {
   const auto dataset = make(DatasetKind::kText, {{.sentences = {{10}}}});
-  EXPECT_THROW(SampleMaker(*dataset, {.kind = SampleKind::kTagging}), RecipeError);
+  EXPECT_THROW(SampleMaker(*dataset, {.kinds = {SampleKind::kTagging}}), RecipeError);
   EXPECT_THROW(SampleMaker(*dataset, plain_text(kMinMaxTokens - 1)), RecipeError);
 }
 

@@ -177,7 +177,7 @@ TEST_F(SentencePairTest, TheOnlySentenceOfADocumentHasNoPair) {
   Draws draws(123, 1);
   EXPECT_FALSE(draw_labelled_pair(*dataset, 0, 30, draws).has_value());
   EXPECT_TRUE(draw_labelled_pair(*dataset, 1, 30, draws).has_value());
-  SampleMaker maker(*dataset, {.next_sentence = true, .max_tokens = 32});
+  SampleMaker maker(*dataset, {.kinds = {SampleKind::kNextSentence}, .max_tokens = 32});
   Sample sample;
   maker.make(0, {}, sample);
   EXPECT_EQ(sample.sequence_label, -1);

@@ -54,7 +54,7 @@ TEST_F(StreamMemoryTest, LargeCorpusIsStreamedInBoundedMemory) {
   ::malloc_trim(0);
   const std::int64_t before = resident_bytes();
   StreamSettings settings;
-  settings.sample = {.next_sentence = true, .max_tokens = 64};
+  settings.sample = {.kinds = {SampleKind::kNextSentence}, .max_tokens = 64};
   settings.sizes.sequences = 256;
   settings.micro_batch = 64;
   BatchStream stream(dataset_of(DatasetKind::kText, {shard}), settings);

@@ -26,7 +26,7 @@ class TrainingSamplesTest : public CorpusTest {
     return make(DatasetKind::kClassification, documents);
   }
   static SampleSettings classes() {
-    return {.kind = SampleKind::kClassification, .max_tokens = 16, .seed = 3, .phase = 8};
+    return {.kinds = {SampleKind::kClassification}, .max_tokens = 16, .seed = 3, .phase = 8};
   }
   // The samples of corpus 0 that an epoch holds.
   static std::multiset<std::int64_t> epoch_of(TrainingSamples& samples, std::int64_t epoch) {
@@ -184,7 +184,7 @@ TEST_F(TrainingSamplesTest, FewWindowsMoveWithTheirOwnEpochs) {
   const auto dataset = make(DatasetKind::kText, {{.sentences = {tokens}}});
   TrainingSamples samples(
       {{.dataset = dataset, .choice = {.max_of_phase = 3}}, {.dataset = dataset, .weight = 0.5}},
-      {.kind = SampleKind::kCausal, .max_tokens = 16}, {});
+      {.kinds = {SampleKind::kCausal}, .max_tokens = 16}, {});
   std::map<std::int64_t, std::set<std::int32_t>> heads;  // of windows, less those before them
   for (std::int64_t g = 0; g < 36; ++g) {
     const TrainingSamples::Choice choice = samples.at(g);

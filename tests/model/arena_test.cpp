@@ -109,6 +109,21 @@ TEST(ArenaPlan, GradientsShareMemoryWithActivations) {
   EXPECT_EQ(plan_memory(recipe, phase, 1).shared_bytes, 0);
 }
 
+// Heads run one after the other, each as if all samples of a micro-batch were its own.
+TEST(ArenaPlan, SeveralObjectivesTakeTheMemoryOfTheLargest) {
+  recipe::Recipe recipe = one_layer(recipe::Precision::kF32, 64);
+  const auto planned = [&](const std::map<std::string, double>& objectives) {
+    recipe::Phase phase = masked_language_model();
+    phase.objectives = objectives;
+    return plan_memory(recipe, phase, 1).total_bytes();
+  };
+  recipe.model.segments = false;
+  recipe.model.family = recipe::Family::kGpt;
+  EXPECT_EQ(planned({{"clm", 1.0}, {"prefix_lm", 1.0}}), planned({{"prefix_lm", 1.0}}));
+  recipe.model.family = recipe::Family::kT5;
+  EXPECT_EQ(planned({{"span", 1.0}, {"prefix_lm", 1.0}}), planned({{"span", 1.0}}));
+}
+
 // Beside low-rank additions, gradients are those of what is trained and of norms and biases, whose
 // kernels make them in passing.
 TEST(ArenaPlan, FrozenWeightsHaveNoGradients) {

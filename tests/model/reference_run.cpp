@@ -10,6 +10,7 @@
 #include "recipe/load.hpp"
 #include "train/evaluate.hpp"
 #include "train/largest_batch.hpp"
+#include "train/phase_data.hpp"
 
 namespace polyphase {
 namespace {
@@ -75,7 +76,8 @@ void cut_rows(Rows& rows, const nlohmann::json& step, std::int64_t number, std::
 }
 
 // Sequences [first, first + count) of a step's batch as a micro-batch.
-Batch cut(const nlohmann::json& step, std::int64_t number, std::int64_t first, std::int64_t count) {
+Batch cut(const nlohmann::json& step, const recipe::Phase& phase, std::int64_t number,
+          std::int64_t first, std::int64_t count) {
   const auto starts = step.at("starts").get<std::vector<std::int32_t>>();
   const std::int32_t begin = starts[first], end = starts[first + count];
   Batch batch;
@@ -86,6 +88,12 @@ Batch cut(const nlohmann::json& step, std::int64_t number, std::int64_t first, s
     const auto all = step.at(key).get<std::vector<T>>();
     values.assign(all.begin() + first, all.begin() + first + count);
   };
+  if (step.contains("turns")) {
+    const std::vector<SampleKind> kinds = sample_kinds_of(phase);
+    std::vector<std::int32_t> turns;
+    values_of_sequences("turns", turns);
+    for (const std::int32_t turn : turns) batch.kinds_B.push_back(kinds.at(turn));
+  }
   values_of_sequences("prefixes", batch.prefixes_B);
   values_of_sequences("sequence_labels", batch.sequence_labels_B);
   values_of_sequences("sequence_values", batch.sequence_values_B);
@@ -202,7 +210,7 @@ std::vector<std::string> all_cases() {
     if (entry.path().extension() == ".json") names.push_back(entry.path().stem().string());
   }
   std::sort(names.begin(), names.end());
-  POLYPHASE_PROMISE(names.size() == 56, "{} reference cases", names.size());
+  POLYPHASE_PROMISE(names.size() == 58, "{} reference cases", names.size());
   return names;
 }
 
@@ -257,7 +265,7 @@ StepBatches ReferenceRun::batches(std::int64_t step) const {
   StepBatches result;
   for (std::int64_t m = grid_.data.rank() * mine; m < (grid_.data.rank() + 1) * mine; ++m) {
     result.micro_batches.push_back(
-        cut(reference_.at("batches")[step], step, m * sequences, sequences));
+        cut(reference_.at("batches")[step], phase(), step, m * sequences, sequences));
   }
   return result;
 }

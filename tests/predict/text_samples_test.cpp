@@ -20,7 +20,7 @@ text::Tokenizer characters() {
 }
 
 SampleSettings settings_of(SampleKind kind, std::int64_t max_tokens) {
-  return {.kind = kind, .max_tokens = max_tokens};
+  return {.kinds = {kind}, .max_tokens = max_tokens};
 }
 
 Ids joined(const std::vector<Ids>& parts) {

@@ -60,6 +60,23 @@ TEST(RecipeChecks, UnknownObjectiveIsToldTheObjectives) {
             "prefix_lm or span, with a weight");
 }
 
+TEST(RecipeChecks, AnyObjectivesOfAFamilyStandBesideEachOther) {
+  const auto faults = [](const std::string& family, const std::string& objectives) {
+    return faults_of(kGoodRecipe,
+                     {"model.family=" + family, "phases.pretrain.objectives=" + objectives});
+  };
+  EXPECT_EQ(faults("bert", "{mlm: 1, nsp: 1, sop: 0.5}"), "");
+  EXPECT_EQ(faults("bert", "{nsp: 1, sop: 0.5}"), "");
+  EXPECT_EQ(faults("gpt", "{clm: 1, prefix_lm: 0.5}"), "");
+  EXPECT_EQ(faults("t5", "{span: 1, prefix_lm: 0.5}"), "");
+  EXPECT_EQ(faults("gpt", "{clm: 1, span: 0.5}"),
+            "--set phases.pretrain.objectives: span (span corruption) needs a model of family t5; "
+            "this one is gpt, which can train for clm or prefix_lm");
+  EXPECT_EQ(faults("t5", "{clm: 1}"),
+            "--set phases.pretrain.objectives: clm (causal language model) needs a model of family "
+            "gpt; this one is t5, which can train for prefix_lm or span");
+}
+
 TEST(RecipeChecks, RelativePositionsReachBehindTheirSingleBuckets) {
   const std::vector<std::string> relative = {"model.positions=relative",
                                              "model.relative_buckets=32"};

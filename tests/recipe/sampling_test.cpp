@@ -109,6 +109,9 @@ TEST(Sampling, WhatDoesNotFitThePhaseIsRefused) {
     EXPECT_NE(
         faults_of(kGoodRecipe, overrides).find("the samples of clm are windows of one length"),
         std::string::npos);
+    overrides[0] = "model.family=t5";  // whose samples are texts
+    overrides[1] = "phases.pretrain.objectives={span: 1, prefix_lm: 1}";
+    EXPECT_EQ(faults_of(kGoodRecipe, overrides), "");
   }
 }
 

@@ -28,5 +28,23 @@ TEST(LargestBatch, WholeWordsMayMaskEveryToken) {
     EXPECT_EQ(num_targets(objectives, true), round_up(4 * 64, kTargetRowMultiple));
 }
 
+// Of an encoder and decoder a prefix is the source; of a decoder it stands in its own sequence.
+TEST(LargestBatch, PrefixesAreOfADecoderAlone) {
+  recipe::Recipe recipe;
+  recipe.model.max_tokens = 64;
+  recipe::Phase phase;
+  phase.objectives = {{"clm", 1.0}, {"prefix_lm", 1.0}};
+  recipe.model.family = recipe::Family::kGpt;
+  const Batch decoder = largest_batch(recipe, phase, 4, 0);
+  EXPECT_EQ(decoder.prefixes_B.size(), 4U * 64);  // windows over documents of one token
+  phase.objectives = {{"span", 1.0}, {"prefix_lm", 1.0}};
+  recipe.model.family = recipe::Family::kT5;
+  const Batch both = largest_batch(recipe, phase, 4, 0);
+  EXPECT_TRUE(both.prefixes_B.empty());
+  EXPECT_EQ(both.num_sequences(), 4);
+  EXPECT_EQ(both.source.num_tokens(), 4 * 64);
+  EXPECT_EQ(both.target_rows_M.size(), 4U * 64);
+}
+
 }  // namespace
 }  // namespace polyphase

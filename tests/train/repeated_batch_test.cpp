@@ -21,6 +21,7 @@ Batch batch_of_two() {
   batch.target_labels_M = {21, 24};
   batch.target_rows_M.resize(kTargetRowMultiple, -1);
   batch.target_labels_M.resize(kTargetRowMultiple, -1);
+  batch.kinds_B = {SampleKind::kCausal, SampleKind::kPrefix};
   batch.sequence_labels_B = {1, 0};
   batch.token_labels_N = {-1, 2, 3, 4, -1};
   batch.token_labels_N.resize(kRowMultiple, -1);
@@ -44,6 +45,8 @@ TEST(RepeatedBatch, EverySequenceComesTwiceWithItsLabels) {
       std::vector<std::int32_t>(both.target_labels_M.begin(), both.target_labels_M.begin() + 5),
       (std::vector<std::int32_t>{21, 24, 21, 24, -1}));
   EXPECT_EQ(both.target_rows_M.size(), kTargetRowMultiple);
+  EXPECT_EQ(both.kinds_B, (std::vector<SampleKind>{SampleKind::kCausal, SampleKind::kPrefix,
+                                                   SampleKind::kCausal, SampleKind::kPrefix}));
   EXPECT_EQ(both.sequence_labels_B, (std::vector<std::int32_t>{1, 0, 1, 0}));
 }
 

@@ -63,11 +63,12 @@ def corrupt(text, rng):
     return source + text[at:] + [END], target + [END]
 
 
-def from_source(goal, rng):
-    """What an encoder reads and a decoder says: its input is its output, moved by one."""
+def from_source(goals, rng):
+    """What an encoder reads and a decoder says: its input is its output, moved by one. Goals take turns."""
     sources, targets = [], []
-    for _ in range(SEQUENCES):
-        if goal == "span":
+    turns = [n % len(goals) for n in range(SEQUENCES)]
+    for turn in turns:
+        if goals[turn] == "span":
             source, target = corrupt(words(rng, rng.integers(6, 14)), rng)
         else:
             source, target = words(rng, rng.integers(4, 14)) + [END], words(rng, rng.integers(2, 12)) + [END]
@@ -75,6 +76,8 @@ def from_source(goal, rng):
         targets.append(target)
     batch = pack([[START] + target[:-1] for target in targets])
     batch["source"] = pack(sources)
+    if len(goals) > 1:
+        batch["turns"] = turns
     batch["target_rows"] = list(range(len(batch["tokens"])))
     batch["target_labels"] = [token for target in targets for token in target]
     return batch
@@ -118,14 +121,19 @@ def has_decoder(settings, phase):
 def make_batch(settings, phase, labels, rng):
     goals = list(phase["objectives"]) if "objectives" in phase else [phase["task"]["kind"]]
     if has_decoder(settings, phase):
-        return from_source(goals[0], rng)
+        return from_source(goals, rng)
     if goals == ["question_answering"]:
         return questions(rng)
     batch = plain(settings, rng)
     rows = len(batch["tokens"])
-    if "clm" in goals:
+    if "clm" in goals and "prefix_lm" in goals:  # sequences take turns; the causal ones have no prefix
+        batch["turns"] = [n % 2 for n in range(SEQUENCES)]
+        given = [int(rng.integers(1, length)) for length in lengths(batch)]
+        predict_next(batch, [given[n] if turn else 1 for n, turn in enumerate(batch["turns"])])
+        batch["prefixes"] = [given[n] * turn for n, turn in enumerate(batch["turns"])]
+    elif "clm" in goals:
         predict_next(batch, [1] * SEQUENCES)
-    if "prefix_lm" in goals or "generation" in goals:
+    elif "prefix_lm" in goals or "generation" in goals:
         given = [int(rng.integers(1, length)) for length in lengths(batch)]
         predict_next(batch, given)
         if "prefix_lm" in goals:

@@ -18,6 +18,8 @@ A file holds
                is rows starts[b] to starts[b + 1]), `segments` where the model has them; a decoder with an encoder also
                `source` with the same. Beside them, by goal, rows counted from the batch's first:
                  target_rows, target_labels   every language model: rows that predict a token, and that token
+                 turns                        of several language models: whose each sequence is, by its place in
+                                              `objectives`
                  prefixes                     prefix_lm: so many tokens of each sequence are seen from everywhere
                  sequence_labels              sop, classification
                  sequence_values              regression
@@ -79,6 +81,8 @@ CASES = {
     "t5_1_1_question_answering": (T5_1_1, {"task": {"kind": "question_answering"}}, []),
     "bert_pairs": (BERT, {"task": {"kind": "classification", "pooling": "pair"}}, CLASSES),
     "t5_rotary_generation": (T5_1_1 | {"positions": "rotary"}, {"task": {"kind": "generation"}}, []),
+    "gpt2_clm_prefix_lm": (GPT2, {"objectives": {"clm": 1.0, "prefix_lm": 0.5}}, []),
+    "t5_1_1_prefix_lm_span": (T5_1_1, {"objectives": {"prefix_lm": 0.5, "span": 1.0}}, []),
 }
 
 

@@ -47,6 +47,21 @@ class LanguageModel(nn.Module):
         return cross_entropy(logits_MV, batch["target_labels"], self.smoothing).mean()
 
 
+class OneOfSeveral:
+    """The language model of one goal among several, which share the output: the mean over the targets in sequences
+    whose turn it is."""
+
+    def __init__(self, model, turn):
+        self.model, self.turn = model, turn
+
+    def loss(self, hidden_NC, batch, token_table):
+        turns_M = [batch["turns"][next(b for b, (_, end) in enumerate(spans(batch["starts"])) if row < end)]
+                   for row in batch["target_rows"]]
+        own = torch.stack(turns_M) == self.turn
+        return self.model.loss(hidden_NC, batch | {key: batch[key][own] for key in ("target_rows", "target_labels")},
+                               token_table)
+
+
 class MaskedLanguageModel(nn.Module):
     """Devlin et al. 2018 (arXiv:1810.04805) and its released code: transform, GELU, norm, tied output with bias."""
 
@@ -209,6 +224,9 @@ def make_heads(m, phase, labels, num_token_ids):
     """Modules by the names of their parameters' folder, and by the names of their goals."""
     goals = list(phase["objectives"]) if "objectives" in phase else [phase["task"]["kind"]]
     modules, by_goal = {}, {}
+    if len(goals) > 1 and set(goals) <= set(LANGUAGE_MODELS):
+        modules["lm"] = LanguageModel(m, phase, labels, num_token_ids)
+        return Named(**modules), {goal: OneOfSeveral(modules["lm"], turn) for turn, goal in enumerate(goals)}
     for goal in goals:
         arguments, kind = [m, phase, labels, num_token_ids], HEADS[goal]
         if goal == "tagging" and phase["task"].get("head") == "crf":
