@@ -77,10 +77,12 @@ def print_collectives(results):
     several = [result for result in results if result["collectives"]]
     if not several:
         return
-    print("\nmicroseconds of a sum of float32 that all ranks get, and of an exchange of equal parts, by bytes of the whole array")
-    print("  " + f"{'bytes':>12}" + "".join(f"{'sum, %d ranks' % r['ranks']:>16}{'exchange':>12}" for r in several))
+    print("\nmicroseconds of a sum of float32 that all ranks get, of one that each rank gets an equal part of, and of an exchange of equal "
+          "parts, by bytes of the whole array")
+    print("  " + f"{'bytes':>12}" + "".join(f"{'sum, %d ranks' % r['ranks']:>16}{'to owners':>12}{'exchange':>12}" for r in several))
     for rows in zip(*(result["collectives"] for result in several)):
-        print("  " + f"{rows[0]['bytes']:>12,}" + "".join(f"{row['sum_us']:>16,.0f}{row['exchange_us']:>12,.0f}" for row in rows))
+        print("  " + f"{rows[0]['bytes']:>12,}" + "".join(
+            f"{row['sum_us']:>16,.0f}{row['owned_sum_us']:>12,.0f}{row['exchange_us']:>12,.0f}" for row in rows))
 
 
 def write_machine_file(path, run):

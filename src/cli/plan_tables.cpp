@@ -59,7 +59,15 @@ const char* word(recipe::Recompute recompute) {
 }
 
 const char* word(recipe::Shard shard) {
-  return shard == recipe::Shard::kNone ? "none" : "optimizer";
+  switch (shard) {
+    case recipe::Shard::kNone:
+      return "none";
+    case recipe::Shard::kOptimizer:
+      return "optimizer";
+    case recipe::Shard::kGradients:
+      break;
+  }
+  return "gradients";
 }
 
 report::Table::Column right(const std::string& name) { return {name, report::Align::kRight}; }

@@ -14,9 +14,9 @@ namespace polyphase {
 namespace {
 
 template <class T>
-void all_reduce(const Communicator::Impl& impl, T* data, std::int64_t count, MPI_Datatype type,
+void all_reduce(Communicator::Impl& impl, T* data, std::int64_t count, MPI_Datatype type,
                 MPI_Op op) {
-  const WaitsForRanks waits;
+  const WaitsForRanks waits(impl);
   if (impl.size == 1) return;
   for (std::int64_t first = 0; first < count; first += kMaxCount) {
     const int piece = static_cast<int>(std::min(kMaxCount, count - first));
@@ -26,11 +26,11 @@ void all_reduce(const Communicator::Impl& impl, T* data, std::int64_t count, MPI
 }
 
 template <class T>
-std::vector<T> gather_equal(const Communicator::Impl& impl, const std::vector<T>& mine,
+std::vector<T> gather_equal(Communicator::Impl& impl, const std::vector<T>& mine,
                             MPI_Datatype type) {
   std::vector<T> all(mine.size() * static_cast<std::size_t>(impl.size));
   const int count = static_cast<int>(mine.size());
-  const WaitsForRanks waits;
+  const WaitsForRanks waits(impl);
   check_mpi(MPI_Allgather(mine.data(), count, type, all.data(), count, type, impl.comm),
             "MPI_Allgather");
   return all;
@@ -50,6 +50,7 @@ Communicator::~Communicator() {
 
 int Communicator::rank() const { return impl_->rank; }
 int Communicator::size() const { return impl_->size; }
+double Communicator::wait_seconds() const { return impl_->wait_seconds; }
 
 void Communicator::sum(float* data, std::int64_t count) const {
   TreeSum sum(*this, data, count);
@@ -88,7 +89,7 @@ std::vector<std::string> Communicator::gather(const std::string& mine) const {
   }
   POLYPHASE_PROMISE(total < std::numeric_limits<int>::max(), "gathered text of {} bytes", total);
   std::string all(static_cast<std::size_t>(total), '\0');
-  const WaitsForRanks waits;
+  const WaitsForRanks waits(*impl_);
   check_mpi(MPI_Allgatherv(mine.data(), static_cast<int>(mine.size()), MPI_CHAR, all.data(),
                            counts.data(), offsets.data(), MPI_CHAR, impl_->comm),
             "MPI_Allgatherv");
@@ -101,7 +102,7 @@ std::vector<std::string> Communicator::gather(const std::string& mine) const {
 }
 
 std::string Communicator::broadcast(const std::string& text, int root) const {
-  const WaitsForRanks waits;
+  const WaitsForRanks waits(*impl_);
   std::int64_t length = static_cast<std::int64_t>(text.size());
   check_mpi(MPI_Bcast(&length, 1, MPI_INT64_T, root, impl_->comm), "MPI_Bcast");
   POLYPHASE_PROMISE(length < std::numeric_limits<int>::max(), "broadcast text of {} bytes", length);
@@ -113,7 +114,7 @@ std::string Communicator::broadcast(const std::string& text, int root) const {
 }
 
 void Communicator::barrier() const {
-  const WaitsForRanks waits;
+  const WaitsForRanks waits(*impl_);
   check_mpi(MPI_Barrier(impl_->comm), "MPI_Barrier");
 }
 

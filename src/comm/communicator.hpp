@@ -36,6 +36,10 @@ class Communicator {
   std::string broadcast(const std::string& text, int root = 0) const;
   void barrier() const;
 
+  // How long this rank has waited for others of the group, in all calls so far that do not return
+  // before they are done. A TreeSum that goes on while its caller computes counts in wait() alone.
+  double wait_seconds() const;
+
   Impl& impl() const { return *impl_; }  // for src/comm only: Impl is not defined elsewhere
 
  private:

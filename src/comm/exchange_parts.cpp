@@ -42,13 +42,13 @@ class PartsType {
 
 void exchange_parts(const Communicator& ranks, float* data,
                     const std::vector<std::vector<ArrayPart>>& parts) {
-  const Communicator::Impl& impl = ranks.impl();
+  Communicator::Impl& impl = ranks.impl();
   POLYPHASE_PROMISE(static_cast<int>(parts.size()) == impl.size, "parts of {} ranks among {}",
                     parts.size(), impl.size);
   const auto back = [&impl](int distance) {
     return (impl.rank - distance + impl.size) % impl.size;
   };
-  const WaitsForRanks waits;
+  const WaitsForRanks waits(impl);
   for (int turn = 0; turn + 1 < impl.size; ++turn) {
     const PartsType sent(parts[static_cast<std::size_t>(back(turn))]);
     const PartsType received(parts[static_cast<std::size_t>(back(turn + 1))]);

@@ -44,7 +44,7 @@ struct RankGroups::State {
   }
 
   void wait_for_all(const std::function<void()>& meanwhile) {
-    const WaitsForRanks waits;
+    const WaitsForRanks waits(world.impl());
     MPI_Request request = MPI_REQUEST_NULL;
     check_mpi(MPI_Ibarrier(world.impl().comm, &request), "MPI_Ibarrier");
     for (;;) {

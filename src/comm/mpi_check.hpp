@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "comm/communicator.hpp"
 
@@ -18,6 +19,7 @@ struct Communicator::Impl {
   int size = 1;
   bool owned = false;  // made by a split, so freed here
   int next_tag = 0;    // of TreeSum: every rank starts them in the same order
+  double wait_seconds = 0;
 };
 
 // MPI counts are int: longer arrays go in pieces, or blocks.
@@ -32,17 +34,24 @@ inline constexpr int kGroupsTag = kExchangeTag + 1;  // of RankGroups, in the wo
 // Ranks of the same colour become a group, in the order of their keys. Collective over the parent.
 Communicator split(const Communicator::Impl& parent, int colour, int key);
 
-// Stands around a call that waits for other ranks, so that job.hpp can tell.
+// Stands around a call that waits for other ranks, so that job.hpp can tell, and the group how
+// long. One that stands inside of another's call adds no time.
 struct WaitsForRanks {
   inline static std::atomic<int> depth = 0;
   inline static std::atomic<std::int64_t> num_done = 0;
-  WaitsForRanks() { ++depth; }
+  explicit WaitsForRanks(Communicator::Impl& of) : group_(of) {
+    if (depth++ == 0) begin_seconds_ = now_seconds();
+  }
   ~WaitsForRanks() {
-    --depth;
+    if (--depth == 0 && group_.size > 1) group_.wait_seconds += now_seconds() - begin_seconds_;
     ++num_done;
   }
   WaitsForRanks(const WaitsForRanks&) = delete;
   WaitsForRanks& operator=(const WaitsForRanks&) = delete;
+
+ private:
+  Communicator::Impl& group_;
+  double begin_seconds_ = 0;
 };
 
 inline void check_mpi(int code, const char* call) {

@@ -163,7 +163,7 @@ bool TreeSum::poll() {
 }
 
 void TreeSum::wait() {
-  const WaitsForRanks waits;
+  const WaitsForRanks waits(state_->impl);
   if (!state_->done && state_->num_halvings == 0) state_->up_and_down_the_tree();
   while (!state_->done) {
     check_mpi(MPI_Waitall(2, state_->requests, MPI_STATUSES_IGNORE), "MPI_Waitall");

@@ -83,13 +83,14 @@ struct BatchStream::Impl {
   std::optional<StepBatches> make_step(const std::stop_token& stop) {
     const std::int64_t first = settings.sizes.before(step), sequences = settings.sizes.at(step);
     const std::int64_t num_micro = divide_up(sequences, settings.micro_batch);
-    const std::int64_t begin = settings.data_rank * num_micro / settings.num_data_ranks;
-    const std::int64_t end = (settings.data_rank + 1) * num_micro / settings.num_data_ranks;
+    const bool in_turn = settings.dealing == Dealing::kInTurn;
+    const std::int64_t ranks = settings.num_data_ranks, rank = settings.data_rank;
+    const std::int64_t begin = in_turn ? rank : rank * num_micro / ranks;
+    const std::int64_t end = in_turn ? num_micro : (rank + 1) * num_micro / ranks;
     StepBatches result;
     result.step = step;
     result.epoch = static_cast<double>(first + sequences) / static_cast<double>(samples_per_epoch);
-    result.first_micro_batch = begin;
-    for (std::int64_t micro = begin; micro < end; ++micro) {
+    for (std::int64_t micro = begin; micro < end; micro += in_turn ? ranks : 1) {
       const std::int64_t behind = std::min(sequences, (micro + 1) * settings.micro_batch);
       for (std::int64_t place = micro * settings.micro_batch; place < behind; ++place) {
         if (stop.stop_requested()) return std::nullopt;

@@ -14,6 +14,10 @@
 
 namespace polyphase {
 
+// How data ranks deal micro-batches among them: micro-batch i of rank r of R, of which each has n,
+// is number r · n + i of all (blocks) or i · R + r (in turn).
+enum class Dealing { kBlocks, kInTurn };
+
 // The training samples of one phase as one data rank sees them.
 struct StreamSettings {
   SampleSettings sample;
@@ -21,6 +25,7 @@ struct StreamSettings {
   std::int64_t micro_batch = 0;  // sequences; 0: of a step / num_data_ranks, rounded up
   int data_rank = 0;
   int num_data_ranks = 1;
+  Dealing dealing = Dealing::kBlocks;
   std::int64_t first_step = 0;  // steps done before: sizes.before(first_step) samples consumed
   std::optional<double> temperature;  // of the mixture
   CurriculumSettings curriculum;
@@ -32,16 +37,15 @@ struct StepBatches {
   std::int64_t step = 0;             // counted from 0, over the whole phase
   double epoch = 0;                  // samples consumed after this step / samples of an epoch
   std::vector<Batch> micro_batches;  // this rank's, in the order of the whole step's micro-batches
-  std::int64_t first_micro_batch = 0;            // number of micro_batches[0] within the step
-  std::int64_t num_truncated = 0;                // of this rank's samples, those cut at max_tokens
+  std::int64_t num_truncated = 0;    // of this rank's samples, those cut at max_tokens
   std::vector<TrainingSamples::Choice> samples;  // this rank's, in order
 };
 
 // Batches of a phase in order, built ahead by one reader thread. Global sample g = samples of all
 // steps before + place in the step says which sample of which corpus it is
 // (corpus/training_samples.hpp): a function of the settings, the same on any number of ranks and
-// from any first step. Micro-batch m of a step holds places [m·micro, (m+1)·micro); data rank r of
-// R owns the block [r·M/R, (r+1)·M/R) of the M micro-batches.
+// from any first step. Micro-batch m of a step holds places [m·micro, (m+1)·micro); of the M
+// micro-batches data rank r of R owns the block [r·M/R, (r+1)·M/R), or every R-th from r on.
 class BatchStream {
  public:
   BatchStream(const std::vector<TrainingSource>& sources, const StreamSettings& settings);

@@ -96,27 +96,44 @@ void ParameterSet::allocate() {
 }
 
 void ParameterSet::place_gradients(const GradientLayout& layout) {
-  for (std::size_t number = 0; number < parameters_.size(); ++number)
+  for (std::size_t number = 0; number < parameters_.size(); ++number) {
     parameters_[number].gradient_offset = layout.offsets[number];
+    parameters_[number].sum_offset =
+        layout.sum_offsets.empty() ? layout.offsets[number] : layout.sum_offsets[number];
+  }
   gradients_.clear();
   gradient_memory_.clear();
   shared_arena_ = nullptr;
+  beside_sets_ = {};
+  stops_ = layout.stops;
+  written_behind_ = layout.written_behind;
+}
+
+void ParameterSet::make_sets(std::int64_t count, std::size_t num_sets) {
+  for (std::size_t set = 0; set < num_sets; ++set) {
+    gradient_memory_.emplace_back(Kokkos::view_alloc(Kokkos::WithoutInitializing, "gradients"),
+                                  count);
+    use_large_pages(gradient_memory_.back().data(),
+                    static_cast<std::size_t>(count) * sizeof(float));
+    gradients_.emplace_back(gradient_memory_.back().data(), count);
+  }
 }
 
 void ParameterSet::allocate_gradients(const GradientLayout& layout, std::size_t num_sets) {
   place_gradients(layout);
-  for (std::size_t set = 0; set < num_sets; ++set) {
-    gradient_memory_.emplace_back(Kokkos::view_alloc(Kokkos::WithoutInitializing, "gradients"),
-                                  layout.count);
-    use_large_pages(gradient_memory_.back().data(), layout.num_bytes());
-    gradients_.emplace_back(gradient_memory_.back().data(), layout.count);
-  }
+  make_sets(layout.count, num_sets);
 }
 
 void ParameterSet::share_gradients(const GradientLayout& layout, Arena& arena,
-                                   std::size_t first_byte) {
+                                   std::size_t first_byte, std::size_t num_sets_of_share) {
   place_gradients(layout);
-  gradients_.emplace_back(reinterpret_cast<float*>(arena.data() + first_byte), layout.count);
+  const Tensor1<float> shared(reinterpret_cast<float*>(arena.data() + first_byte), layout.count);
+  if (num_sets_of_share == 0) {
+    gradients_.push_back(shared);
+  } else {
+    beside_sets_ = shared;
+    make_sets(layout.sum_count, num_sets_of_share);
+  }
   shared_arena_ = &arena;
   first_shared_byte_ = first_byte;
 }
@@ -204,12 +221,17 @@ Tensor1<float> ParameterSet::gradients(std::size_t set) const { return gradients
 void ParameterSet::begin_micro_batch(std::size_t set) {
   gradient_set_ = set;
   written_.assign(parameters_.size(), false);
+  given_back_ = parameters_.size();
 }
 
 Write ParameterSet::gradient_write(std::size_t number, std::size_t span) {
   if (written_[number]) return Write::kAccumulate;
   skip_gradients(number, span);
   if (writes_ != nullptr) writes_->hear(number, span);
+  POLYPHASE_PROMISE(written_behind_.empty() || given_back_ <= written_behind_[number],
+                    "the gradient of {} is written before those from parameter {} on are given "
+                    "back, whose place it may take",
+                    at(number).spec.name, written_behind_[number]);
   if (shared_arena_ != nullptr && at(number).gradient_offset >= 0) {
     shared_arena_->limit(first_shared_byte_ +
                          sizeof(float) * static_cast<std::size_t>(at(number).gradient_offset));
@@ -225,7 +247,7 @@ Tensor1<float> ParameterSet::gradient1(std::size_t number, std::size_t span) con
   const std::int64_t count = span_count(parameters_, number, span),
                      offset = parameters_[number].gradient_offset;
   if (offset < 0) return Tensor1<float>(nullptr, count);
-  return Tensor1<float>(gradients_[gradient_set_].data() + offset, count);
+  return Tensor1<float>(written().data() + offset, count);
 }
 
 Tensor2<float> ParameterSet::gradient2(std::size_t number, std::size_t span) const {

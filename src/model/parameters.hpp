@@ -40,8 +40,10 @@ struct Parameter {
   std::vector<std::int64_t> local_shape;
   std::int64_t offset = 0;            // into the flat storage of values
   std::int64_t count = 0;             // elements on this rank
-  std::int64_t gradient_offset = -1;  // into a set of gradients; -1: it has none
-  bool trained = true;                // false: frozen; its gradient is neither exchanged nor used
+  std::int64_t gradient_offset = -1;  // into what passes write; -1: it has none
+  // Of its first element in a set of gradients, whether or not the set has all elements.
+  std::int64_t sum_offset = -1;
+  bool trained = true;  // false: frozen; its gradient is neither exchanged nor used
 };
 
 // Low-rank additions to the weights of products (Hu et al., 2022, section 4.1): where the weight is
@@ -72,7 +74,8 @@ struct GradientLayout;
 // of more rows: query, key and value weights are one product.
 //
 // Gradients are one flat float32 storage too, or several of them (sets), each laid out as
-// model/gradient_layout.hpp says.
+// model/gradient_layout.hpp says. Passes write to one of the sets; or, where a set has but this
+// rank's share, to a place beside them, which the share is copied from.
 class ParameterSet {
  public:
   // Returns the parameter's number, which layers keep. A name may be declared once.
@@ -86,8 +89,10 @@ class ParameterSet {
   void allocate();
   // Sets of gradients in memory of their own.
   void allocate_gradients(const GradientLayout& layout, std::size_t num_sets);
-  // One set of gradients, in the memory of the arena that passes work in, from this byte on.
-  void share_gradients(const GradientLayout& layout, Arena& arena, std::size_t first_byte);
+  // What passes write in the memory of the arena that they work in, from this byte on: that is the
+  // one set; or there are so many sets of this rank's share in memory of their own.
+  void share_gradients(const GradientLayout& layout, Arena& arena, std::size_t first_byte,
+                       std::size_t num_sets_of_share = 0);
   // What is written in passes that are counted is told to it; nullptr: to nobody.
   void tell(GradientWrites* writes) { writes_ = writes; }
 
@@ -118,6 +123,18 @@ class ParameterSet {
   std::size_t num_gradients() const { return gradients_.size(); }
   Tensor1<float> gradients(std::size_t set) const;
 
+  // What passes write to, where that is no set; else empty.
+  Tensor1<float> beside_sets() const { return beside_sets_; }
+  // What this micro-batch's passes write to: that, or its set.
+  Tensor1<float> written() const {
+    return beside_sets_.data() != nullptr ? beside_sets_ : gradients_[gradient_set_];
+  }
+  // Parameter numbers, falling to 0: gradients from each of them on (to the one before) are given
+  // back together, once they are final. None: they stay for the whole step.
+  const std::vector<std::size_t>& stops() const { return stops_; }
+  // From this stop on, gradients are given back: what is written later may take their place.
+  void give_back(std::size_t stop) { given_back_ = stop; }
+
   // Gradients of one micro-batch: the set that backward passes write to, and, for each parameter,
   // whether its first writer (which overwrites) has been: sparing a pass that sets everything to
   // zero.
@@ -140,10 +157,14 @@ class ParameterSet {
   Adapters adapters_;
   std::int64_t total_count_ = 0;
   void place_gradients(const GradientLayout& layout);
+  void make_sets(std::int64_t count, std::size_t num_sets);
 
   Kokkos::View<float*, Memory> values_;
   std::vector<Kokkos::View<float*, Memory>> gradient_memory_;
   std::vector<Tensor1<float>> gradients_;
+  Tensor1<float> beside_sets_;
+  std::vector<std::size_t> stops_, written_behind_;  // as in GradientLayout
+  std::size_t given_back_ = 0;
   Arena* shared_arena_ = nullptr;  // that gradients lie in, from this byte on
   std::size_t first_shared_byte_ = 0;
   GradientWrites* writes_ = nullptr;

@@ -210,6 +210,16 @@ void Stack<Real>::run_again(const Pass& pass, const Part& part, Tensor2<float> u
 }
 
 template <class Real>
+void Stack<Real>::end_layers(std::size_t first, std::size_t& final, const FinalFrom& final_from) {
+  for (auto begin = first_parameter_.rbegin(); begin != first_parameter_.rend(); ++begin) {
+    if (*begin > final || *begin < first) continue;
+    parameters_.write_zeros(*begin, final);  // of a layer passed over
+    final = *begin;
+    final_from(final);
+  }
+}
+
+template <class Real>
 void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                            const FinalFrom& final_from) {
   Arena& arena = *pass.exec.arena;
@@ -239,10 +249,7 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                                 .dskip_NC = dsum_NC},
                                place);
     if (s % sublayers_of_layer_ == 0) {
-      const std::size_t behind = first_parameter_[s / sublayers_of_layer_];
-      parameters_.write_zeros(behind, final);  // of layers passed over
-      final = behind;
-      final_from(final);
+      end_layers(first_parameter_[s / sublayers_of_layer_], final, final_from);
       if (!parameters_.any_trained(0, final)) {
         arena.release(first_byte_);
         return parameters_.skip_gradients(0, final);
@@ -265,8 +272,7 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
   }
   dsum_NC = norm(0).backward(pass, {.dy_NC = dy_NC, .dskip_NC = dsum_NC}, place);
   relative_.end_backward();
-  parameters_.write_zeros(first_parameter_[0], final);
-  final_from(first_parameter_[0]);
+  end_layers(first_parameter_[0], final, final_from);
   if (!post()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
   embedding_.backward(pass, dsum_NC);
   arena.release(first_byte_);

@@ -97,6 +97,9 @@ class Stack {
   void input_again(const Pass& pass, std::size_t i, Tensor2<Out> y_NC);
   // All that the backward pass needs of these links, and the last one's input.
   void run_again(const Pass& pass, const Part& part, Tensor2<float> update_NC);
+  // The gradients of the layers from parameter `first` to before `final`, which falls to it, are
+  // done: those of layers that were passed over are zero. final_from() hears of every layer.
+  void end_layers(std::size_t first, std::size_t& final, const FinalFrom& final_from);
   void reserve_norm(const Pass& pass, std::size_t i);
   // The norm behind link i of the chain, counted from 1; 0: in front of the first.
   NormLayer<Real>& norm(std::size_t i);

@@ -1,26 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "optimizer/gradient_norm.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "comm/communicator.hpp"
 #include "kernels/combine.hpp"
-#include "kernels/elementwise.hpp"
+#include "kernels/range_sums.hpp"
 
 namespace polyphase {
 namespace {
 
-// Sums of the squares of each parameter's gradients; 0 where there is nothing to look at.
-std::vector<double> squares_of(const Exec& exec, const ParameterSet& parameters,
-                               Tensor1<const float> gradients, const Shards& shards) {
-  std::vector<double> squares;
+// Every part of every trained parameter: its elements among the step's sums, none where another
+// data rank has them.
+std::vector<ElementRange> own_parts(const ParameterSet& parameters, const Shards& shards) {
+  std::vector<ElementRange> ranges;
   for (const Parameter& parameter : parameters.all()) {
-    const bool counts = parameter.trained && shards.has(shards.owner_of(parameter));
-    squares.push_back(counts
-                          ? sum_of_squares(exec, Tensor1<const float>(
-                                                     gradients.data() + parameter.gradient_offset,
-                                                     parameter.count))
-                          : 0.0);
+    if (!parameter.trained) continue;
+    const std::vector<Piece> own = shards.own_pieces_of(parameter);
+    for (const StorageRange& part : parts_of(parameter)) {
+      const bool is_here = std::any_of(own.begin(), own.end(), [&part](const Piece& piece) {
+        return piece.begin <= part.begin && part.end <= piece.begin + piece.count;
+      });
+      ranges.push_back(is_here ? ElementRange{.begin = parameter.sum_offset + part.begin,
+                                              .end = parameter.sum_offset + part.end}
+                               : ElementRange{});
+    }
+  }
+  return ranges;
+}
+
+// Gives every rank the numbers that one rank has where all others have 0: as sums of their bits,
+// which no rounding changes.
+void share(std::vector<double>& numbers, const Communicator& data) {
+  std::vector<std::int64_t> bits;
+  for (const double number : numbers) bits.push_back(std::bit_cast<std::int64_t>(number));
+  data.sum(bits.data(), static_cast<std::int64_t>(bits.size()));
+  for (std::size_t i = 0; i < bits.size(); ++i) numbers[i] = std::bit_cast<double>(bits[i]);
+}
+
+// Sums of the squares of each parameter's gradients; 0 of what is not trained.
+std::vector<double> squares_of(const ParameterSet& parameters,
+                               const std::vector<double>& squares_of_parts) {
+  std::vector<double> squares;
+  auto next = squares_of_parts.begin();
+  for (const Parameter& parameter : parameters.all()) {
+    squares.push_back(0.0);
+    if (!parameter.trained) continue;
+    const std::size_t num_parts = parts_of(parameter).size();
+    for (std::size_t part = 0; part < num_parts; ++part) squares.back() += *next++;
   }
   return squares;
 }
@@ -45,24 +74,24 @@ double norm_of(const ParameterSet& parameters, const std::vector<double>& square
 double gradient_norm(const Exec& exec, const ParameterSet& parameters,
                      Tensor1<const float> gradients, const Shards& shards,
                      const Communicator& tensor, const Communicator& data) {
-  std::vector<double> squares = squares_of(exec, parameters, gradients, shards);
-  if (shards.divided()) {
-    const std::vector<double> all = data.gather(squares);
-    for (std::size_t number = 0; number < squares.size(); ++number) {
-      const int owner = shards.owner_of(parameters.at(number));
-      if (!shards.has(owner))
-        squares[number] = all[static_cast<std::size_t>(owner) * squares.size() + number];
-    }
-  }
-  return norm_of(parameters, squares, tensor);
+  std::vector<double> parts = sums_of_squares(exec, gradients, own_parts(parameters, shards));
+  if (shards.divided()) share(parts, data);
+  return norm_of(parameters, squares_of(parameters, parts), tensor);
+}
+
+void count_gradient_norm(const Exec& exec, const ParameterSet& parameters) {
+  sums_of_squares(exec, Tensor1<const float>(), own_parts(parameters, {}));
 }
 
 void clamp_gradients(const Exec& exec, const ParameterSet& parameters, Tensor1<float> gradients,
-                     double max_value) {
+                     const Shards& shards, double max_value) {
   for (const Parameter& parameter : parameters.all()) {
     if (!parameter.trained) continue;
-    clamp(exec, Tensor1<float>(gradients.data() + parameter.gradient_offset, parameter.count),
-          static_cast<float>(max_value));
+    for (const Piece& piece : shards.own_pieces_of(parameter)) {
+      clamp(exec,
+            Tensor1<float>(gradients.data() + parameter.sum_offset + piece.begin, piece.count),
+            static_cast<float>(max_value));
+    }
   }
 }
 

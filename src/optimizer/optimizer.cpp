@@ -115,8 +115,8 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
                   {.parameter = parameter,
                    .value = Tensor1<float>(parameters.values().data() + parameter.offset + begin,
                                            trained.piece.count),
-                   .gradient = Tensor1<const float>(
-                       gradients.data() + parameter.gradient_offset + begin, trained.piece.count),
+                   .gradient = Tensor1<const float>(gradients.data() + parameter.sum_offset + begin,
+                                                    trained.piece.count),
                    .state = state},
                   {.learning_rate = learning_rate * treatment.learning_rate_scale,
                    .weight_decay = treatment.weight_decay,

@@ -8,16 +8,19 @@
 namespace polyphase {
 
 double add_penalty(const Exec& exec, const ParameterSet& parameters, Tensor1<float> gradients,
-                   const Penalty& penalty, const Communicator& tensor) {
+                   const Penalty& penalty, const Shards& shards, const Communicator& tensor) {
   if (!penalty.on()) return 0.0;
   double whole = 0, split = 0;  // parameters that every tensor-parallel rank holds count once
   for (const Parameter& parameter : parameters.all()) {
     if (!parameter.trained || !parameter.spec.decays) continue;
     const Tensor1<const float> value(parameters.values().data() + parameter.offset,
                                      parameter.count);
-    const Tensor1<float> gradient(gradients.data() + parameter.gradient_offset, parameter.count);
-    add_penalty_gradient(exec, gradient, value, static_cast<float>(penalty.l1),
-                         static_cast<float>(penalty.l2));
+    for (const Piece& piece : shards.own_pieces_of(parameter)) {
+      add_penalty_gradient(
+          exec, Tensor1<float>(gradients.data() + parameter.sum_offset + piece.begin, piece.count),
+          Tensor1<const float>(value.data() + piece.begin, piece.count),
+          static_cast<float>(penalty.l1), static_cast<float>(penalty.l2));
+    }
     (parameter.spec.split_dimension < 0 ? whole : split) +=
         penalty.l1 * sum_of_magnitudes(exec, value) + penalty.l2 / 2 * sum_of_squares(exec, value);
   }

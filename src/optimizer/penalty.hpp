@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/parameters.hpp"
+#include "optimizer/shards.hpp"
 
 namespace polyphase {
 
@@ -15,9 +16,10 @@ struct Penalty {
   bool on() const { return l1 > 0 || l2 > 0; }
 };
 
-// Adds the penalty's gradient to the step's, summed over micro-batches and data ranks, and returns
-// the penalty of the whole model, the same on every rank. Collective over the tensor group.
+// Adds the penalty's gradient to what this rank has of the step's, summed over micro-batches and
+// data ranks, and returns the penalty of the whole model, the same on every rank. Collective over
+// the tensor group.
 double add_penalty(const Exec& exec, const ParameterSet& parameters, Tensor1<float> gradients,
-                   const Penalty& penalty, const Communicator& tensor);
+                   const Penalty& penalty, const Shards& shards, const Communicator& tensor);
 
 }  // namespace polyphase

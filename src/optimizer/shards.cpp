@@ -9,7 +9,7 @@
 namespace polyphase {
 namespace {
 
-constexpr int kBlocks = 64;  // of rows, that a large parameter may be cut between
+constexpr int kBlocks = 64;  // of rows, that a large matrix may be cut between
 constexpr double kUneven = 1.1;
 
 // What stays together, with its weight: numbers that are updated and kept, of all tensor-parallel
@@ -32,18 +32,19 @@ std::int64_t weight_of(const Parameter& parameter, const UpdateRule& rule,
   return weight;
 }
 
+bool is_matrix(const Parameter& parameter) { return parameter.local_shape.size() == 2; }
+
 bool may_be_cut(const Parameter& parameter, const UpdateRule& rule) {
-  return rule.is_element_wise(parameter) && parameter.spec.split_dimension <= 0;
+  return is_matrix(parameter) && rule.is_element_wise(parameter) &&
+         parameter.spec.split_dimension <= 0;
 }
 
-// Blocks of rows, of which each tensor-parallel rank has as many.
-void add_blocks(std::vector<Unit>& units, const Parameter& parameter, std::int64_t weight) {
-  const std::int64_t rows = parameter.local_shape[0], columns = parameter.count / rows;
-  for (int block = 0; block < kBlocks; ++block) {
-    const Split part = split_evenly(rows, block, kBlocks);
-    units.push_back({.range = {.begin = parameter.offset + part.begin * columns,
-                               .end = parameter.offset + (part.begin + part.size) * columns},
-                     .weight = weight / kBlocks});
+void add_parts(std::vector<Unit>& units, const Parameter& parameter, std::int64_t weight) {
+  const std::vector<StorageRange> parts = parts_of(parameter);
+  for (const StorageRange& part : parts) {
+    units.push_back(
+        {.range = {.begin = parameter.offset + part.begin, .end = parameter.offset + part.end},
+         .weight = weight / static_cast<std::int64_t>(parts.size())});
   }
 }
 
@@ -110,9 +111,24 @@ std::vector<Piece> Shards::pieces_of(const Parameter& parameter) const {
   return pieces;
 }
 
-int Shards::owner_of(const Parameter& parameter) const {
-  const std::vector<Piece> pieces = pieces_of(parameter);
-  return pieces.size() == 1 ? pieces[0].owner : kEveryDataRank;
+std::vector<Piece> Shards::own_pieces_of(const Parameter& parameter) const {
+  std::vector<Piece> own;
+  for (const Piece& piece : pieces_of(parameter))
+    if (has(piece.owner)) own.push_back(piece);
+  return own;
+}
+
+// Blocks of rows, of which each tensor-parallel rank has as many (some may be empty); a vector is
+// one part.
+std::vector<StorageRange> parts_of(const Parameter& parameter) {
+  if (!is_matrix(parameter)) return {{.begin = 0, .end = parameter.count}};
+  const std::int64_t rows = parameter.local_shape[0], columns = parameter.local_shape[1];
+  std::vector<StorageRange> parts;
+  for (int block = 0; block < kBlocks; ++block) {
+    const Split part = split_evenly(rows, block, kBlocks);
+    parts.push_back({.begin = part.begin * columns, .end = (part.begin + part.size) * columns});
+  }
+  return parts;
 }
 
 Shards make_shards(const recipe::Recipe& recipe, const recipe::Phase& phase,
@@ -137,7 +153,7 @@ Shards make_shards(const recipe::Recipe& recipe, const recipe::Phase& phase,
       const Parameter& parameter = parameters.at(number);
       const bool large = static_cast<double>(whole[number].weight) > even / 4;
       if (large && may_be_cut(parameter, *rule)) {
-        add_blocks(units, parameter, whole[number].weight);
+        add_parts(units, parameter, whole[number].weight);
       } else {
         units.push_back(whole[number]);
       }
@@ -145,7 +161,8 @@ Shards make_shards(const recipe::Recipe& recipe, const recipe::Phase& phase,
   }
   return {
       .ranges = runs_of(units, least_limit(units, num_ranks), num_ranks, parameters.total_count()),
-      .rank = rank};
+      .rank = rank,
+      .divides_gradients = recipe.parallel.shard == recipe::Shard::kGradients};
 }
 
 }  // namespace polyphase

@@ -18,22 +18,29 @@ struct Piece {
   std::int64_t begin = 0, count = 0;  // elements, from the parameter's first
 };
 
-// How data-parallel ranks divide a phase's optimizer among them (ZeRO's first stage: Rajbhandari et
-// al., 2020): each has a run of neighbours in the flat storage. Undivided, every rank has all.
+// How data-parallel ranks divide a phase's optimizer, and perhaps its gradients, among them (ZeRO's
+// first and second stage: Rajbhandari et al., 2020): each has a run of neighbours in the flat
+// storage. Undivided, every rank has all.
 //
 // Runs are cut between parameters, so that rules which look at a whole tensor see it, and such that
 // the rank with the most has as little as can be. Only where that is still more than a tenth above
-// an even share are large parameters cut, between rows, if their rule looks at elements one by one.
+// an even share are large matrices cut, between rows, if their rule looks at elements one by one.
 struct Shards {
   std::vector<StorageRange> ranges;  // by data rank, of the whole storage; none: undivided
   int rank = 0;                      // of these ranks, this one
+  // Whether a rank keeps its own gradients alone. Else it has all of them until the step's end, and
+  // sums of its own alone.
+  bool divides_gradients = false;
 
   bool divided() const { return !ranges.empty(); }
   bool has(int owner) const { return owner == kEveryDataRank || owner == rank; }
   std::vector<Piece> pieces_of(const Parameter& parameter) const;
-  // Who has all of the parameter; every rank where it is cut, or nothing is divided.
-  int owner_of(const Parameter& parameter) const;
+  std::vector<Piece> own_pieces_of(const Parameter& parameter) const;
 };
+
+// The parts of a parameter that no rank's run ends within, on any number of ranks. What is to be
+// the same on all of them is summed within a part first.
+std::vector<StorageRange> parts_of(const Parameter& parameter);
 
 // As recipe.parallel asks for, on so many data-parallel ranks. The same whole parameters on all
 // tensor-parallel ranks.

@@ -12,7 +12,8 @@
 namespace polyphase {
 namespace {
 
-constexpr std::array kShards = {recipe::Shard::kNone, recipe::Shard::kOptimizer};
+constexpr std::array kShards = {recipe::Shard::kNone, recipe::Shard::kOptimizer,
+                                recipe::Shard::kGradients};
 constexpr std::array kRecomputes = {recipe::Recompute::kNone, recipe::Recompute::kSelective,
                                     recipe::Recompute::kFull};
 
@@ -72,11 +73,11 @@ std::optional<PlannedLayout> smallest(const recipe::Recipe& recipe, std::int64_t
   const std::vector<std::int64_t> tensors = legal_tensors(recipe, num_ranks);
   if (tensors.empty()) return std::nullopt;
   PlannedLayout best = {.memory_bytes = std::numeric_limits<std::int64_t>::max()};
-  // Not always that of the most tensor-parallel ranks: they divide no optimizer.
+  // Not always that of the most tensor-parallel ranks: they divide neither optimizer nor gradients.
   for (const std::int64_t tensor : tensors) {
     const Layout layout = {.tensor = tensor,
                            .data = num_ranks / tensor,
-                           .shard = recipe::Shard::kOptimizer,
+                           .shard = recipe::Shard::kGradients,
                            .recompute = recipe::Recompute::kFull};
     const recipe::Recipe sized =
         size == StepSize::kOneMicroBatch ? with_one_micro_batch(recipe, layout.data) : recipe;
@@ -88,7 +89,7 @@ std::optional<PlannedLayout> smallest(const recipe::Recipe& recipe, std::int64_t
 }
 
 std::string words(const PlannedLayout& planned) {
-  return fmt::format("{} tensor × {} data, shard optimizer, recompute full: {:.2f} GiB a rank",
+  return fmt::format("{} tensor × {} data, shard gradients, recompute full: {:.2f} GiB a rank",
                      planned.layout.tensor, planned.layout.data,
                      static_cast<double>(planned.memory_bytes) / (1024.0 * 1024.0 * 1024.0));
 }
@@ -184,8 +185,8 @@ std::string advice(const recipe::Recipe& recipe, std::int64_t num_ranks, const M
   if (!one)
     return fmt::format("no tensor × data of {} ranks divides the model and the batches", num_ranks);
   return fmt::format(
-      "the least is {}, with one micro-batch of 1 a rank; every rank has all parameters and "
-      "gradients of its tensor part: take a smaller model.width, num_layers or max_tokens, or more "
+      "the least is {}, with one micro-batch of 1 a rank; every rank has all parameters of its "
+      "tensor part: take a smaller model.width, num_layers or max_tokens, or more "
       "heads (of keys, too) for more tensor-parallel ranks",
       words(*one));
 }

@@ -30,8 +30,9 @@ struct PhaseCosts {
 recipe::Recipe with_layout(const recipe::Recipe& recipe, const Layout& layout);
 
 // Every layout that the program can run: tensor × data that the recipe's extents and batches allow,
-// the optimizer divided or not, each mode of recompute. Those that fit come first, the fastest
-// first; those that do not fit behind them, by memory. Phases that make a corpus are left out.
+// what can be divided over data ranks or not, each mode of recompute. Those that fit come first,
+// the fastest first; those that do not fit behind them, by memory. Phases that make a corpus are
+// left out.
 std::vector<PlannedLayout> plan_layouts(const recipe::Recipe& recipe, std::int64_t num_ranks,
                                         const Machine& machine, const PhaseCosts& costs);
 

@@ -18,26 +18,33 @@ constexpr double kBucketFloats = 1 << 20;
 // Sums of a few numbers that each step waits for: tokens, norm, losses, their counts.
 constexpr int kSmallSums = 4;
 
-// Gradients of the layers above go out while those below are made: of the last micro-batch, its
-// backward pass, two thirds of it.
+// Gradients of the layers above go out while those below are made, in a backward pass, which is two
+// thirds of a micro-batch.
 constexpr double kBackwardShare = 2.0 / 3.0;
 
-// y += x, and a norm that reads x.
-constexpr double kAddPasses = 3, kNormPasses = 1;
+// y += x, y = x, and a norm that reads x.
+constexpr double kAddPasses = 3, kCopyPasses = 2, kNormPasses = 1;
 
 double size_of(const Work::Product& product) {
   const auto inverse = [](std::int64_t extent) { return 1.0 / static_cast<double>(extent); };
   return 3.0 / (inverse(product.m) + inverse(product.n) + inverse(product.k));
 }
 
+// Of how many micro-batches gradients are summed over ranks: of all together, or of each.
+double sums_a_step(const StepWork& work, const Layout& layout) {
+  return layout.shard == recipe::Shard::kGradients ? static_cast<double>(work.num_micro_batches)
+                                                   : 1.0;
+}
+
 // The gradients of a step over the data-parallel ranks.
 CollectiveCost sum_gradients(const StepWork& work, const Layout& layout, const Network& network) {
   if (work.num_trained == 0) return {};
   const auto floats = static_cast<double>(work.num_trained);
-  const double num_buckets =
+  const double buckets_a_sum =
       std::ceil(floats / kBucketFloats) + static_cast<double>(work.num_layers);
+  const double num_buckets = sums_a_step(work, layout) * buckets_a_sum;
   const RankGroup group = {.size = layout.data, .stride = layout.tensor};
-  const double bytes = kFloatBytes * floats / num_buckets;
+  const double bytes = kFloatBytes * floats / buckets_a_sum;
   const CollectiveCost bucket = layout.shard == recipe::Shard::kNone
                                     ? tree_sum_cost(network, group, bytes)
                                     : owned_sums_cost(network, group, bytes);
@@ -47,10 +54,10 @@ CollectiveCost sum_gradients(const StepWork& work, const Layout& layout, const N
 }
 
 double exposed(const CollectiveCost& sums, const Layout& layout, double overlap,
-               double pass_seconds) {
+               double backward_seconds) {
   // A tree that is not of a power of two ranks is climbed at the end of the step.
   if (!std::has_single_bit(static_cast<std::uint64_t>(layout.data))) return sums.seconds;
-  return sums.seconds - std::min(overlap * sums.seconds, kBackwardShare * pass_seconds);
+  return sums.seconds - std::min(overlap * sums.seconds, backward_seconds);
 }
 
 double update_seconds(const StepWork& work, const Layout& layout, const NodeRates& rates) {
@@ -58,8 +65,11 @@ double update_seconds(const StepWork& work, const Layout& layout, const NodeRate
   const double owners =
       layout.shard == recipe::Shard::kNone ? 1.0 : static_cast<double>(layout.data);
   const KernelSeconds kernels = kernel_seconds(work.update, rates, recipe::Precision::kF32);
-  const double moved = kAddPasses * static_cast<double>(work.num_micro_batches - 1) * bytes_a_pass +
-                       (kNormPasses * bytes_a_pass + work.update.moved_bytes) / owners;
+  const double num_added = static_cast<double>(work.num_micro_batches - 1);
+  double sums = kAddPasses * num_added * bytes_a_pass;
+  if (layout.shard == recipe::Shard::kGradients && num_added > 0)
+    sums = (sums + kCopyPasses * (num_added + 1) * bytes_a_pass) / owners;
+  const double moved = sums + (kNormPasses * bytes_a_pass + work.update.moved_bytes) / owners;
   const double starts = 1e-6 * rates.kernel_us * static_cast<double>(work.update.num_kernels);
   return 1e-9 * moved / rates.memory_gb_s + (kernels.products + starts) / owners;
 }
@@ -101,7 +111,9 @@ PlannedTime plan_time(const StepWork& work, const Layout& layout, const Machine&
         exchange_cost(network, data, kFloatBytes * static_cast<double>(work.num_trained));
   }
   time.exposed_data_seconds =
-      exposed(time.data_sums, layout, rates.overlap, pass.products + pass.attention + pass.rows) +
+      exposed(time.data_sums, layout, rates.overlap,
+              sums_a_step(work, layout) * kBackwardShare *
+                  (pass.products + pass.attention + pass.rows)) +
       time.shared_updates.seconds +
       kSmallSums * tree_sum_cost(network, {.size = layout.num_ranks()}, kFloatBytes).seconds;
   time.tokens = work.tokens * micro_batches * static_cast<double>(layout.data);

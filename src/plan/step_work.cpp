@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "comm/session.hpp"
+#include "optimizer/gradient_norm.hpp"
 #include "optimizer/optimizer.hpp"
 #include "recipe/load.hpp"
 #include "train/largest_batch.hpp"
@@ -50,9 +51,12 @@ Work count_pass(PhaseModel& model, const Batch& batch, bool training) {
 
 // A pass's share of what is done once a step: the norm of all gradients, which a plan of the arena
 // makes room for.
-void take_norm_out(Work& pass, std::int64_t num_parameters) {
-  pass.moved_bytes -= static_cast<double>(num_parameters) * sizeof(float);
-  --pass.num_kernels;
+void take_norm_out(Work& pass, const ParameterSet& parameters) {
+  const WorkCount count;
+  Arena counting;
+  count_gradient_norm({.space = {}, .arena = &counting}, parameters);
+  pass.moved_bytes -= count.work().moved_bytes;
+  pass.num_kernels -= count.work().num_kernels;
 }
 
 std::unique_ptr<PhaseModel> teacher_of(const recipe::Recipe& recipe, const recipe::Phase& phase,
@@ -125,7 +129,7 @@ StepWork count_step(const recipe::Recipe& recipe, const recipe::Phase& phase,
     step.pass = count_pass(*model, batch, true);
     step.model_flops += flops(count_pass(*teacher, batch, false));
   }
-  take_norm_out(step.pass, step.num_parameters);
+  take_norm_out(step.pass, parameters);
   {
     const WorkCount count;
     optimizer.plan_arena_bytes(parameters);

@@ -106,8 +106,9 @@ struct Model {
   std::optional<double> layer_drop;  // of a phase's steps, the share that passes over a layer
 };
 
-// ZeRO (Rajbhandari et al., 2020), first stage: each data-parallel rank keeps and updates a share.
-enum class Shard { kNone, kOptimizer };
+// ZeRO (Rajbhandari et al., 2020): of the optimizer's state, which is its first stage, each
+// data-parallel rank keeps and updates a share; of gradients too, which is its second.
+enum class Shard { kNone, kOptimizer, kGradients };
 
 struct Parallel {
   // Ranks that share one copy of the model; all other ranks are data parallel.

@@ -128,8 +128,9 @@ static void describe(Section& section, Model& model) {
 
 static void describe(Section& section, Parallel& parallel) {
   section.value("tensor", parallel.tensor, at_least(1));
-  section.choice("shard", parallel.shard,
-                 {{"none", Shard::kNone}, {"optimizer", Shard::kOptimizer}});
+  section.choice(
+      "shard", parallel.shard,
+      {{"none", Shard::kNone}, {"optimizer", Shard::kOptimizer}, {"gradients", Shard::kGradients}});
 }
 
 static void describe(Section& section, Limits& limits) {

@@ -40,6 +40,8 @@ void add_step(History& history, double step, const json& record) {
   add(history.learning_rate, number_of(record, "learning_rate"));
   add(history.tokens_per_second, number_of(record, "tokens_per_second"));
   add(history.step_seconds, number_of(record, "seconds"));
+  history.data_wait_seconds += number_of(record, "data_wait_seconds").value_or(0);
+  history.tensor_wait_seconds += number_of(record, "tensor_wait_seconds").value_or(0);
   const auto parts = record.find("losses");
   if (parts == record.end() || !parts->is_object()) return;
   for (const auto& [name, value] : parts->items())

@@ -21,7 +21,7 @@ std::string report_html(const std::filesystem::path& run_folder) {
   const RunRecord record = read_record(run_folder);
   const RunState& run = record.run;
   std::string page = header_section(run) + facts_section(run) + rounds_section(run) +
-                     gains_section(run) + table_section(run);
+                     gains_section(run) + table_section(record);
   page += run_charts_section(record) + phases_section(record) + jobs_section(record);
   page += recipe_section(text_of_file(run_folder / "recipe.yaml")) + footer_section(run);
   return page_html(run.name, page);

@@ -32,7 +32,7 @@ int colour_of(const std::string& objective);
 
 std::string header_section(const RunState& run);
 std::string facts_section(const RunState& run);
-std::string table_section(const RunState& run);
+std::string table_section(const RunRecord& record);
 // Phases that were measured alike, side by side: what pretraining and the tasks between gained.
 std::string gains_section(const RunState& run);
 // Loss, learning rate and throughput over all steps of the run.

@@ -119,14 +119,30 @@ std::string facts_section(const RunState& run) {
   return html + "</div>\n";
 }
 
-std::string table_section(const RunState& run) {
+// "12 % data, 3 % tensor": what steps waited for ranks of each axis.
+static std::string waits_text(const History& history) {
+  double seconds = 0;
+  for (const Point& step : history.step_seconds) seconds += step.y;
+  std::string text;
+  for (const auto& [wait, axis] : {std::pair{history.data_wait_seconds, "data"},
+                                   std::pair{history.tensor_wait_seconds, "tensor"}}) {
+    if (wait > 0 && seconds > 0) {
+      text += fmt::format("{}{:.0f} % {}", text.empty() ? "" : ", ", 100 * wait / seconds, axis);
+    }
+  }
+  return text.empty() ? "–" : text;
+}
+
+std::string table_section(const RunRecord& record) {
+  const RunState& run = record.run;
   std::string html =
       "<h2>Phases</h2>\n<div class=\"card "
       "scroll\"><table>\n<tr><th>phase</th><th>from</th><th>task</th><th>state</th>"
       "<th class=\"number\">steps</th><th class=\"number\">time</th><th "
-      "class=\"number\">tokens/s</th>"
+      "class=\"number\">tokens/s</th><th>waits</th>"
       "<th>validation</th><th>test</th></tr>\n";
-  for (const PhaseState& phase : run.phases) {
+  for (std::size_t p = 0; p < run.phases.size(); ++p) {
+    const PhaseState& phase = run.phases[p];
     const bool began = phase.step > 0;
     std::string steps =
         phase.step == phase.total_steps
@@ -135,13 +151,13 @@ std::string table_section(const RunState& run) {
     html += fmt::format(
         "<tr><td><b>{}</b></td><td>{}</td><td>{}</td><td>{}</td><td class=\"number\">{}</td><td "
         "class=\"number\">{}</td>"
-        "<td class=\"number\">{}</td><td>{}</td><td>{}</td></tr>\n",
+        "<td class=\"number\">{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
         escape_html(phase_label(run, phase)),
         phase.from.empty() ? "<span class=\"soft\">scratch</span>" : escape_html(phase.from),
         escape_html(phase.task), state_html(phase.state), began ? steps : "–",
         began ? duration_text(phase.seconds) : "–",
-        began ? quantity_text(tokens_per_second(phase)) : "–", metrics_html(phase, "valid"),
-        metrics_html(phase, "test"));
+        began ? quantity_text(tokens_per_second(phase)) : "–", waits_text(record.histories[p]),
+        metrics_html(phase, "valid"), metrics_html(phase, "test"));
   }
   return html + "</table></div>\n";
 }

@@ -19,9 +19,7 @@ std::optional<std::vector<Tally>> evaluation_tallies(PhaseModel& model, Evaluati
                                                      const Communicator& data, StopRequest& stop);
 
 // Sums tallies of micro-batches over the data-parallel ranks. `mine` are this rank's, by objective;
-// every rank gives the same number of micro-batches. The leaf number of micro-batch i of rank r is
-// r · n + i (blocks) or i · R + r (dealt in turn).
-enum class Dealing { kBlocks, kInTurn };
+// every rank gives the same number of micro-batches, as they were dealt.
 std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
                                const Communicator& data, Dealing dealing);
 

@@ -2,7 +2,7 @@
 #include "train/gradient_reducer.hpp"
 
 #include <algorithm>
-#include <chrono>
+#include <utility>
 
 #include "kernels/elementwise.hpp"
 
@@ -19,8 +19,9 @@ constexpr auto kAlignedFloats = static_cast<std::int64_t>(Arena::kAlignment / si
 
 GradientReducer::GradientReducer(const Exec& exec, ParameterSet& parameters,
                                  const Communicator& data, const Shards& shards)
-    : exec_(exec), parameters_(parameters), data_(data) {
-  for (const Parameter& parameter : parameters.all()) owners_.push_back(shards.owner_of(parameter));
+    : exec_(exec), parameters_(parameters), data_(data), rank_(shards.rank) {
+  for (const Parameter& parameter : parameters.all())
+    pieces_.push_back(shards.pieces_of(parameter));
 }
 
 std::size_t GradientReducer::num_gradient_sets(std::int64_t num_micro_batches) {
@@ -54,10 +55,28 @@ void GradientReducer::begin_micro_batch() {
 }
 
 void GradientReducer::final_from(std::size_t parameter) {
+  if (!gives_back()) return settle_from(parameter);
+  // At every stop, so that all ranks send the same, and wait for the same, in the same order: one
+  // that waits here must not be waited for elsewhere.
+  for (const std::size_t stop : parameters_.stops())
+    if (stop >= parameter) settle_from(stop);
+}
+
+void GradientReducer::settle_from(std::size_t parameter) {
   if (parameter >= final_from_) return;
   const std::vector<Stretch> final = stretches(parameter, final_from_);
   final_from_ = parameter;
-  for (auto stretch = final.rbegin(); stretch != final.rend(); ++stretch) settle(*stretch);
+  Sent before = gives_back() ? std::exchange(sent_, {}) : Sent{};
+  for (auto stretch = final.rbegin(); stretch != final.rend(); ++stretch) {
+    if (!gives_back()) {
+      join(Tensor1<float>(parameters_.gradients(set_).data() + stretch->begin, stretch->count()),
+           stretch->begin);
+    }
+    if (gives_back() || last()) send(sent_, *stretch);
+  }
+  if (!gives_back()) return;
+  wait(before);
+  parameters_.give_back(parameter);
 }
 
 auto GradientReducer::stretches(std::size_t first, std::size_t end) const -> std::vector<Stretch> {
@@ -65,10 +84,16 @@ auto GradientReducer::stretches(std::size_t first, std::size_t end) const -> std
   for (std::size_t number = first; number < end; ++number) {
     const Parameter& parameter = parameters_.at(number);
     if (!parameter.trained) continue;
-    pieces.push_back({.begin = parameter.gradient_offset,
-                      .end = parameter.gradient_offset + parameter.count,
-                      .owner = owners_[number]});
+    for (const Piece& piece : pieces_[number]) {
+      const std::int64_t begin = parameter.gradient_offset + piece.begin;
+      pieces.push_back({.begin = begin,
+                        .end = begin + piece.count,
+                        .owner = piece.owner,
+                        .sum_begin = parameter.sum_offset + piece.begin});
+    }
   }
+  // Ranks that keep different shares have gradients in different places.
+  if (gives_back()) return pieces;
   std::sort(pieces.begin(), pieces.end(),
             [](const Stretch& a, const Stretch& b) { return a.begin < b.begin; });
   std::vector<Stretch> joined;
@@ -81,32 +106,46 @@ auto GradientReducer::stretches(std::size_t first, std::size_t end) const -> std
   return joined;
 }
 
-// Adds the subtrees that this micro-batch completes; what is whole then goes over the network.
-void GradientReducer::settle(const Stretch& stretch) {
-  const std::int64_t count = stretch.end - stretch.begin;
-  const Tensor1<float> sum(parameters_.gradients(set_).data() + stretch.begin, count);
+void GradientReducer::join(Tensor1<float> sum, std::int64_t sum_begin) const {
   for (const int level : joining_) {
     add(exec_, sum,
-        Tensor1<const float>(parameters_.gradients(pending_.at(level)).data() + stretch.begin,
-                             count));
+        Tensor1<const float>(parameters_.gradients(pending_.at(level)).data() + sum_begin,
+                             sum.extent(0)));
   }
-  if (last()) send(stretch);
 }
 
-void GradientReducer::send(const Stretch& stretch) {
+void GradientReducer::send(Sent& sent, const Stretch& stretch) {
   if (data_.size() == 1) return;
   exec_.space.fence();
-  float* gradients = parameters_.gradients(set_).data();
+  float* gradients = parameters_.written().data();
   for (std::int64_t stop = stretch.end; stop > stretch.begin;) {
     const std::int64_t start = std::max(stop - kBucketFloats, stretch.begin);
-    sums_.emplace_back(data_, gradients + start, stop - start, stretch.owner);
+    sent.sums.emplace_back(data_, gradients + start, stop - start, stretch.owner);
     stop = start;
   }
-  for (TreeSum& sum : sums_) sum.poll();
+  sent.stretches.push_back(stretch);
+  for (TreeSum& sum : sent.sums) sum.poll();
+}
+
+// This rank's share then goes to its set, unless that is where it lies.
+void GradientReducer::wait(Sent& sent) {
+  for (TreeSum& sum : sent.sums) sum.wait();
+  const Tensor1<float> beside = parameters_.beside_sets();
+  for (const Stretch& stretch : sent.stretches) {
+    if (beside.data() == nullptr || stretch.owner != rank_) continue;
+    const Tensor1<float> sum(parameters_.gradients(set_).data() + stretch.sum_begin,
+                             stretch.count());
+    convert<float, float>(exec_, sum,
+                          Tensor1<const float>(beside.data() + stretch.begin, stretch.count()));
+    join(sum, stretch.sum_begin);
+  }
+  sent = {};
 }
 
 void GradientReducer::end_micro_batch() {
   final_from(0);
+  if (gives_back()) wait(sent_);  // the next pass works in their place, or the update
+  if (parameters_.beside_sets().data() != nullptr) exec_.arena->lift_limit();
   parameters_.check_all_written();
   const int level = static_cast<int>(joining_.size());
   for (const int joined : joining_) {
@@ -117,10 +156,7 @@ void GradientReducer::end_micro_batch() {
 }
 
 Tensor1<float> GradientReducer::finish() {
-  const auto begin = std::chrono::steady_clock::now();
-  for (TreeSum& sum : sums_) sum.wait();
-  sums_.clear();
-  wait_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  wait(sent_);
   return parameters_.gradients(set_);
 }
 

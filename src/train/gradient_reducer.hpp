@@ -7,18 +7,27 @@
 
 #include "comm/communicator.hpp"
 #include "comm/tree_sum.hpp"
+#include "corpus/batch_stream.hpp"
 #include "model/parameters.hpp"
 #include "optimizer/shards.hpp"
 
 namespace polyphase {
 
+// How micro-batches are dealt so that the tree adds those next that are there.
+inline Dealing dealing_of(const Shards& shards) {
+  return shards.divides_gradients ? Dealing::kInTurn : Dealing::kBlocks;
+}
+
 // Adds the gradients of a step's micro-batches along one fixed binary tree whose leaves are
-// micro-batches: this rank's part of the tree as the micro-batches come, then pairs of
-// data-parallel ranks. In the last micro-batch, gradients of the upper layers go over the network
-// in buckets while the lower layers still compute. num_gradient_sets(m) sets of gradients serve m
-// micro-batches a rank. Gradients of frozen parameters are neither added nor sent. Where the
-// optimizer is divided, a parameter's gradient goes to the rank that has all of it, and to every
-// rank if it is cut.
+// micro-batches. Gradients of the upper layers go over the network in buckets while the lower
+// layers still compute. num_gradient_sets(m) sets of gradients serve m micro-batches a rank. Those
+// of frozen parameters are neither added nor sent. Where the optimizer is divided, a sum goes to
+// the rank that updates with it alone.
+//
+// While every rank has all gradients, each adds its own micro-batches, which are neighbours in the
+// tree, and in the last of them pairs of data-parallel ranks add what they have. Divided gradients
+// are added over ranks in every micro-batch: those that ranks compute at the same time are the
+// neighbours, and each rank goes on adding its share.
 class GradientReducer {
  public:
   GradientReducer(const Exec& exec, ParameterSet& parameters, const Communicator& data,
@@ -34,35 +43,44 @@ class GradientReducer {
 
   // Waits for the sums over ranks; the step's gradients, of what the shards give this rank.
   Tensor1<float> finish();
-  double wait_seconds() const {
-    return wait_seconds_;
-  }  // of the last finish(): exposed communication
 
  private:
-  // A part of a set of gradients, which go to one rank, or to all.
+  // A part of what a pass writes, which goes to one rank, or to all.
   struct Stretch {
     std::int64_t begin = 0, end = 0;
     int owner = kEveryDataRank;
+    std::int64_t sum_begin = 0;  // in the owner's set
+    std::int64_t count() const { return end - begin; }
   };
+  // Stretches that were sent together, and their sums that are not yet done.
+  struct Sent {
+    std::vector<Stretch> stretches;
+    std::vector<TreeSum> sums;
+  };
+  bool gives_back() const { return !parameters_.stops().empty(); }
   bool last() const { return micro_batch_ + 1 == num_micro_batches_; }
-  // Of the trained ones among the parameters from `first` to before `end`, by rising begin.
+  // Of the trained ones among the parameters from `first` to before `end`, by rising begin; those
+  // of the same rank that lie side by side on every rank are one.
   std::vector<Stretch> stretches(std::size_t first, std::size_t end) const;
-  void settle(const Stretch& stretch);
-  void send(const Stretch& stretch);
+  void settle_from(std::size_t parameter);
+  // Adds the subtrees that this micro-batch completes.
+  void join(Tensor1<float> sum, std::int64_t sum_begin) const;
+  void send(Sent& sent, const Stretch& stretch);
+  void wait(Sent& sent);
 
   const Exec& exec_;
   ParameterSet& parameters_;
   const Communicator& data_;
-  std::vector<int> owners_;  // of each parameter
+  std::vector<std::vector<Piece>> pieces_;  // of each parameter
+  int rank_;                                // of the shards
   std::int64_t num_micro_batches_ = 1;
   std::int64_t micro_batch_ = -1;
   std::vector<std::size_t> free_sets_;
   std::map<int, std::size_t> pending_;  // level of a finished subtree → the set that holds its sum
   std::vector<int> joining_;            // levels that this micro-batch completes
-  std::size_t set_ = 0;                 // that this micro-batch writes
+  std::size_t set_ = 0;                 // that gets this micro-batch's gradients
   std::size_t final_from_ = 0;          // gradients of parameters from this one on are final
-  std::vector<TreeSum> sums_;
-  double wait_seconds_ = 0;
+  Sent sent_;
 };
 
 }  // namespace polyphase

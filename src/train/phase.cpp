@@ -74,7 +74,8 @@ class PhaseRun {
     model_->plan_arena_bytes(largest, false);
     model_->plan_arena_bytes(largest, true);
     model_->allocate_training(GradientReducer::num_gradient_sets(local_micro_batches),
-                              optimizer_->plan_arena_bytes(model_->parameters()), job.grid.data);
+                              optimizer_->plan_arena_bytes(model_->parameters()), shards,
+                              job.grid.data);
     if (teacher_) teacher_->model().allocate_arena(model_->teaching_bytes());
     reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data, shards);
     const PhaseStart start =
@@ -127,6 +128,7 @@ class PhaseRun {
                                .micro_batch = micro_batch_,
                                .data_rank = job_.grid.data.rank(),
                                .num_data_ranks = job_.grid.data.size(),
+                               .dealing = dealing_of(optimizer_->shards()),
                                .first_step = state_.step + state_.guard.data_offset,
                                .temperature = phase_.sampling.temperature,
                                .curriculum = curriculum_of(phase_)};

@@ -67,7 +67,8 @@ void PhaseLog::step(const PhaseState& state, const StepPlan& plan, const StepBat
                          {"grad_norm", record.grad_norm},
                          {"tokens", record.num_tokens},
                          {"seconds", seconds},
-                         {"wait_seconds", record.wait_seconds},
+                         {"data_wait_seconds", record.data_wait_seconds},
+                         {"tensor_wait_seconds", record.tensor_wait_seconds},
                          {"tokens_per_second", static_cast<double>(record.num_tokens) / seconds}};
   if (plan.penalty.on()) line["penalty"] = record.penalty;
   if (phase_.regularisation.r_drop.value_or(0.0) > 0) line["divergence"] = record.divergence;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <optional>
 
 #include "kernels/large_pages.hpp"
 #include "train/phase_model.hpp"
@@ -9,28 +10,45 @@ namespace polyphase {
 // The workspace of a product need not shrink with its rows, as all else does.
 static constexpr std::size_t kSlack = std::size_t{1} << 20;
 
-auto PhaseModel::plan_training(std::size_t num_gradient_sets, std::size_t update_bytes) const
-    -> TrainingMemory {
-  TrainingMemory memory = {.arena_bytes = std::max(arena_bytes_, update_bytes),
-                           .layout = writes_.layout(parameters_.all())};
-  memory.gradient_bytes = num_gradient_sets * memory.layout.num_bytes();
-  // Gradients that wait for those of other micro-batches would be written over by their passes.
-  memory.first_gradient =
-      num_gradient_sets == 1 ? std::max(memory.layout.first_byte, update_bytes) + kSlack : 0;
-  memory.bytes = num_gradient_sets == 1
-                     ? std::max(memory.arena_bytes, memory.first_gradient + memory.gradient_bytes)
-                     : memory.arena_bytes + memory.gradient_bytes;
+auto PhaseModel::plan_training(std::size_t num_gradient_sets, std::size_t update_bytes,
+                               const Shards& shards) const -> TrainingMemory {
+  TrainingMemory memory = {.arena_bytes = std::max(arena_bytes_, update_bytes)};
+  const bool one = num_gradient_sets == 1;
+  std::optional<GradientShare> share;
+  if (shards.divides_gradients) {
+    share = {.range = shards.ranges[static_cast<std::size_t>(shards.rank)], .in_place = one};
+  }
+  memory.layout = writes_.layout(parameters_.all(), share);
+  if (share && !one) {
+    memory.share_bytes =
+        num_gradient_sets * static_cast<std::size_t>(memory.layout.sum_count) * sizeof(float);
+    memory.gradient_bytes = memory.layout.num_bytes() + memory.share_bytes;
+  } else {
+    memory.gradient_bytes = num_gradient_sets * memory.layout.num_bytes();
+  }
+  // Sets of all gradients that wait for those of other micro-batches would be written over by their
+  // passes; what is copied out of a pass's place is not there any more when the update comes.
+  const bool shares = one || share;
+  if (shares) {
+    memory.first_gradient =
+        std::max(memory.layout.first_byte, one ? update_bytes : std::size_t{0}) + kSlack;
+    memory.bytes = memory.share_bytes +
+                   std::max(memory.arena_bytes, memory.first_gradient + memory.layout.num_bytes());
+  } else {
+    memory.bytes = memory.arena_bytes + memory.gradient_bytes;
+  }
   return memory;
 }
 
 void PhaseModel::allocate_training(std::size_t num_gradient_sets, std::size_t update_bytes,
-                                   const Communicator& data) {
+                                   const Shards& shards, const Communicator& data) {
   writes_.agree(data);
-  const TrainingMemory memory = plan_training(num_gradient_sets, update_bytes);
+  const TrainingMemory memory = plan_training(num_gradient_sets, update_bytes, shards);
   parameters_.allocate();
-  if (num_gradient_sets == 1) {
-    allocate_arena(memory.bytes);
-    parameters_.share_gradients(memory.layout, arena_, memory.first_gradient);
+  if (num_gradient_sets == 1 || shards.divides_gradients) {
+    allocate_arena(memory.bytes - memory.share_bytes);
+    parameters_.share_gradients(memory.layout, arena_, memory.first_gradient,
+                                num_gradient_sets == 1 ? 0 : num_gradient_sets);
   } else {
     allocate_arena(memory.arena_bytes);
     parameters_.allocate_gradients(memory.layout, num_gradient_sets);

@@ -7,6 +7,7 @@
 #include "kernels/elementwise.hpp"
 #include "model/body.hpp"
 #include "model/key_value_cache.hpp"
+#include "optimizer/gradient_norm.hpp"
 #include "optimizer/name_pattern.hpp"
 #include "recipe/load.hpp"
 #include "train/repeated_batch.hpp"
@@ -154,11 +155,14 @@ class PhaseModelOf final : public PhaseModel {
     begin(exec, both, {}, training);
     run_heads(std::vector<float>(names_.size()));
     teaching_bytes_ = std::max(teaching_bytes_, teaching.peak_bytes());
-    if (training) body_->backward(*pass_, dhidden_NC_, [](std::size_t) {});
+    if (training) {
+      body_->backward(*pass_, dhidden_NC_,
+                      [this](std::size_t parameter) { writes_.final_from(parameter); });
+    }
     pass_.reset();
     counting.release(0);
     if (training) {
-      sum_of_squares(exec, Tensor1<const float>(nullptr, parameters_.total_count()));  // the norm
+      count_gradient_norm(exec, parameters_);
       parameters_.tell(nullptr);
       writes_.end_pass();
     }

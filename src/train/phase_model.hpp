@@ -12,6 +12,7 @@
 #include "model/parameters.hpp"
 #include "model/pass.hpp"
 #include "objective/objective.hpp"
+#include "optimizer/shards.hpp"
 #include "recipe/recipe.hpp"
 #include "train/make_objectives.hpp"
 
@@ -76,16 +77,18 @@ class PhaseModel {
   // the optimizer's update works in update_bytes of the arena.
   struct TrainingMemory {
     std::size_t arena_bytes = 0;     // of passes and updates
-    std::size_t gradient_bytes = 0;  // of all sets
-    std::size_t bytes = 0;           // of both: one set of gradients shares memory with the arena
+    std::size_t gradient_bytes = 0;  // of all sets, and of what passes write beside them
+    std::size_t bytes = 0;           // of both: what passes write may share memory with the arena
     std::size_t first_gradient = 0;  // where that begins
+    std::size_t share_bytes = 0;     // of sets of this rank's share, which share nothing
     GradientLayout layout;
   };
-  TrainingMemory plan_training(std::size_t num_gradient_sets, std::size_t update_bytes) const;
+  TrainingMemory plan_training(std::size_t num_gradient_sets, std::size_t update_bytes,
+                               const Shards& shards = {}) const;
   // Makes that memory, and the parameters' values. Collective over the data-parallel ranks, which
   // have gradients in the same order.
   void allocate_training(std::size_t num_gradient_sets, std::size_t update_bytes,
-                         const Communicator& data);
+                         const Shards& shards, const Communicator& data);
   // Makes an arena alone: no pass can train.
   void allocate_arena(std::size_t num_bytes);
 

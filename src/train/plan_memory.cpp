@@ -2,6 +2,7 @@
 #include "train/plan_memory.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "comm/session.hpp"
 #include "optimizer/optimizer.hpp"
@@ -12,6 +13,29 @@
 #include "train/weight_average.hpp"
 
 namespace polyphase {
+
+namespace {
+
+// Where gradients lie differs between ranks that keep other shares of them. Of more ranks than
+// this, as many are looked at, from the first on.
+constexpr int kMostRanks = 64;
+
+PhaseModel::TrainingMemory most_training_memory(const PhaseModel& model,
+                                                std::size_t num_gradient_sets,
+                                                std::size_t update_bytes, Shards shards,
+                                                int num_data_ranks) {
+  PhaseModel::TrainingMemory most;
+  const int step = (num_data_ranks + kMostRanks - 1) / kMostRanks;
+  for (int rank = 0; rank < (shards.divides_gradients ? num_data_ranks : 1); rank += step) {
+    shards.rank = rank;
+    PhaseModel::TrainingMemory memory =
+        model.plan_training(num_gradient_sets, update_bytes, shards);
+    if (memory.bytes > most.bytes) most = std::move(memory);
+  }
+  return most;
+}
+
+}  // namespace
 
 PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& phase,
                           int num_data_ranks, const recipe::Recipe* teacher_recipe,
@@ -48,8 +72,8 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
   optimizer.mark_trained(model->parameters());
   model->plan_arena_bytes(largest_batch(recipe, phase, micro_batch, kAssumedLabels), true);
   const PhaseModel::TrainingMemory training =
-      model->plan_training(GradientReducer::num_gradient_sets(plan.num_micro_batches),
-                           optimizer.plan_arena_bytes(model->parameters()));
+      most_training_memory(*model, GradientReducer::num_gradient_sets(plan.num_micro_batches),
+                           optimizer.plan_arena_bytes(model->parameters()), shards, num_data_ranks);
   plan.gradient_bytes = static_cast<std::int64_t>(training.gradient_bytes);
   plan.activation_bytes = static_cast<std::int64_t>(training.arena_bytes);
   plan.shared_bytes =

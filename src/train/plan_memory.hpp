@@ -7,7 +7,8 @@
 
 namespace polyphase {
 
-// Memory of one rank of a phase, that with the most, in bytes, known before anything runs.
+// Memory of one rank of a phase in bytes, known before anything runs: of state as much as the rank
+// with the most of it has, and likewise of gradients and activations together.
 struct PlannedMemory {
   std::int64_t num_parameters = 0;     // of the whole model
   std::int64_t num_micro_batches = 0;  // of a step on one rank

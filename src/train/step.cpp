@@ -3,7 +3,6 @@
 
 #include <cmath>
 
-#include "base/clock.hpp"
 #include "comm/agreement.hpp"
 #include "optimizer/gradient_norm.hpp"
 #include "train/evaluate.hpp"
@@ -42,16 +41,14 @@ double clip(const StepPlan& plan, const PhaseModel& model, ParameterSet& paramet
             Tensor1<float> gradients, double grad_norm, const Shards& shards,
             const RankGrid& grid) {
   if (plan.max_grad_value > 0) {
-    clamp_gradients(model.exec(), parameters, gradients, plan.max_grad_value);
+    clamp_gradients(model.exec(), parameters, gradients, shards, plan.max_grad_value);
     grad_norm = gradient_norm(model.exec(), parameters, gradients, shards, grid.tensor, grid.data);
   }
   return clip_scale(grad_norm, plan.max_grad_norm);
 }
 
-}  // namespace
-
-StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseModel& model,
-                      GradientReducer& reducer, Optimizer& optimizer, const RankGrid& grid) {
+StepRecord take_step(const StepPlan& plan, const StepBatches& batches, PhaseModel& model,
+                     GradientReducer& reducer, Optimizer& optimizer, const RankGrid& grid) {
   const std::vector<std::int64_t> counts = count_step(batches, model, grid.data);
   std::vector<float>
       scales;  // a term weighs the same wherever it is: one division by the whole count
@@ -71,12 +68,12 @@ StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseMod
     reducer.end_micro_batch();
   }
   const Tensor1<float> gradients = reducer.finish();
-  StepRecord record = {.num_tokens = counts.back(), .wait_seconds = reducer.wait_seconds()};
-  record.penalty =
-      add_penalty(model.exec(), model.parameters(), gradients, plan.penalty, grid.tensor);
+  StepRecord record = {.num_tokens = counts.back()};
+  record.penalty = add_penalty(model.exec(), model.parameters(), gradients, plan.penalty,
+                               optimizer.shards(), grid.tensor);
   record.grad_norm = gradient_norm(model.exec(), model.parameters(), gradients, optimizer.shards(),
                                    grid.tensor, grid.data);
-  const std::vector<Tally> totals = sum_tallies(tallies, grid.data, Dealing::kBlocks);
+  const std::vector<Tally> totals = sum_tallies(tallies, grid.data, dealing_of(optimizer.shards()));
   for (std::size_t o = 0; o < totals.size(); ++o) {
     record.losses.push_back(mean_loss(totals[o]));
     if (counts[o] == 0) continue;
@@ -90,9 +87,18 @@ StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseMod
       clip(plan, model, model.parameters(), gradients, record.grad_norm, optimizer.shards(), grid);
   optimizer.update(model.exec(), model.parameters(), gradients, plan.learning_rate, scale,
                    plan.step);
-  const double updated = now_seconds();
   optimizer.share_updates(model.exec(), model.parameters(), grid.data);
-  record.wait_seconds += now_seconds() - updated;
+  return record;
+}
+
+}  // namespace
+
+StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseModel& model,
+                      GradientReducer& reducer, Optimizer& optimizer, const RankGrid& grid) {
+  const double data = grid.data.wait_seconds(), tensor = grid.tensor.wait_seconds();
+  StepRecord record = take_step(plan, batches, model, reducer, optimizer, grid);
+  record.data_wait_seconds = grid.data.wait_seconds() - data;
+  record.tensor_wait_seconds = grid.tensor.wait_seconds() - tensor;
   return record;
 }
 

@@ -30,7 +30,7 @@ struct StepPlan {
   const LossHistory* losses_before = nullptr;  // of the guard
 };
 
-// What a step gives, the same on every rank. Losses are in nats a term.
+// What a step gives, but for waits the same on every rank. Losses are in nats a term.
 struct StepRecord {
   double loss = 0;              // weighted sum of the objectives'
   std::vector<double> losses;   // of each objective
@@ -38,7 +38,9 @@ struct StepRecord {
   double penalty = 0;           // likewise no part of the loss
   double grad_norm = 0;         // of all that is minimised, before clipping
   std::int64_t num_tokens = 0;  // of the whole job
-  double wait_seconds = 0;      // exposed communication of gradients and updates, this rank
+  // How long this rank waited for the others of each axis, with nothing to do: exposed
+  // communication, and the time that others are slower. Not the same on every rank.
+  double data_wait_seconds = 0, tensor_wait_seconds = 0;
   // Why nothing was updated: parameters and optimizer state are as they were before the step.
   std::optional<std::string> fault;
 };

@@ -15,6 +15,7 @@
 #include "base/clock.hpp"
 #include "comm/exchange_parts.hpp"
 #include "comm/session.hpp"
+#include "comm/tree_sum.hpp"
 #include "kernels/activation.hpp"
 #include "kernels/adamw.hpp"
 #include "kernels/attention.hpp"
@@ -207,6 +208,17 @@ double kernel_us(const Bench& bench) {
   return 1e6 * bench.seconds(exec, [&] { scale<float>(exec, x, 1.0F); });
 }
 
+// Every rank gets the sum of its own part.
+void sum_to_owners(const Communicator& world, float* data,
+                   const std::vector<std::vector<ArrayPart>>& parts) {
+  std::vector<TreeSum> sums;
+  for (int owner = 0; owner < world.size(); ++owner) {
+    const ArrayPart& part = parts[static_cast<std::size_t>(owner)].front();
+    sums.emplace_back(world, data + part.begin, part.end - part.begin, owner);
+  }
+  for (TreeSum& sum : sums) sum.wait();
+}
+
 nlohmann::json collectives(const Bench& bench) {
   nlohmann::json rows = nlohmann::json::array();
   const Communicator& world = bench.world;
@@ -222,14 +234,23 @@ nlohmann::json collectives(const Bench& bench) {
       parts.push_back(
           {{.begin = floats * r / world.size(), .end = floats * (r + 1) / world.size()}});
     const double sum = bench.seconds(exec, [&] { world.sum(data.data(), floats); });
+    const double owned = bench.seconds(exec, [&] { sum_to_owners(world, data.data(), parts); });
     const double exchange = bench.seconds(exec, [&] { exchange_parts(world, data.data(), parts); });
-    rows.push_back({{"bytes", 4 * floats}, {"sum_us", 1e6 * sum}, {"exchange_us", 1e6 * exchange}});
+    rows.push_back({{"bytes", 4 * floats},
+                    {"sum_us", 1e6 * sum},
+                    {"owned_sum_us", 1e6 * owned},
+                    {"exchange_us", 1e6 * exchange}});
   }
   return rows;
 }
 
-void run(const Bench& bench, std::int64_t largest) {
+void run(const Bench& bench, std::int64_t largest, bool collectives_alone) {
   nlohmann::json json = {{"ranks", bench.world.size()}, {"threads", Space().concurrency()}};
+  if (collectives_alone) {
+    json["collectives"] = collectives(bench);
+    if (bench.world.rank() == 0) std::cout << json.dump() << std::endl;
+    return;
+  }
   for (std::int64_t size = 32; size <= largest; size *= 2) {
     json["products_f32"][std::to_string(size)] = product_gflops<float>(bench, size);
     json["products_bf16"][std::to_string(size)] = product_gflops<bf16>(bench, size);
@@ -250,17 +271,18 @@ void run(const Bench& bench, std::int64_t largest) {
 int main(int argc, char** argv) {
   std::int64_t largest = 2048;
   int rounds = 5;
-  bool processor_time = false;
+  bool processor_time = false, collectives = false;
   CLI::App app("Measures what a rank does in a second");
   app.add_option("--largest-product", largest, "size of it");
   app.add_option("--rounds", rounds, "of which the median counts");
   app.add_flag("--processor-time", processor_time,
                "of the process instead of the wall's, on a busy machine: one rank of one thread");
+  app.add_flag("--collectives", collectives, "sums and exchanges alone");
   CLI11_PARSE(app, argc, argv);
   const polyphase::MpiSession session(&argc, &argv);
   int kokkos_argc = 1;
   const Kokkos::ScopeGuard kokkos(kokkos_argc, argv);
   polyphase::run({.world = session.world(), .rounds = rounds, .processor_time = processor_time},
-                 largest);
+                 largest, collectives);
   return 0;
 }

@@ -72,6 +72,7 @@ const std::map<std::string, recipe::Recompute> kRecompute = {
     {"full", recipe::Recompute::kFull}};
 
 const std::map<std::string, recipe::Shard> kShard = {{"none", recipe::Shard::kNone},
+                                                     {"gradients", recipe::Shard::kGradients},
                                                      {"optimizer", recipe::Shard::kOptimizer}};
 
 recipe::Recipe recipe_of(const Shape& shape, const std::string& precision,
@@ -216,11 +217,11 @@ void run(const Options& options, const Communicator& world) {
   Optimizer optimizer(model->parameters(), recipe.phases[0], grid.tensor, shards);
   optimizer.allocate();
   model->allocate_training(GradientReducer::num_gradient_sets(options.micro_batches),
-                           optimizer.plan_arena_bytes(model->parameters()), grid.data);
+                           optimizer.plan_arena_bytes(model->parameters()), shards, grid.data);
   model->parameters().initialise(1, 0.02);
   GradientReducer reducer(model->exec(), model->parameters(), grid.data, shards);
 
-  std::vector<double> seconds, waits;
+  std::vector<double> seconds, waits, tensor_waits;
   double loss = 0;
   for (int step = 0; step < options.warmup + options.steps; ++step) {
     if (step == options.warmup && options.kernels) {
@@ -241,7 +242,8 @@ void run(const Options& options, const Communicator& world) {
     loss = record.loss;
     if (step < options.warmup) continue;
     seconds.push_back(seconds_by(options.processor_time) - begin);
-    waits.push_back(record.wait_seconds);
+    waits.push_back(record.data_wait_seconds);
+    tensor_waits.push_back(record.tensor_wait_seconds);
   }
   // Of the ranks that need the most.
   const auto most = [&world](double mine) {
@@ -283,7 +285,8 @@ void run(const Options& options, const Communicator& world) {
       {"gflops", gflops},
       {"product_gflops", products},
       {"fraction", gflops / products},
-      {"wait_milliseconds", 1e3 * median(waits)},
+      {"data_wait_milliseconds", 1e3 * median(waits)},
+      {"tensor_wait_milliseconds", 1e3 * median(tensor_waits)},
       {"peak_memory_mib", peak},
       {"loss", loss}};
   if (!options.machine.empty()) json["planned"] = planned(options, recipe, shape, grid.data.size());

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An optimizer divided over data-parallel ranks gives the bits of one that is not, and they continue each other."""
+"""An optimizer and gradients divided over data-parallel ranks give the bits of those that are not, and they continue
+each other."""
 import signal
 import unittest
 
 from job import DONE, INTERRUPTED, RECIPE, USAGE, RoadTest, polyphase, settings
 
-SHARD, WHOLE = {"parallel.shard": "optimizer"}, {"parallel.shard": "none"}
+OPTIMIZER, GRADIENTS, WHOLE = ({"parallel.shard": value} for value in ("optimizer", "gradients", "none"))
 # A table so large beside the layers that it is cut for four ranks, unless the rule looks at whole tensors.
 LARGE_TABLE = {"model.width": 8, "model.num_heads": 2, "model.feed_forward": 8, "model.num_layers": 1,
                "model.max_tokens": 16}
@@ -58,10 +59,11 @@ class ShardTest(RoadTest):
     def test_whole_road_has_the_bits_of_one_rank(self):
         straight = self.new_run("straight", **VALUES)
         self.assert_exit(straight.go(ranks=None), DONE)
-        for ranks in (2, 4):
-            run = self.new_run(f"road-{ranks}", **VALUES, **SHARD)
-            self.assert_exit(run.go(ranks=ranks), DONE)
-            self.assert_same_run(run, straight)
+        for ranks, shard in ((2, GRADIENTS), (4, OPTIMIZER), (4, GRADIENTS)):
+            with self.subTest(f"{shard} on {ranks}"):
+                run = self.new_run(f"road-{ranks}-{shard['parallel.shard']}", **VALUES, **shard)
+                self.assert_exit(run.go(ranks=ranks), DONE)
+                self.assert_same_run(run, straight)
 
     def test_checkpoints_continue_with_and_without(self):
         steps = 120  # so many that it can be stopped among them: they are short
@@ -69,12 +71,14 @@ class ShardTest(RoadTest):
                   "phases.pretrain.evaluate": "{every_steps: 30, max_samples: 32}", "checkpoint.every_steps": 20}
         straight = self.new_run("straight-large", **values)
         self.assert_exit(straight.go("--phase", "pretrain", ranks=None), DONE)
-        for name, ranks, before, after in (("to", 2, WHOLE, SHARD), ("from-2", 2, SHARD, WHOLE),
-                                           ("from-4", 4, SHARD, WHOLE), ("stays", 4, SHARD, SHARD)):
+        for name, ranks, before, after, resumed_on in (
+                ("to", 2, WHOLE, GRADIENTS, (2, 4)), ("from-2", 2, GRADIENTS, WHOLE, (None, 4)),
+                ("from-4", 4, OPTIMIZER, WHOLE, (None, 2)), ("stays", 4, GRADIENTS, GRADIENTS, (None, 2, 4)),
+                ("changes", 2, OPTIMIZER, GRADIENTS, (4,)), ("changes-back", 4, GRADIENTS, OPTIMIZER, (2,))):
             stopped = self.new_run(name, **values)
             self.stop(stopped, "pretrain", 4, ranks, **before)
             self.assertLess(len(stopped.steps("pretrain")), steps)
-            for others in (None, 2, 4):
+            for others in resumed_on:
                 with self.subTest(f"{name}, {others} ranks"):
                     run = stopped.copy_to(self.scratch / f"{name}-on-{others}")
                     self.assert_exit(run.go("--phase", "pretrain", ranks=others, **after), DONE)
@@ -84,7 +88,7 @@ class ShardTest(RoadTest):
                         self.assertEqual(run.digests("pretrain"), straight.digests("pretrain"))
 
     def test_a_large_table_is_cut_between_rows(self):
-        run = self.new_run("cut", **LARGE_TABLE, **SHARD)
+        run = self.new_run("cut", **LARGE_TABLE, **GRADIENTS)
         self.assert_exit(run.go("--phase", "pretrain", ranks=4), DONE)
         parts = {name: len(digests) for name, digests in run.digests("pretrain").items()}
         self.assertGreater(parts["optimizer/moment1/embedding.token.weight"], 1)
@@ -98,8 +102,8 @@ class ShardTest(RoadTest):
                           **LARGE_TABLE}
                 whole, divided = self.new_run(f"{kind}-whole", **values), self.new_run(f"{kind}-divided", **values)
                 self.assert_exit(whole.go("--phase", "pretrain", ranks=2), DONE)
-                self.stop(divided, "pretrain", 2, 4, **SHARD)
-                self.assert_exit(divided.go("--phase", "pretrain", ranks=4, **SHARD), DONE)
+                self.stop(divided, "pretrain", 2, 4, **OPTIMIZER)
+                self.assert_exit(divided.go("--phase", "pretrain", ranks=4, **GRADIENTS), DONE)
                 self.assertEqual(divided.steps("pretrain"), whole.steps("pretrain"))
 
     def test_converted_state_is_divided_like_any_other(self):
@@ -110,9 +114,9 @@ class ShardTest(RoadTest):
             name = "-".join(kinds)
             whole = self.new_run(f"convert-{name}-whole", **values)
             self.assert_exit(whole.go(ranks=2), DONE)
-            for ranks in (2, 4):
+            for ranks, shard in ((2, GRADIENTS), (4, OPTIMIZER)):
                 with self.subTest(f"{name} on {ranks}"):
-                    divided = self.new_run(f"convert-{name}-{ranks}", **values, **SHARD)
+                    divided = self.new_run(f"convert-{name}-{ranks}", **values, **shard)
                     outcome = divided.go(ranks=ranks)
                     self.assert_exit(outcome, DONE)
                     self.assertRegex(outcome.text, f"topic: optimizer state of [1-9]\\d* parameters converted from {kinds[1]} "
@@ -125,7 +129,7 @@ class ShardTest(RoadTest):
                   "phases.topic.optimizer": "{kind: sgd, momentum: 0.9, max_grad_norm: 0, learning_rate: 1000, "
                                             "schedule: {kind: constant, warmup_steps: 40}}",
                   "phases.topic.guard": "{spike: 3, max_skipped: 1, max_rollbacks: 20, learning_rate_scale: 0.1}"}
-        one, two = self.new_run("guard-one", **values), self.new_run("guard-two", **values, **SHARD)
+        one, two = self.new_run("guard-one", **values), self.new_run("guard-two", **values, **GRADIENTS)
         codes = [run.go("--phase", "topic", ranks=ranks).code for run, ranks in ((one, None), (two, 2))]
         self.assertEqual(codes[0], codes[1])
         events = [[(r["step"], r["what"], r["detail"]) for r in run.metrics("topic")
@@ -135,7 +139,7 @@ class ShardTest(RoadTest):
         self.assertEqual(one.steps("topic"), two.steps("topic"))
 
     def test_plan_counts_the_share_of_the_rank_that_keeps_most(self):
-        values = {"folder": self.texts, "model.width": 1024, "model.feed_forward": 4096, **SHARD,
+        values = {"folder": self.texts, "model.width": 1024, "model.feed_forward": 4096, **OPTIMIZER,
                   "phases.tags.average": "{decay: 0.99}"}
         for ranks in (1, 2, 4):
             outcome = polyphase("plan", RECIPE, *settings(values), "--ranks", ranks)
@@ -149,9 +153,9 @@ class ShardTest(RoadTest):
                 self.assertLess(mebibytes, 1.1 * even, f"{phase} on {ranks}")
 
     def test_what_cannot_be_divided_is_refused(self):
-        outcome = self.new_run("gradients", **{"parallel.shard": "gradients"}).go(ranks=2)
+        outcome = self.new_run("parameters", **{"parallel.shard": "parameters"}).go(ranks=2)
         self.assert_exit(outcome, USAGE)
-        self.assert_says(outcome, "parallel.shard", "gradients", "none", "optimizer")
+        self.assert_says(outcome, "parallel.shard", "parameters", "none", "optimizer", "gradients")
 
 
 if __name__ == "__main__":

@@ -117,7 +117,6 @@ TEST_F(BatchStreamTest, SamplesAreTheSameOnAnyLayoutAndTheRanksTogetherMakeTheSt
       for (std::size_t step = 0; step < steps.size(); ++step) {
         StepBatches mine = part.next_step();
         ASSERT_EQ(mine.step, static_cast<std::int64_t>(step));
-        ASSERT_EQ(mine.first_micro_batch, static_cast<std::int64_t>(together[step].size()));
         for (Batch& batch : mine.micro_batches) together[step].push_back(std::move(batch));
       }
     }
@@ -126,6 +125,26 @@ TEST_F(BatchStreamTest, SamplesAreTheSameOnAnyLayoutAndTheRanksTogetherMakeTheSt
       for (int m = 0; m < 4; ++m) {
         EXPECT_TRUE(together[step][m] == steps[step].micro_batches[m])
             << num_ranks << " ranks, step " << step << ", micro-batch " << m;
+      }
+    }
+  }
+}
+
+TEST_F(BatchStreamTest, DealtInTurnARankHasEveryRthMicroBatch) {
+  const auto dataset = counting_dataset();
+  BatchStream whole(dataset, settings_of(0, 1));
+  const StepBatches step = whole.next_step();
+  for (const int num_ranks : {2, 4}) {
+    for (int rank = 0; rank < num_ranks; ++rank) {
+      StreamSettings settings = settings_of(rank, num_ranks);
+      settings.dealing = Dealing::kInTurn;
+      BatchStream part(dataset, settings);
+      const StepBatches mine = part.next_step();
+      ASSERT_EQ(mine.micro_batches.size(), static_cast<std::size_t>(4 / num_ranks));
+      for (std::size_t m = 0; m < mine.micro_batches.size(); ++m) {
+        const std::size_t number =
+            m * static_cast<std::size_t>(num_ranks) + static_cast<std::size_t>(rank);
+        EXPECT_TRUE(mine.micro_batches[m] == step.micro_batches[number]);
       }
     }
   }

@@ -91,6 +91,43 @@ TEST(GradientLayout, FollowsTheUseOfTheArena) {
   EXPECT_EQ(layout.first_byte, 4032 - 224 * sizeof(float));
 }
 
+// A table that the head shares, and layers above each other: what other ranks keep makes room, once
+// the gradients of the next layer are final too.
+TEST(GradientLayout, GivesBackWhatOtherRanksKeep) {
+  ParameterSet parameters;
+  for (const char* name : {"table", "lower", "upper", "head"})
+    parameters.declare({.name = name, .global_shape = {10, 10}});
+  Arena counting;
+  GradientWrites writes;
+  writes.begin_pass(counting, parameters.all().size());
+  writes.hear(3, 1);
+  writes.hear(0, 1);
+  for (const std::size_t layer : {2, 1}) {
+    writes.final_from(layer + 1);
+    writes.hear(layer, 1);
+  }
+  writes.final_from(1);
+  writes.end_pass();
+  const StorageRange rows_of_table = {.begin = 50, .end = 100};
+  for (const bool in_place : {false, true}) {
+    const GradientLayout layout =
+        writes.layout(parameters.all(), GradientShare{rows_of_table, in_place});
+    EXPECT_EQ(layout.stops, (std::vector<std::size_t>{3, 2, 1, 0}));
+    EXPECT_EQ(layout.count, 3 * 112);
+    EXPECT_EQ(layout.offsets[1], layout.offsets[3]);  // "lower" lies where "head" lay
+    EXPECT_EQ(layout.written_behind[1], 2U);
+    EXPECT_NE(layout.offsets[2], layout.offsets[3]);  // which is under way while "upper" is made
+    if (!in_place) {
+      EXPECT_EQ(layout.sum_count, 64);
+      EXPECT_EQ(layout.sum_offsets, (std::vector<std::int64_t>{-50, -1, -1, -1}));
+    }
+  }
+  // What it keeps of the head stays; nothing else fits there.
+  const GradientLayout keeps =
+      writes.layout(parameters.all(), GradientShare{{.begin = 336, .end = 436}, true});
+  EXPECT_NE(keeps.offsets[1], keeps.offsets[3]);
+}
+
 // BERT-base: gradients take the place of activations that are done with.
 TEST(ArenaPlan, GradientsShareMemoryWithActivations) {
   recipe::Recipe recipe;
@@ -124,6 +161,34 @@ TEST(ArenaPlan, SeveralObjectivesTakeTheMemoryOfTheLargest) {
   EXPECT_EQ(planned({{"span", 1.0}, {"prefix_lm", 1.0}}), planned({{"span", 1.0}}));
 }
 
+// Of a step's four micro-batches, or of one without activations to lie among.
+TEST(ArenaPlan, DividedGradientsNeedLess) {
+  recipe::Recipe recipe;
+  recipe.model.num_layers = 12;
+  recipe.model.width = 768;
+  recipe.model.num_heads = 12;
+  recipe.model.max_tokens = 128;
+  recipe.tokenizer.vocab_size = 30522;
+  recipe::Phase phase = masked_language_model();
+  const auto training = [&](recipe::Shard shard, int num_ranks, std::int64_t num_micro_batches) {
+    recipe.parallel.shard = shard;
+    phase.batch = {.sequences = num_ranks * num_micro_batches, .micro_batch = 1};
+    const PlannedMemory planned = plan_memory(recipe, phase, num_ranks);
+    return static_cast<double>(planned.gradient_bytes + planned.activation_bytes -
+                               planned.shared_bytes);
+  };
+  for (const int ranks : {2, 4, 8}) {
+    const double table = 4.0 * 30522 * 768;  // from the first pass over it to the last
+    for (const std::int64_t micro_batches : {1, 4}) {
+      const double all = training(recipe::Shard::kOptimizer, ranks, micro_batches),
+                   divided = training(recipe::Shard::kGradients, ranks, micro_batches);
+      const double sets = micro_batches == 1 ? 1 : 3;
+      EXPECT_LT(divided, all / ranks * 1.1 + table + 3 * all / sets / 12)
+          << ranks << " ranks, " << micro_batches << " micro-batches";
+    }
+  }
+}
+
 // Beside low-rank additions, gradients are those of what is trained and of norms and biases, whose
 // kernels make them in passing.
 TEST(ArenaPlan, FrozenWeightsHaveNoGradients) {
@@ -155,7 +220,7 @@ TEST(Vocabulary, InBlocksGivesTheSameLossAndGradients) {
       batch.target_labels_M[m] = static_cast<std::int32_t>(400 * m);  // in every block
     }
     model->plan_arena_bytes(batch, true);
-    model->allocate_training(1, 0, grid.data);
+    model->allocate_training(1, 0, {}, grid.data);
     model->parameters().initialise(1, 0.3);
     model->parameters().begin_micro_batch(0);
     nats[precision] = model->forward(batch, {}, {1.0F})[0].nats;
@@ -195,7 +260,7 @@ TEST(ArenaPlan, HoldsForBatchesWithFewerMaskedRows) {
   ASSERT_EQ(largest.target_rows_M.size(), 224U);
   ASSERT_EQ(smaller.target_rows_M.size(), 208U);
   const std::size_t planned = model->plan_arena_bytes(largest, true);
-  model->allocate_training(1, 0, grid.data);
+  model->allocate_training(1, 0, {}, grid.data);
   model->parameters().initialise(1, 0.02);
   Batch batch = smaller;
   for (std::int32_t& id : batch.positions_N) id %= 32;  // as real rows have them

@@ -41,30 +41,34 @@ TEST(DataParallel, AgreesWithOneRankToTheLastBit) {
   }
 }
 
-TEST(ShardedOptimizer, AgreesWithOneRankToTheLastBit) {
+TEST(Sharded, AgreesWithOneRankToTheLastBit) {
   for (const std::string& name : all_cases()) {
     const nlohmann::json reference = read_case(name);
     const LayoutTrace alone = train_on(reference, solo_grid(), recipe::Precision::kF32);
-    const LayoutTrace sharded = train_on(reference, make_grid(*test_world, 1),
-                                         recipe::Precision::kF32, recipe::Shard::kOptimizer);
-    EXPECT_EQ(alone.losses, sharded.losses) << name;
-    EXPECT_EQ(alone.norms, sharded.norms) << name;
-    EXPECT_EQ(alone.average_losses, sharded.average_losses) << name;
-    EXPECT_TRUE(alone.parameters == sharded.parameters) << name;
+    for (const recipe::Shard shard : {recipe::Shard::kOptimizer, recipe::Shard::kGradients}) {
+      const LayoutTrace sharded =
+          train_on(reference, make_grid(*test_world, 1), recipe::Precision::kF32, shard);
+      EXPECT_EQ(alone.losses, sharded.losses) << name;
+      EXPECT_EQ(alone.norms, sharded.norms) << name;
+      EXPECT_EQ(alone.average_losses, sharded.average_losses) << name;
+      EXPECT_TRUE(alone.parameters == sharded.parameters) << name;
+    }
   }
 }
 
 // What the ranks of a job have in memory, and what `polyphase plan` says of it.
-TEST(ShardedOptimizer, PlanIsWhatTheRankWithTheMostKeeps) {
+TEST(Sharded, PlanIsWhatTheRankWithTheMostKeeps) {
   const RankGrid grid = make_grid(*test_world, 1);
   for (const std::string& name : all_cases()) {
     const nlohmann::json reference = read_case(name);
     if (!reference.at("labels").empty() || reference.contains("teacher")) continue;
-    for (const recipe::Shard shard : {recipe::Shard::kNone, recipe::Shard::kOptimizer}) {
+    for (const recipe::Shard shard :
+         {recipe::Shard::kNone, recipe::Shard::kOptimizer, recipe::Shard::kGradients}) {
       ReferenceRun run(reference, grid, 4, recipe::Precision::kF32, 0.0, shard);
       recipe::Recipe recipe = run.recipe();
       recipe.tokenizer.vocab_size = reference.at("vocabulary");
-      const recipe::Phase& phase = recipe.phases.back();
+      recipe::Phase& phase = recipe.phases.back();
+      phase.batch.sequences = 4 * phase.batch.micro_batch;
       const PlannedMemory planned = plan_memory(recipe, phase, grid.data.size());
       // Every tensor starts at a multiple of 64 bytes.
       const auto kept_bytes = [](const std::vector<StateTensor>& tensors) {
@@ -81,6 +85,16 @@ TEST(ShardedOptimizer, PlanIsWhatTheRankWithTheMostKeeps) {
       test_world->sum(&all, 1);
       test_world->max(&most, 1);
       EXPECT_EQ(planned.state_bytes, parameters + most) << name;
+      // One set of gradients lies in the arena.
+      const ParameterSet& own = run.model().parameters();
+      std::int64_t training = static_cast<std::int64_t>(run.model().arena_capacity_bytes());
+      if (own.num_gradients() > 1) {
+        training += static_cast<std::int64_t>(own.num_gradients() * own.gradients(0).size() *
+                                              sizeof(float));
+      }
+      test_world->max(&training, 1);
+      EXPECT_EQ(planned.gradient_bytes + planned.activation_bytes - planned.shared_bytes, training)
+          << name;
       if (shard == recipe::Shard::kNone) {
         EXPECT_EQ(all, state * grid.data.size()) << name;
       } else if (grid.data.size() > 1 && phase.optimizer.kind == "adamw") {

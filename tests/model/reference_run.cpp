@@ -249,7 +249,7 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   model_->plan_arena_bytes(largest, true);
   model_->allocate_training(
       GradientReducer::num_gradient_sets(num_micro_batches / grid.data.size()),
-      optimizer_->plan_arena_bytes(model_->parameters()), grid.data);
+      optimizer_->plan_arena_bytes(model_->parameters()), shards, grid.data);
   if (phase.regularisation.average)
     average_ = std::make_unique<WeightAverage>(model_->parameters(), phase, shards, grid.data);
   reducer_ =
@@ -262,8 +262,11 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
 StepBatches ReferenceRun::batches(std::int64_t step) const {
   const std::int64_t sequences = 4 / num_micro_batches_,
                      mine = num_micro_batches_ / grid_.data.size();
+  const bool in_turn = dealing_of(optimizer_->shards()) == Dealing::kInTurn;
   StepBatches result;
-  for (std::int64_t m = grid_.data.rank() * mine; m < (grid_.data.rank() + 1) * mine; ++m) {
+  for (std::int64_t i = 0; i < mine; ++i) {
+    const std::int64_t m =
+        in_turn ? i * grid_.data.size() + grid_.data.rank() : grid_.data.rank() * mine + i;
     result.micro_batches.push_back(
         cut(reference_.at("batches")[step], phase(), step, m * sequences, sequences));
   }
@@ -301,7 +304,8 @@ double ReferenceRun::average_loss(std::int64_t number) {
   std::vector<std::vector<Tally>> tallies;
   for (const Batch& batch : batches(number).micro_batches)
     tallies.push_back(model_->evaluate(batch));
-  return model_->metrics(sum_tallies(tallies, grid_.data, Dealing::kBlocks)).at("loss");
+  return model_->metrics(sum_tallies(tallies, grid_.data, dealing_of(optimizer_->shards())))
+      .at("loss");
 }
 
 std::vector<float> ReferenceRun::parameters() const {

@@ -93,9 +93,11 @@ Trained train(const std::string& kind, const RankGrid& grid, bool divided) {
   for (int step = 0; step < 10; ++step) {
     fill_by_sine(parameters.gradients(0), 0.9 + step);
     for (const Parameter& parameter : parameters.all()) {
-      if (shards.has(shards.owner_of(parameter))) continue;
-      std::fill_n(parameters.gradients(0).data() + parameter.gradient_offset, parameter.count,
-                  std::numeric_limits<float>::quiet_NaN());
+      for (const Piece& piece : shards.pieces_of(parameter)) {
+        if (shards.has(piece.owner)) continue;
+        std::fill_n(parameters.gradients(0).data() + parameter.sum_offset + piece.begin,
+                    piece.count, std::numeric_limits<float>::quiet_NaN());
+      }
     }
     optimizer.begin_step(parameters, step);
     result.norms.push_back(gradient_norm(device.exec(), parameters, parameters.gradients(0), shards,

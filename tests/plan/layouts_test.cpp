@@ -40,7 +40,7 @@ PhaseCosts made_up_costs(double gib) {
 
 TEST(Layouts, EveryOneThatTheProgramCanRunIsThereOnce) {
   const recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
-  std::set<std::tuple<std::int64_t, std::int64_t, bool, int>> seen;
+  std::set<std::tuple<std::int64_t, std::int64_t, recipe::Shard, int>> seen;
   for (const PlannedLayout& one : plan_layouts(recipe, 8, small_machine(), made_up_costs(0.5))) {
     const Layout& layout = one.layout;
     EXPECT_EQ(layout.num_ranks(), 8);
@@ -48,11 +48,11 @@ TEST(Layouts, EveryOneThatTheProgramCanRunIsThereOnce) {
     EXPECT_LE(layout.data, 4);
     EXPECT_LE(layout.tensor, 4);
     EXPECT_NO_THROW(recipe::check_layout(with_layout(recipe, layout), 8));
-    EXPECT_TRUE(seen.insert({layout.tensor, layout.data, layout.shard != recipe::Shard::kNone,
-                             static_cast<int>(layout.recompute)})
-                    .second);
+    EXPECT_TRUE(
+        seen.insert({layout.tensor, layout.data, layout.shard, static_cast<int>(layout.recompute)})
+            .second);
   }
-  EXPECT_EQ(seen.size(), 2 * 2 * 3);  // 2 × 4 and 4 × 2, divided or not, three modes
+  EXPECT_EQ(seen.size(), 2 * 3 * 3);  // 2 × 4 and 4 × 2, what is divided, three modes
 }
 
 TEST(Layouts, TheFastestThatFitsIsFirst) {

@@ -73,6 +73,22 @@ TEST(PlanTime, ADividedOptimizerUpdatesAShareAndSendsIt) {
   EXPECT_NEAR(b.exposed_data_seconds, b.data_sums.seconds + b.shared_updates.seconds, 1e-3);
 }
 
+// Two micro-batches: each one's gradients go to their owners, which copy and add half of them.
+TEST(PlanTime, DividedGradientsAreSentInEveryMicroBatch) {
+  const Layout optimizer = {.data = 2, .shard = recipe::Shard::kOptimizer},
+               gradients = {.data = 2, .shard = recipe::Shard::kGradients};
+  const PlannedTime a = plan_time(small_step(), optimizer, small_machine()),
+                    b = plan_time(small_step(), gradients, small_machine());
+  EXPECT_NEAR(b.data_sums.within_bytes, 2 * a.data_sums.within_bytes, 1);
+  EXPECT_NEAR(b.data_sums.seconds, 2 * a.data_sums.seconds, 1e-9);
+  EXPECT_NEAR(b.update_seconds - a.update_seconds, (3.0 / 2 + 4.0 / 2 - 3) * kFloatsGB / 10, 1e-12);
+  EXPECT_EQ(b.shared_updates.within_bytes, a.shared_updates.within_bytes);
+  StepWork one = small_step();
+  one.num_micro_batches = 1;
+  EXPECT_EQ(plan_time(one, gradients, small_machine()).step_seconds(),
+            plan_time(one, optimizer, small_machine()).step_seconds());
+}
+
 TEST(PlanTime, TensorSumsAreWaitedFor) {
   StepWork step = small_step();
   step.pass.shared_sums[1000] = 3;
