@@ -206,14 +206,17 @@ void run(const Options& options, const Communicator& world) {
   recipe.parallel.shard = kShard.at(options.shard);
   const auto model = make_phase_model(
       recipe, recipe.phases[0], {.vocab_size = shape.vocabulary, .label_names = {}}, grid.tensor);
-  StepBatches batches;
-  for (int m = 0; m < options.micro_batches; ++m) {
-    const auto key = static_cast<std::uint64_t>(grid.data.rank() * options.micro_batches + m);
-    batches.micro_batches.push_back(random_batch(shape, micro_batch, key));
-  }
-  for (const Batch& batch : batches.micro_batches) model->plan_arena_bytes(batch, true);
   const Shards shards = make_shards(recipe, recipe.phases[0], model->parameters(), grid.data.rank(),
                                     grid.data.size());
+  StepBatches batches;
+  for (int m = 0; m < options.micro_batches; ++m) {
+    const bool in_turn = dealing_of(shards) == Dealing::kInTurn;
+    const int key = in_turn ? m * grid.data.size() + grid.data.rank()
+                            : grid.data.rank() * options.micro_batches + m;
+    batches.micro_batches.push_back(
+        random_batch(shape, micro_batch, static_cast<std::uint64_t>(key)));
+  }
+  for (const Batch& batch : batches.micro_batches) model->plan_arena_bytes(batch, true);
   Optimizer optimizer(model->parameters(), recipe.phases[0], grid.tensor, shards);
   optimizer.allocate();
   model->allocate_training(GradientReducer::num_gradient_sets(options.micro_batches),

@@ -73,8 +73,7 @@ class ShardTest(RoadTest):
         self.assert_exit(straight.go("--phase", "pretrain", ranks=None), DONE)
         for name, ranks, before, after, resumed_on in (
                 ("to", 2, WHOLE, GRADIENTS, (2, 4)), ("from-2", 2, GRADIENTS, WHOLE, (None, 4)),
-                ("from-4", 4, OPTIMIZER, WHOLE, (None, 2)), ("stays", 4, GRADIENTS, GRADIENTS, (None, 2, 4)),
-                ("changes", 2, OPTIMIZER, GRADIENTS, (4,)), ("changes-back", 4, GRADIENTS, OPTIMIZER, (2,))):
+                ("from-4", 4, OPTIMIZER, WHOLE, (None, 2)), ("stays", 4, GRADIENTS, GRADIENTS, (None, 2, 4))):
             stopped = self.new_run(name, **values)
             self.stop(stopped, "pretrain", 4, ranks, **before)
             self.assertLess(len(stopped.steps("pretrain")), steps)
@@ -105,6 +104,11 @@ class ShardTest(RoadTest):
                 self.stop(divided, "pretrain", 2, 4, **OPTIMIZER)
                 self.assert_exit(divided.go("--phase", "pretrain", ranks=4, **GRADIENTS), DONE)
                 self.assertEqual(divided.steps("pretrain"), whole.steps("pretrain"))
+                for run, axes in ((whole, ("tensor",)), (divided, ("data", "tensor"))):
+                    waits = {axis: [r[f"{axis}_wait_seconds"] / r["seconds"] for r in run.metrics("pretrain")
+                                    if r["kind"] == "step"] for axis in ("data", "tensor")}
+                    self.assertEqual({axis for axis, shares in waits.items() if max(shares) > 0}, set(axes))
+                    self.assertLess(max(map(sum, zip(*waits.values()))), 1)
 
     def test_converted_state_is_divided_like_any_other(self):
         optimizer, first = "{{kind: {}, learning_rate: 1e-3{}}}", "phases.pretrain.optimizer"
@@ -114,7 +118,7 @@ class ShardTest(RoadTest):
             name = "-".join(kinds)
             whole = self.new_run(f"convert-{name}-whole", **values)
             self.assert_exit(whole.go(ranks=2), DONE)
-            for ranks, shard in ((2, GRADIENTS), (4, OPTIMIZER)):
+            for ranks, shard in ((2, GRADIENTS), (4, OPTIMIZER)) if kinds[0] == "adamw" else ((2, GRADIENTS),):
                 with self.subTest(f"{name} on {ranks}"):
                     divided = self.new_run(f"convert-{name}-{ranks}", **values, **shard)
                     outcome = divided.go(ranks=ranks)

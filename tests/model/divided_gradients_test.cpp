@@ -5,6 +5,7 @@
 
 #include "comm/session.hpp"
 #include "model/reference_run.hpp"
+#include "recipe/load.hpp"
 #include "recipe/optimizers.hpp"
 #include "train/largest_batch.hpp"
 #include "train/step.hpp"
@@ -20,7 +21,8 @@ constexpr int kMicroBatches = 8;  // of a step on all ranks
 recipe::Recipe deep_recipe(recipe::Shard shard, const std::string& family,
                            const std::string& optimizer) {
   recipe::Recipe recipe;
-  recipe.model.family = family == "t5" ? recipe::Family::kT5 : recipe::Family::kBert;
+  recipe.model =
+      recipe::family_defaults(family == "t5" ? recipe::Family::kT5 : recipe::Family::kBert);
   recipe.model.num_layers = family == "t5" ? 4 : 7;
   recipe.model.width = 16;
   recipe.model.num_heads = 2;

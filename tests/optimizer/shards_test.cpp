@@ -87,7 +87,11 @@ Trained train(const std::string& kind, const RankGrid& grid, bool divided) {
   EXPECT_EQ(shards.divided(), divided && grid.data.size() > 1);
   Optimizer optimizer(parameters, phase, grid.tensor, shards);
   optimizer.allocate();
-  test::Device device(optimizer.plan_arena_bytes(parameters) + Arena::kAlignment);
+  Arena counting;
+  optimizer.mark_trained(parameters);
+  count_gradient_norm({.space = {}, .arena = &counting}, parameters);
+  test::Device device(std::max(optimizer.plan_arena_bytes(parameters), counting.peak_bytes()) +
+                      Arena::kAlignment);
   fill_by_sine(parameters.values(), 1.3);
   Trained result;
   for (int step = 0; step < 10; ++step) {

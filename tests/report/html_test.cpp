@@ -46,6 +46,19 @@ TEST_F(HtmlTest, PageIsWellFormedAndHasACurveForEachPhase) {
   }
 }
 
+// The share of its steps' time, of each axis.
+TEST_F(HtmlTest, TheTableTellsHowLongStepsWaited) {
+  EXPECT_EQ(page().find(" % data"), std::string::npos);
+  folder_.write(
+      "p2/metrics.jsonl",
+      R"({"kind":"step","step":1,"seconds":2,"data_wait_seconds":0.5,"tensor_wait_seconds":0.25}
+{"kind":"step","step":2,"seconds":3,"data_wait_seconds":0.5,"tensor_wait_seconds":0.25}
+)");
+  const std::string html = page();
+  EXPECT_EQ(markup_fault(html), "");
+  EXPECT_EQ(count_of(html, "<td>20 % data, 10 % tensor</td>"), 1);
+}
+
 TEST_F(HtmlTest, APhaseTellsWhatItWasMadeOf) {
   EXPECT_EQ(page().find("what it was made of"), std::string::npos);
   folder_.write("p2/metrics.jsonl",
