@@ -110,6 +110,13 @@ class ShardTest(RoadTest):
                     self.assertEqual({axis for axis, shares in waits.items() if max(shares) > 0}, set(axes))
                     self.assertLess(max(map(sum, zip(*waits.values()))), 1)
 
+    def test_three_ranks_train_alike(self):
+        values = {"phases.pretrain.batch.sequences": 12}
+        runs = [self.new_run(f"three-{shard['parallel.shard']}", **values, **shard) for shard in (WHOLE, GRADIENTS)]
+        for run in runs:
+            self.assert_exit(run.go("--phase", "pretrain", ranks=3), DONE)
+        self.assertEqual(runs[1].steps("pretrain"), runs[0].steps("pretrain"))
+
     def test_converted_state_is_divided_like_any_other(self):
         optimizer, first = "{{kind: {}, learning_rate: 1e-3{}}}", "phases.pretrain.optimizer"
         for kinds in (("adamw", "lion", "adamw"), ("sgd", "adamw", "adafactor"), ("adafactor", "muon", "lamb")):
