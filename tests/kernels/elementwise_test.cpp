@@ -2,6 +2,7 @@
 #include "kernels/elementwise.hpp"
 
 #include "kernels/device.hpp"
+#include "kernels/range_sums.hpp"
 
 namespace polyphase::test {
 namespace {
@@ -87,6 +88,22 @@ TEST(Elementwise, SumOfSquaresIsASumInFloat64) {
     for (const double value : x) expected += value * value;
     EXPECT_NEAR(sum_of_squares(device.exec(), device.put_real<float>(x)), expected,
                 count * std::numeric_limits<double>::epsilon() * expected);
+  }
+}
+
+TEST(RangeSums, AreThoseOfEachRangeWhateverTheOthersAre) {
+  Device device;
+  const std::vector<double> x = random_reals(7, 70000);
+  const auto on_device = device.put_real<float>(x);
+  const std::vector<ElementRange> ranges = {{5, 6}, {40000, 70000}, {9, 9}, {0, 33000}};
+  const std::vector<double> sums = sums_of_squares(device.exec(), on_device, ranges);
+  ASSERT_EQ(sums.size(), ranges.size());
+  for (std::size_t r = 0; r < ranges.size(); ++r) {
+    double expected = 0.0;
+    for (std::int64_t i = ranges[r].begin; i < ranges[r].end; ++i) expected += x[i] * x[i];
+    EXPECT_NEAR(sums[r], expected,
+                static_cast<double>(x.size()) * std::numeric_limits<double>::epsilon() * expected);
+    EXPECT_EQ(sums_of_squares(device.exec(), on_device, {ranges[r]}), std::vector{sums[r]});
   }
 }
 

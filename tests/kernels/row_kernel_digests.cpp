@@ -17,6 +17,7 @@
 #include "kernels/for_rows.hpp"
 #include "kernels/momentum.hpp"
 #include "kernels/norm.hpp"
+#include "kernels/range_sums.hpp"
 #include "kernels/rows.hpp"
 
 namespace polyphase {
@@ -201,6 +202,8 @@ void digest_sums(Bench& bench) {
   column_sum<float>(exec, sums, Write::kAccumulate, x);
   bench.say("column_sum", sums);
   fmt::print("sum_of_squares {:a}\n", sum_of_squares(exec, flat(x)));
+  const auto end = static_cast<std::int64_t>(x.size());
+  fmt::print("sums_of_squares {:a}\n", sums_of_squares(exec, flat(x), {{7, end}}).front());
   const auto parameter = bench.matrix(3), first = bench.matrix(4), second = bench.matrix(5);
   fill(exec, flat(second), 0.25F);
   adamw_update(exec, flat(parameter), flat(first), flat(second), flat(x), {.learning_rate = 0.01F});
