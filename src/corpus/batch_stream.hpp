@@ -18,6 +18,12 @@ namespace polyphase {
 // is number r · n + i of all (blocks) or i · R + r (in turn).
 enum class Dealing { kBlocks, kInTurn };
 
+// The number within a step of micro-batch `i` of those that `rank` computes, n in all.
+constexpr std::int64_t micro_batch_number(Dealing dealing, std::int64_t rank,
+                                          std::int64_t num_ranks, std::int64_t i, std::int64_t n) {
+  return dealing == Dealing::kBlocks ? rank * n + i : i * num_ranks + rank;
+}
+
 // The training samples of one phase as one data rank sees them.
 struct StreamSettings {
   SampleSettings sample;

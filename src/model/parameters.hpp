@@ -41,7 +41,8 @@ struct Parameter {
   std::int64_t offset = 0;            // into the flat storage of values
   std::int64_t count = 0;             // elements on this rank
   std::int64_t gradient_offset = -1;  // into what passes write; -1: it has none
-  // Of its first element in a set of gradients, whether or not the set has all elements.
+  // Of its first element in a set of gradients. Less than 0 where a set that has not all elements
+  // begins behind that one.
   std::int64_t sum_offset = -1;
   bool trained = true;  // false: frozen; its gradient is neither exchanged nor used
 };

@@ -55,7 +55,7 @@ CollectiveCost sum_gradients(const StepWork& work, const Layout& layout, const N
 
 double exposed(const CollectiveCost& sums, const Layout& layout, double overlap,
                double backward_seconds) {
-  // A tree that is not of a power of two ranks is climbed at the end of the step.
+  // A tree that is not of a power of two ranks is climbed when its sums are waited for.
   if (!std::has_single_bit(static_cast<std::uint64_t>(layout.data))) return sums.seconds;
   return sums.seconds - std::min(overlap * sums.seconds, backward_seconds);
 }

@@ -58,7 +58,7 @@ class Asking {
       input.prompts.push_back(std::move(tokens));
     }
     input.max_tokens = max_tokens_;
-    input.prompts_are_prefixes = trained_.phase().objectives.contains("prefix_lm");
+    input.prompts_are_prefixes = !encoder_ && trained_.phase().objectives.contains("prefix_lm");
     input.num_pieces = trained_.tokenizer().vocab_size();
     return too_many > 0;
   }

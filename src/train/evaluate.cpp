@@ -9,20 +9,14 @@ namespace polyphase {
 
 namespace {
 
-// Where micro-batch `i` of `rank`, of which each has n, stands in the order of all.
-std::size_t leaf_of(std::size_t rank, std::size_t i, std::size_t num_ranks, std::size_t n,
-                    Dealing dealing) {
-  return dealing == Dealing::kBlocks ? rank * n + i : i * num_ranks + rank;
-}
-
 // One value of every micro-batch of every rank, in the order of all.
 std::vector<double> gather_leaves(const std::vector<double>& mine, const Communicator& data,
                                   Dealing dealing) {
   const std::vector<double> by_rank = data.gather(mine);
-  const std::size_t n = mine.size(), ranks = by_rank.size() / n;
+  const auto n = std::ssize(mine), ranks = std::ssize(by_rank) / n;
   std::vector<double> leaves(by_rank.size());
-  for (std::size_t i = 0; i < by_rank.size(); ++i)
-    leaves[leaf_of(i / n, i % n, ranks, n, dealing)] = by_rank[i];
+  for (std::int64_t i = 0; i < std::ssize(by_rank); ++i)
+    leaves[micro_batch_number(dealing, i / n, ranks, i % n, n)] = by_rank[i];
   return leaves;
 }
 
@@ -47,13 +41,13 @@ std::vector<double> gather_records(const std::vector<std::vector<Tally>>& mine,
     sizes.push_back(static_cast<double>(micro_batch[objective].records.size()));
   values.resize(static_cast<std::size_t>(longest));  // every rank gives the same count
   const std::vector<double> all_sizes = data.gather(sizes), all_values = data.gather(values);
-  const std::size_t n = sizes.size(), ranks = all_sizes.size() / n;
+  const auto n = std::ssize(sizes), ranks = std::ssize(all_sizes) / n;
   std::vector<std::vector<double>> leaves(all_sizes.size());
-  for (std::size_t rank = 0; rank < ranks; ++rank) {
-    auto next = all_values.begin() + static_cast<std::ptrdiff_t>(rank) * longest;
-    for (std::size_t i = 0; i < n; ++i) {
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    auto next = all_values.begin() + rank * longest;
+    for (std::int64_t i = 0; i < n; ++i) {
       const auto end = next + static_cast<std::ptrdiff_t>(all_sizes[rank * n + i]);
-      leaves[leaf_of(rank, i, ranks, n, dealing)].assign(next, end);
+      leaves[micro_batch_number(dealing, rank, ranks, i, n)].assign(next, end);
       next = end;
     }
   }

@@ -17,7 +17,7 @@ namespace polyphase {
 namespace {
 
 // Where gradients lie differs between ranks that keep other shares of them. Of more ranks than
-// this, as many are looked at, from the first on.
+// this, as many are looked at, evenly spread.
 constexpr int kMostRanks = 64;
 
 PhaseModel::TrainingMemory most_training_memory(const PhaseModel& model,
@@ -25,9 +25,9 @@ PhaseModel::TrainingMemory most_training_memory(const PhaseModel& model,
                                                 std::size_t update_bytes, Shards shards,
                                                 int num_data_ranks) {
   PhaseModel::TrainingMemory most;
-  const int step = (num_data_ranks + kMostRanks - 1) / kMostRanks;
-  for (int rank = 0; rank < (shards.divides_gradients ? num_data_ranks : 1); rank += step) {
-    shards.rank = rank;
+  const int num_looked_at = shards.divides_gradients ? std::min(num_data_ranks, kMostRanks) : 1;
+  for (int i = 0; i < num_looked_at; ++i) {
+    shards.rank = static_cast<int>(std::int64_t{i} * num_data_ranks / num_looked_at);
     PhaseModel::TrainingMemory memory =
         model.plan_training(num_gradient_sets, update_bytes, shards);
     if (memory.bytes > most.bytes) most = std::move(memory);

@@ -210,9 +210,8 @@ void run(const Options& options, const Communicator& world) {
                                     grid.data.size());
   StepBatches batches;
   for (int m = 0; m < options.micro_batches; ++m) {
-    const bool in_turn = dealing_of(shards) == Dealing::kInTurn;
-    const int key = in_turn ? m * grid.data.size() + grid.data.rank()
-                            : grid.data.rank() * options.micro_batches + m;
+    const std::int64_t key = micro_batch_number(dealing_of(shards), grid.data.rank(),
+                                                grid.data.size(), m, options.micro_batches);
     batches.micro_batches.push_back(
         random_batch(shape, micro_batch, static_cast<std::uint64_t>(key)));
   }

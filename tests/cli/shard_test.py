@@ -117,6 +117,18 @@ class ShardTest(RoadTest):
             self.assert_exit(run.go("--phase", "pretrain", ranks=3), DONE)
         self.assertEqual(runs[1].steps("pretrain"), runs[0].steps("pretrain"))
 
+    def test_three_ranks_with_two_micro_batches_each_train_alike_within_rounding(self):
+        # Dealt in turn, which is another tree where ranks are no power of two.
+        values = {"phases.pretrain.batch.sequences": 24}
+        runs = [self.new_run(f"three-by-two-{shard['parallel.shard']}", **values, **shard) for shard in (WHOLE, GRADIENTS)]
+        for run in runs:
+            self.assert_exit(run.go("--phase", "pretrain", ranks=3), DONE)
+        losses = [[r["loss"] for r in run.metrics("pretrain") if r["kind"] == "step"] for run in runs]
+        self.assertGreater(len(losses[0]), 5)
+        self.assertEqual(len(losses[1]), len(losses[0]))
+        for whole, divided in zip(*losses):
+            self.assertAlmostEqual(divided / whole, 1, places=4)
+
     def test_converted_state_is_divided_like_any_other(self):
         optimizer, first = "{{kind: {}, learning_rate: 1e-3{}}}", "phases.pretrain.optimizer"
         for kinds in (("adamw", "lion", "adamw"), ("sgd", "adamw", "adafactor"), ("adafactor", "muon", "lamb")):

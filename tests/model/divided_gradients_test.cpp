@@ -81,8 +81,8 @@ Trace train(const recipe::Recipe& recipe, const RankGrid& grid, int micro_batche
   for (std::int64_t step = 0; step < 4; ++step) {
     StepBatches batches;
     for (int i = 0; i < mine; ++i) {
-      const bool in_turn = dealing_of(shards) == Dealing::kInTurn;
-      const int number = in_turn ? i * ranks + grid.data.rank() : grid.data.rank() * mine + i;
+      const std::int64_t number =
+          micro_batch_number(dealing_of(shards), grid.data.rank(), ranks, i, mine);
       batches.micro_batches.push_back(batch_of(recipe, step * micro_batches + number));
     }
     const StepRecord record = train_step(

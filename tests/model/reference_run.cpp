@@ -262,11 +262,11 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
 StepBatches ReferenceRun::batches(std::int64_t step) const {
   const std::int64_t sequences = 4 / num_micro_batches_,
                      mine = num_micro_batches_ / grid_.data.size();
-  const bool in_turn = dealing_of(optimizer_->shards()) == Dealing::kInTurn;
+  const Dealing dealing = dealing_of(optimizer_->shards());
   StepBatches result;
   for (std::int64_t i = 0; i < mine; ++i) {
     const std::int64_t m =
-        in_turn ? i * grid_.data.size() + grid_.data.rank() : grid_.data.rank() * mine + i;
+        micro_batch_number(dealing, grid_.data.rank(), grid_.data.size(), i, mine);
     result.micro_batches.push_back(
         cut(reference_.at("batches")[step], phase(), step, m * sequences, sequences));
   }
