@@ -46,7 +46,7 @@ code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu 
 .scroll { overflow-x: auto; padding: 4px 0; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; font-weight: 600; font-size: 12.5px; color: var(--soft); }
-th, td { padding: 9px 14px; vertical-align: top; white-space: nowrap; }
+th, td { padding: 9px 8px; vertical-align: top; white-space: nowrap; }
 td { border-top: 1px solid var(--line); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 .metric { display: flex; justify-content: space-between; gap: 12px; font-variant-numeric: tabular-nums; }

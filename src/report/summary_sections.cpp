@@ -119,18 +119,18 @@ std::string facts_section(const RunState& run) {
   return html + "</div>\n";
 }
 
-// "12 % data, 3 % tensor": what steps waited for ranks of each axis.
-static std::string waits_text(const History& history) {
+// A line for each axis of ranks that steps waited for: "12 % data".
+static std::string waits_html(const History& history) {
   double seconds = 0;
   for (const Point& step : history.step_seconds) seconds += step.y;
-  std::string text;
+  std::string html;
   for (const auto& [wait, axis] : {std::pair{history.data_wait_seconds, "data"},
                                    std::pair{history.tensor_wait_seconds, "tensor"}}) {
     if (wait > 0 && seconds > 0) {
-      text += fmt::format("{}{:.0f} % {}", text.empty() ? "" : ", ", 100 * wait / seconds, axis);
+      html += fmt::format("{}{:.0f} % {}", html.empty() ? "" : "<br/>", 100 * wait / seconds, axis);
     }
   }
-  return text.empty() ? "–" : text;
+  return html.empty() ? "–" : html;
 }
 
 std::string table_section(const RunRecord& record) {
@@ -156,7 +156,7 @@ std::string table_section(const RunRecord& record) {
         phase.from.empty() ? "<span class=\"soft\">scratch</span>" : escape_html(phase.from),
         escape_html(phase.task), state_html(phase.state), began ? steps : "–",
         began ? duration_text(phase.seconds) : "–",
-        began ? quantity_text(tokens_per_second(phase)) : "–", waits_text(record.histories[p]),
+        began ? quantity_text(tokens_per_second(phase)) : "–", waits_html(record.histories[p]),
         metrics_html(phase, "valid"), metrics_html(phase, "test"));
   }
   return html + "</table></div>\n";

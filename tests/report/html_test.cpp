@@ -56,7 +56,7 @@ TEST_F(HtmlTest, TheTableTellsHowLongStepsWaited) {
 )");
   const std::string html = page();
   EXPECT_EQ(markup_fault(html), "");
-  EXPECT_EQ(count_of(html, "<td>20 % data, 10 % tensor</td>"), 1);
+  EXPECT_EQ(count_of(html, "<td>20 % data<br/>10 % tensor</td>"), 1);
 }
 
 TEST_F(HtmlTest, APhaseTellsWhatItWasMadeOf) {
