@@ -2,6 +2,7 @@
 #include "kernels/elementwise.hpp"
 
 #include "kernels/for_rows.hpp"
+#include "kernels/range_sums.hpp"
 #include "kernels/work.hpp"
 
 namespace polyphase {
@@ -68,12 +69,6 @@ double sum_over_blocks(const Exec& exec, Tensor1<const float> x, const Term& ter
   return total;
 }
 
-struct Square {
-  KOKKOS_INLINE_FUNCTION double operator()(float x) const {
-    return static_cast<double>(x) * static_cast<double>(x);
-  }
-};
-
 struct Magnitude {
   KOKKOS_INLINE_FUNCTION double operator()(float x) const {
     return static_cast<double>(x < 0.0F ? -x : x);
@@ -136,9 +131,8 @@ void column_sum(const Exec& exec, Tensor1<float> db_C, Write write, Tensor2<cons
 }
 
 double sum_of_squares(const Exec& exec, Tensor1<const float> x) {
-  const KernelRegion region("sum_of_squares");
-  note_moved(exec, x);
-  return sum_over_blocks(exec, x, Square());
+  return sums_of_squares(exec, x, {{.begin = 0, .end = static_cast<std::int64_t>(x.extent(0))}})
+      .front();
 }
 
 double sum_of_magnitudes(const Exec& exec, Tensor1<const float> x) {
