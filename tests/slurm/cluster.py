@@ -118,7 +118,6 @@ class Cluster:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))  # by way of all that cleans up
         try:
             self.start_munge()
-            self.began = time.monotonic()
             self.start("slurmctld", "-c", "-D")
             self.start("slurmd", "-D", "-N", self.host)
             self.wait_for(lambda: self.say("sinfo", "-h", "-o", "%T").strip() in ("idle", "mixed"),
@@ -193,13 +192,14 @@ class Cluster:
         """Its own ones, those that keep its jobs, and those of the jobs."""
         return {slurmd, *below(slurmd), *self.job_processes()}
 
-    def job_processes(self):
-        """Of all jobs, with their keepers, which no parent leads to: told by what /proc shows of them."""
+    def job_processes(self, job=""):
+        """Of all jobs (or of one), with their keepers, which no parent leads to: told by what /proc shows of them."""
         pids, mark = set(), f"SLURM_CONF={self.configuration}".encode()
+        of_job = f"SLURM_JOB_ID={job}".encode() + (b"\0" if job else b"")
         for environ in Path("/proc").glob("[0-9]*/environ"):
             try:
                 text, pid = environ.read_bytes(), int(environ.parent.name)
-                if mark in text and (self.name_of(pid) == "slurmstepd" or b"SLURM_JOB_ID=" in text):
+                if mark in text and (self.name_of(pid) == "slurmstepd" or of_job in text):
                     pids.add(pid)
             except OSError:
                 pass
@@ -215,10 +215,6 @@ class Cluster:
     def start_node(self):
         self.start("slurmd", "-D", "-b", "-N", self.host)
         self.say("scontrol", "update", f"NodeName={self.host}", "State=RESUME")
-
-    def seconds_to_next_look(self):
-        """Until slurmctld looks whose time ends, which it does every 30 s."""
-        return 30 - (time.monotonic() - self.began) % 30
 
     def stop(self):
         try:

@@ -2,6 +2,8 @@
 """A run whose jobs a Slurm starts, and what the program, the queue and its files tell of it."""
 import json
 import os
+import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +27,12 @@ def until(condition, what, seconds=PATIENCE_SECONDS):
             what = what() if callable(what) else what
             raise AssertionError(f"still waiting for {what} after {seconds} s")
         time.sleep(0.05)
+
+
+def is_pending(pid, number):
+    """Sent to a process that stands still, which has not heard it yet."""
+    masks = re.findall(r"^(?:SigPnd|ShdPnd):\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
 
 
 class SlurmRun(Run):
@@ -83,6 +91,19 @@ class SlurmRun(Run):
 
     def wait_for_step(self, phase, step):
         until(lambda: len(self.metrics(phase)) >= step, f"step {step} of {phase} in {self.path}")
+
+    def freeze_until_asked_to_stop(self, job, ask=lambda: None):
+        """Its ranks stand still until SIGUSR1 waits for each, so that however fast they are they meet it in the middle."""
+        ranks = [pid for pid in self.cluster.job_processes(job) if self.cluster.name_of(pid) == Path(PROGRAM).name]
+        assert ranks, f"job {job} has no ranks: {self.told()}"
+        for pid in ranks:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            ask()
+            until(lambda: all(is_pending(pid, signal.SIGUSR1) for pid in ranks), f"the signal to job {job}")
+        finally:
+            for pid in ranks:
+                os.kill(pid, signal.SIGCONT)
 
     def output(self):
         return "\n".join(f"---- {p.name}\n{p.read_text(errors='replace')}"

@@ -19,8 +19,7 @@ from slurm_run import SlurmRun, prepare_environment, until  # noqa: E402
 SKIPPED = 77  # what ctest takes for "skipped"
 NO_PROGRESS = 93
 SHORT = {"phases.pretrain.stop.steps": 150}
-LONG = {"phases.pretrain.stop.steps": 700}
-TIMES_UP = {"slurm.time": 60, "slurm.warn_seconds": 50}  # Slurm warns at its next look, every 30 s
+TIMES_UP = {"slurm.time": 60, "slurm.warn_seconds": 50}  # Slurm looks whose time ends every 30 s
 WITH_GATE = """
 iterate:
   target: {phase: topic, metric: valid.accuracy, at_least: 0.999}
@@ -61,7 +60,7 @@ class SlurmTest(RoadTest):
         cls.straight = cls.new_run(cls, "straight", **SHORT)
         cls.stuck = cls.slurm_run(cls, "stuck", **{"limits.wall_time": 0.001})
         cls.stuck.submitted()
-        cls.timed = cls.slurm_run(cls, "timed", **LONG, **TIMES_UP)
+        cls.timed = cls.slurm_run(cls, "timed", **SHORT, **TIMES_UP)
         cls.timing = Beside(cls.let_time_end)
         cls.walking = Beside(lambda: cls.check_straight(cls))
         # Most of what they do is to wait.
@@ -70,18 +69,14 @@ class SlurmTest(RoadTest):
                       for work in (case.cancel, case.preempt, case.go_by_hand_and_by_seeds, case.go_round, case.search)}
 
     def check_straight(self):
-        for run in (self.straight, self.new_run(self, "straight-long", **LONG)):
-            outcome = run.go()
-            assert outcome.code == DONE, outcome
+        outcome = self.straight.go()
+        assert outcome.code == DONE, outcome
 
     @classmethod
     def let_time_end(cls):
         cls.timed.submitted()
-        pretrain = cls.timed.id_of("phase pretrain")
-        cls.cluster.say("scontrol", "hold", pretrain)
-        until(lambda: cls.timed.states_of_jobs()[cls.timed.id_of("prepare")] == "COMPLETED", "the data")
-        time.sleep((cls.cluster.seconds_to_next_look() - 5) % 30)  # so that it trains when Slurm looks
-        cls.cluster.say("scontrol", "release", pretrain)
+        cls.timed.wait_for_step("pretrain", 12)
+        cls.timed.freeze_until_asked_to_stop(cls.timed.id_of("phase pretrain"))
         cls.timed.wait_until_ended()
 
     def slurm_run(self, name, **values):
@@ -174,7 +169,8 @@ class SlurmTest(RoadTest):
         run = self.slurm_run("preempted", **SHORT, **{"slurm.launch": "mpirun --bind-to none"})
         run.submitted()
         run.wait_for_step("pretrain", 5)
-        self.cluster.say("sbatch", "-p", "high", "-n8", "-o", "/dev/null", "--wrap", "sleep 1")
+        run.freeze_until_asked_to_stop(run.id_of("phase pretrain"), lambda: self.cluster.say(
+            "sbatch", "-p", "high", "-n8", "-o", "/dev/null", "--wrap", "sleep 1"))
         run.wait_until_ended()
         self.assert_road(run)
         self.assertIn(75, [start["exit_code"] for start in run.starts()])
@@ -278,7 +274,7 @@ class SlurmTest(RoadTest):
 
     def test_8_time_that_ends_makes_it_save_requeue_and_go_on(self):
         self.timing.finish()
-        self.assert_road(self.timed, self.new_run("straight-long"))
+        self.assert_road(self.timed)
         ends = [(s["exit_code"], s["reason"]) for s in self.timed.starts()]
         self.assertTrue(any(code == 75 and "signal 10" in why for code, why in ends), ends)
         self.assertGreaterEqual(max(s["restart"] for s in self.timed.starts()), 1)
