@@ -5,13 +5,9 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/tree_stages.hpp"
 
 namespace polyphase {
-
-// Elements [begin, end) of an array.
-struct ArrayPart {
-  std::int64_t begin = 0, end = 0;
-};
 
 // Gives every rank the parts of an array that each of the others has: parts[r] are rank r's. All
 // ranks name the same parts, none of which overlap; other elements stay as they are. Collective,

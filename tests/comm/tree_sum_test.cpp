@@ -68,7 +68,7 @@ TEST(TreeSum, OneRankAloneGetsTheSameBits) {
                                        std::vector<float>(kCount));
   std::vector<TreeSum> sums;
   for (std::size_t s = 0; s < data.size(); ++s) {  // for one rank after the other, and for all
-    const int only_on = s % 3 == 2 ? TreeSum::kEveryRank : static_cast<int>(s) % world->size();
+    const int only_on = s % 3 == 2 ? kEveryRank : static_cast<int>(s) % world->size();
     for (std::int64_t i = 0; i < kCount; ++i)
       data[s][i] = value(world->rank(), i + static_cast<std::int64_t>(s));
     sums.emplace_back(*world, data[s].data(), kCount, only_on);
