@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times whole training steps of a PyTorch encoder, as the peer that scripts/bench compares with.
+"""Times whole training steps of a PyTorch encoder or decoder, as the peer that scripts/bench compares with.
 
 A step is forward, backward, clipping at norm 1.0 and fused AdamW, on random tokens, with dropout 0 and a masked-LM head
-(transform, norm, tied decoder) on 15 % of the positions. Every combination runs in a process of its own and prints one
+(transform, norm, tied decoder) on 15 % of the positions, or of GPT-2's kind with every next token to predict. Every combination runs in a process of its own and prints one
 line of JSON: shape, precision, mode, tokens/s (median over the steps after the warm-up), the milliseconds of a step, and
 the peak memory of one process in MiB.
 
@@ -22,6 +22,8 @@ import time
 SHAPES = {
     "encoder-4-256": {"layers": 4, "width": 256, "heads": 4, "vocabulary": 8192, "sequences": 32, "tokens": 128},
     "bert-base": {"layers": 12, "width": 768, "heads": 12, "vocabulary": 30522, "sequences": 8, "tokens": 128},
+    "small-gpt": {"layers": 6, "width": 384, "heads": 6, "vocabulary": 65, "sequences": 12, "tokens": 256, "causal": True},
+    "gpt-2": {"layers": 12, "width": 768, "heads": 12, "vocabulary": 50257, "sequences": 4, "tokens": 256, "causal": True},
 }
 PRECISIONS = ("f32", "bf16")
 MODES = ("eager", "compiled", "ddp")
@@ -34,7 +36,7 @@ def make_model(shape):
     import torch.nn.functional as functional
     from torch import nn
 
-    width, heads = shape["width"], shape["heads"]
+    width, heads, causal = shape["width"], shape["heads"], shape.get("causal", False)
 
     class Block(nn.Module):
         def __init__(self):
@@ -46,13 +48,18 @@ def make_model(shape):
             self.feed_out = nn.Linear(4 * width, width)
             self.feed_norm = nn.LayerNorm(width, eps=1e-12)
 
-        def forward(self, x):
+        def attention(self, x):
             batch, tokens, _ = x.shape
             qkv = self.query_key_value(x).view(batch, tokens, 3, heads, width // heads)
             query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-            mixed = functional.scaled_dot_product_attention(query, key, value)
-            mixed = mixed.transpose(1, 2).reshape(batch, tokens, width)
-            x = self.attention_norm(x + self.output(mixed))
+            mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+            return self.output(mixed.transpose(1, 2).reshape(batch, tokens, width))
+
+        def forward(self, x):
+            if causal:  # GPT-2: norms in front
+                x = x + self.attention(self.attention_norm(x))
+                return x + self.feed_out(functional.gelu(self.feed_in(self.feed_norm(x)), approximate="tanh"))
+            x = self.attention_norm(x + self.attention(x))
             return self.feed_norm(x + self.feed_out(functional.gelu(self.feed_in(x))))
 
     class Encoder(nn.Module):
@@ -80,7 +87,25 @@ def make_model(shape):
             logits = functional.linear(x, self.token.weight, self.decoder_bias)
             return functional.cross_entropy(logits.float(), labels)
 
-    return Encoder()
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token = nn.Embedding(shape["vocabulary"], width)
+            self.position = nn.Embedding(shape["tokens"], width)
+            self.blocks = nn.ModuleList(Block() for _ in range(shape["layers"]))
+            self.norm = nn.LayerNorm(width, eps=1e-5)
+            for parameter in self.parameters():
+                if parameter.dim() == 2:
+                    nn.init.normal_(parameter, std=0.02)
+
+        def forward(self, tokens, segments, rows, labels):
+            x = self.token(tokens) + self.position(torch.arange(tokens.shape[1]))
+            for block in self.blocks:
+                x = block(x)
+            logits = functional.linear(self.norm(x).reshape(-1, width), self.token.weight)
+            return functional.cross_entropy(logits.float(), labels)
+
+    return Decoder() if causal else Encoder()
 
 
 def make_batches(shape, sequences, count, rank):
@@ -88,7 +113,7 @@ def make_batches(shape, sequences, count, rank):
 
     generator = torch.Generator().manual_seed(100 + rank)
     rows = sequences * shape["tokens"]
-    masked = int(MASKED_FRACTION * rows)
+    masked = rows if shape.get("causal") else int(MASKED_FRACTION * rows)
     batches = []
     for _ in range(count):
         size = (sequences, shape["tokens"])

@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "base/clock.hpp"
-#include "base/philox.hpp"
 #include "comm/session.hpp"
 #include "kernels/matmul.hpp"
 #include "plan/plan_time.hpp"
-#include "recipe/recipe.hpp"
+#include "recipe/load.hpp"
+#include "tests/bench/bench_shapes.hpp"
 #include "train/step.hpp"
 
 namespace polyphase {
@@ -46,11 +46,14 @@ struct KernelTimes {
 KernelTimes kernel_times;
 bool by_processor_time = false;  // of the regions, too
 
+// On a device kernels run behind the call that starts them: regions wait for theirs.
 void push_region(const char* name) {
+  Space().fence();
   kernel_times.stack.push_back({.name = name, .begin = seconds_by(by_processor_time)});
 }
 
 void pop_region() {
+  Space().fence();
   const KernelTimes::Frame frame = kernel_times.stack.back();
   kernel_times.stack.pop_back();
   const double whole = seconds_by(by_processor_time) - frame.begin;
@@ -58,13 +61,6 @@ void pop_region() {
   ++kernel_times.calls[frame.name];
   if (!kernel_times.stack.empty()) kernel_times.stack.back().inside += whole;
 }
-
-struct Shape {
-  std::int64_t layers, width, heads, vocabulary, sequences, tokens;
-};
-
-const std::map<std::string, Shape> kShapes = {{"encoder-4-256", {4, 256, 4, 8192, 32, 128}},
-                                              {"bert-base", {12, 768, 12, 30522, 8, 128}}};
 
 const std::map<std::string, recipe::Recompute> kRecompute = {
     {"none", recipe::Recompute::kNone},
@@ -75,11 +71,12 @@ const std::map<std::string, recipe::Shard> kShard = {{"none", recipe::Shard::kNo
                                                      {"gradients", recipe::Shard::kGradients},
                                                      {"optimizer", recipe::Shard::kOptimizer}};
 
-recipe::Recipe recipe_of(const Shape& shape, const std::string& precision,
+recipe::Recipe recipe_of(const BenchShape& shape, const std::string& precision,
                          const std::string& recompute, std::int64_t micro_batch, double dropout) {
   recipe::Recipe recipe;
   recipe.recompute = kRecompute.at(recompute);
   recipe.precision = precision == "bf16" ? recipe::Precision::kBf16 : recipe::Precision::kF32;
+  recipe.model = recipe::family_defaults(shape.family);
   recipe.model.num_layers = shape.layers;
   recipe.model.width = shape.width;
   recipe.model.num_heads = shape.heads;
@@ -87,51 +84,10 @@ recipe::Recipe recipe_of(const Shape& shape, const std::string& precision,
   recipe.model.dropout = recipe.model.attention_dropout = dropout;
   recipe::Phase phase;
   phase.name = "bench";
-  phase.objectives = {{"mlm", 1.0}};
+  phase.objectives = {{is_causal(shape) ? "clm" : "mlm", 1.0}};
   phase.batch = {.sequences = shape.sequences, .micro_batch = micro_batch};
   recipe.phases = {phase};
   return recipe;
-}
-
-// Random tokens in full rows, 15 % of them masked.
-Batch random_batch(const Shape& shape, std::int64_t sequences, std::uint64_t key) {
-  Batch batch;
-  batch.max_tokens = shape.tokens;
-  batch.starts.push_back(0);
-  for (std::int64_t b = 0; b < sequences; ++b) {
-    for (std::int64_t t = 0; t < shape.tokens; ++t) {
-      const auto row = static_cast<std::uint64_t>(b * shape.tokens + t);
-      const PhiloxWords words = philox(key, row, 0);
-      const auto token = static_cast<std::int32_t>(
-          5 + words.word[0] % static_cast<std::uint32_t>(shape.vocabulary - 5));
-      batch.tokens_N.push_back(token);
-      batch.positions_N.push_back(static_cast<std::int32_t>(t));
-      batch.segments_N.push_back(0);
-      batch.row_ids_N.push_back((static_cast<std::uint64_t>(b) << 16) |
-                                static_cast<std::uint64_t>(t));
-      if (words.word[1] % 100 < 15) {
-        batch.target_rows_M.push_back(static_cast<std::int32_t>(row));
-        batch.target_labels_M.push_back(token);
-      }
-    }
-    batch.starts.push_back(static_cast<std::int32_t>(batch.tokens_N.size()));
-  }
-  while (batch.target_rows_M.size() % kTargetRowMultiple != 0) {
-    batch.target_rows_M.push_back(-1);
-    batch.target_labels_M.push_back(-1);
-  }
-  return batch;
-}
-
-// Floating-point operations of a step of the whole job: 6 for each weight of a product and row that
-// it sees, 12 × layers × keys × width for attention's products. Embeddings and activations do not
-// count.
-double step_flops(const Shape& shape, double masked_tokens) {
-  const double tokens = static_cast<double>(shape.sequences * shape.tokens);
-  const double c = static_cast<double>(shape.width), layers = static_cast<double>(shape.layers);
-  return 6 * 12 * c * c * layers * tokens +
-         12 * layers * static_cast<double>(shape.tokens) * c * tokens +
-         6 * (c * c + c * static_cast<double>(shape.vocabulary)) * masked_tokens;
 }
 
 // The product library's own rate in GFLOP/s at the shape that a layer spends most time in: rows × 4
@@ -140,8 +96,8 @@ template <class Real>
 double product_rate(std::int64_t m, std::int64_t n, std::int64_t k) {
   Kokkos::View<Real**, Kokkos::LayoutRight, Memory> a("a", m, k), b("b", n, k);
   Kokkos::View<Real**, Kokkos::LayoutRight, Memory> y("y", m, n);
-  std::vector<std::byte> workspace(std::size_t{256} << 20);
-  Arena arena(workspace.data(), workspace.size());
+  const Kokkos::View<std::byte*, Memory> workspace("workspace", std::size_t{256} << 20);
+  Arena arena(workspace.data(), workspace.extent(0));
   const Exec exec = {.space = {}, .arena = &arena};
   double best = 0;
   for (int round = 0; round < 12; ++round) {
@@ -161,10 +117,18 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+// Of the device where there is one: all that is allocated there now, which is the most; else of the
+// process.
 double peak_memory_mib() {
+#ifdef KOKKOS_ENABLE_CUDA
+  std::size_t free_bytes = 0, total_bytes = 0;
+  cudaMemGetInfo(&free_bytes, &total_bytes);
+  return static_cast<double>(total_bytes - free_bytes) / (1024.0 * 1024.0);
+#else
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<double>(usage.ru_maxrss) / 1024.0;
+#endif
 }
 
 struct Options {
@@ -177,7 +141,7 @@ struct Options {
 };
 
 // What `polyphase plan --machine` says of the same step.
-nlohmann::json planned(const Options& options, recipe::Recipe recipe, const Shape& shape,
+nlohmann::json planned(const Options& options, recipe::Recipe recipe, const BenchShape& shape,
                        std::int64_t num_data_ranks) {
   recipe.tokenizer.vocab_size = shape.vocabulary;
   recipe.parallel.tensor = options.tensor;
@@ -198,7 +162,7 @@ nlohmann::json planned(const Options& options, recipe::Recipe recipe, const Shap
 }
 
 void run(const Options& options, const Communicator& world) {
-  const Shape shape = kShapes.at(options.shape);
+  const BenchShape shape = bench_shapes().at(options.shape);
   const RankGrid grid = make_grid(world, options.tensor);
   const std::int64_t micro_batch = shape.sequences / grid.data.size() / options.micro_batches;
   recipe::Recipe recipe =
@@ -258,11 +222,11 @@ void run(const Options& options, const Communicator& world) {
   Kokkos::Tools::Experimental::set_push_region_callback(nullptr);  // what follows is not training
   Kokkos::Tools::Experimental::set_pop_region_callback(nullptr);
 
-  double masked = 0;
+  double targets = 0;
   for (const Batch& batch : batches.micro_batches)
-    masked += static_cast<double>(model->num_terms(batch)[0]);
-  double all_masked = 0;
-  for (const double part : grid.data.gather(std::vector{masked})) all_masked += part;
+    targets += static_cast<double>(model->num_terms(batch)[0]);
+  double all_targets = 0;
+  for (const double part : grid.data.gather(std::vector{targets})) all_targets += part;
   const std::int64_t rows = micro_batch * shape.tokens;
   const double own = options.precision == "bf16"
                          ? product_rate<bf16>(rows, 4 * shape.width, shape.width)
@@ -271,7 +235,7 @@ void run(const Options& options, const Communicator& world) {
   for (const double rate : world.gather(std::vector{own})) products += rate;
   if (world.rank() != 0) return;
   const double step_seconds = median(seconds);
-  const double gflops = 1e-9 * step_flops(shape, all_masked) / step_seconds;
+  const double gflops = 1e-9 * step_flops(shape, all_targets) / step_seconds;
   nlohmann::json json = {
       {"shape", options.shape},
       {"precision", options.precision},
@@ -305,7 +269,7 @@ void run(const Options& options, const Communicator& world) {
 int main(int argc, char** argv) {
   polyphase::Options options;
   CLI::App app("Times whole training steps");
-  app.add_option("--shape", options.shape)->check(CLI::IsMember(polyphase::kShapes));
+  app.add_option("--shape", options.shape)->check(CLI::IsMember(polyphase::bench_shapes()));
   app.add_option("--precision", options.precision)->check(CLI::IsMember({"f32", "bf16"}));
   app.add_option("--recompute", options.recompute)->check(CLI::IsMember(polyphase::kRecompute));
   app.add_option("--shard", options.shard)->check(CLI::IsMember(polyphase::kShard));

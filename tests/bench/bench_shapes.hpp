@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "corpus/batch.hpp"
+#include "recipe/recipe.hpp"
+
+namespace polyphase {
+
+// A model and a step of it, as benchmarks know it by name. An encoder has a masked-language-model
+// head on 15 % of its rows, a decoder predicts every next token.
+struct BenchShape {
+  recipe::Family family;
+  std::int64_t layers, width, heads, vocabulary, sequences, tokens;
+};
+
+const std::map<std::string, BenchShape>& bench_shapes();
+
+inline bool is_causal(const BenchShape& shape) { return shape.family == recipe::Family::kGpt; }
+
+// Random tokens in full rows.
+Batch random_batch(const BenchShape& shape, std::int64_t sequences, std::uint64_t key);
+
+// Floating-point operations of a step of the whole job: 6 for each weight of a product and row that
+// it sees, 12 × layers × keys × width for attention's products, also of the keys that a causal row
+// does not see. Embeddings and activations do not count. `targets`: tokens that are predicted.
+double step_flops(const BenchShape& shape, double targets);
+
+}  // namespace polyphase
