@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
@@ -20,6 +21,7 @@ struct Communicator::Impl {
   bool owned = false;  // made by a split, so freed here
   int next_tag = 0;    // of TreeSum: every rank starts them in the same order
   double wait_seconds = 0;
+  std::shared_ptr<void> device;  // what device_sum_nccl.cpp keeps of the group
 };
 
 // MPI counts are int: longer arrays go in pieces, or blocks.

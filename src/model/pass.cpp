@@ -2,6 +2,7 @@
 #include "model/pass.hpp"
 
 #include "base/philox.hpp"
+#include "comm/device_sum.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/work.hpp"
 
@@ -58,8 +59,7 @@ void Pass::sum_over_tensor_ranks(Tensor2<float> x) const {
   if (Work* const work = WorkCount::of(exec))
     ++work->shared_sums[static_cast<std::int64_t>(x.size())];
   if (exec.counting()) return;
-  exec.space.fence();
-  tensor.sum(x.data(), static_cast<std::int64_t>(x.size()));
+  sum_over_ranks(exec, tensor, flat(x));
 }
 
 Pass begin_pass(const Exec& exec, const Communicator& tensor, const Batch& batch, const Rows& rows,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "objective/divergence.hpp"
 
+#include "comm/device_sum.hpp"
 #include "kernels/elementwise.hpp"
 #include "objective/softmax.hpp"
 
@@ -32,10 +33,7 @@ void Divergence::end(const std::vector<std::int32_t>& labels_M, SoftmaxOutcome& 
   outcome.num_terms /= 2;
   outcome.num_correct /= 2;
   if (pass_.exec.counting()) return;
-  if (tensor_ != nullptr && tensor_->size() > 1) {
-    pass_.exec.space.fence();
-    tensor_->sum(divergence_M_.data(), static_cast<std::int64_t>(divergence_M_.extent(0)));
-  }
+  if (tensor_ != nullptr) sum_over_ranks(pass_.exec, *tensor_, divergence_M_);
   const std::vector<float> both = download<float>(pass_.exec, divergence_M_);
   for (std::int64_t p = 0; p < pairs_.num_pairs; ++p) {
     if (labels_M[p] < 0) continue;

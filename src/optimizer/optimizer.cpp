@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "comm/exchange_parts.hpp"
+#include "comm/device_sum.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/large_pages.hpp"
 
@@ -129,8 +129,7 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
 void Optimizer::share_updates(const Exec& exec, ParameterSet& parameters,
                               const Communicator& data) const {
   if (!shards_.divided()) return;
-  exec.space.fence();
-  exchange_parts(data, parameters.values().data(), trained_parts(parameters, shards_));
+  exchange_parts(exec, data, parameters.values(), trained_parts(parameters, shards_));
 }
 
 }  // namespace polyphase

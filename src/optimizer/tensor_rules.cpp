@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "comm/device_sum.hpp"
 #include "kernels/adafactor.hpp"
 #include "kernels/adamw.hpp"
 #include "kernels/combine.hpp"
@@ -53,9 +54,7 @@ double mean_of(const Exec& exec, const Communicator& tensor, const Parameter& pa
 
 // Sums of which every rank has the terms of its own columns (or rows).
 void add_up(const Exec& exec, const Communicator& tensor, Tensor1<float> sums) {
-  if (exec.counting() || tensor.size() == 1) return;
-  exec.space.fence();
-  tensor.sum(sums.data(), static_cast<std::int64_t>(sums.extent(0)));
+  if (!exec.counting()) sum_over_ranks(exec, tensor, sums);
 }
 
 }  // namespace

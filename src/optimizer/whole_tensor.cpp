@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "comm/device_sum.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/elementwise.hpp"
 
@@ -47,8 +48,7 @@ Tensor2<float> whole_matrix(const Exec& exec, const Communicator& tensor,
   copy_block(exec, whole, Tensor2<const float>(mine.data(), block.num_rows, block.num_columns),
              block);
   if (!split) return whole;
-  exec.space.fence();
-  tensor.sum(whole.data(), static_cast<std::int64_t>(whole.size()));
+  sum_over_ranks(exec, tensor, flat(whole));
   return whole;
 }
 

@@ -116,20 +116,20 @@ void GradientReducer::join(Tensor1<float> sum, std::int64_t sum_begin) const {
 
 void GradientReducer::send(Sent& sent, const Stretch& stretch) {
   if (data_.size() == 1) return;
-  exec_.space.fence();
-  float* gradients = parameters_.written().data();
+  const Tensor1<float> gradients = parameters_.written();
   for (std::int64_t stop = stretch.end; stop > stretch.begin;) {
     const std::int64_t start = std::max(stop - kBucketFloats, stretch.begin);
-    sent.sums.emplace_back(data_, gradients + start, stop - start, stretch.owner);
+    sent.sums.emplace_back(exec_, data_, Tensor1<float>(gradients.data() + start, stop - start),
+                           stretch.owner);
     stop = start;
   }
   sent.stretches.push_back(stretch);
-  for (TreeSum& sum : sent.sums) sum.poll();
+  for (DeviceSum& sum : sent.sums) sum.poll();
 }
 
 // This rank's share then goes to its set, unless that is where it lies.
 void GradientReducer::wait(Sent& sent) {
-  for (TreeSum& sum : sent.sums) sum.wait();
+  for (DeviceSum& sum : sent.sums) sum.wait();
   const Tensor1<float> beside = parameters_.beside_sets();
   for (const Stretch& stretch : sent.stretches) {
     if (beside.data() == nullptr || stretch.owner != rank_) continue;

@@ -5,8 +5,7 @@
 #include <map>
 #include <vector>
 
-#include "comm/communicator.hpp"
-#include "comm/tree_sum.hpp"
+#include "comm/device_sum.hpp"
 #include "corpus/batch_stream.hpp"
 #include "model/parameters.hpp"
 #include "optimizer/shards.hpp"
@@ -55,7 +54,7 @@ class GradientReducer {
   // Stretches that were sent together, and their sums that are not yet done.
   struct Sent {
     std::vector<Stretch> stretches;
-    std::vector<TreeSum> sums;
+    std::vector<DeviceSum> sums;
   };
   bool gives_back() const { return !parameters_.stops().empty(); }
   bool last() const { return micro_batch_ + 1 == num_micro_batches_; }

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "comm/exchange_parts.hpp"
+#include "comm/device_sum.hpp"
 #include "kernels/combine.hpp"
 #include "optimizer/treatment.hpp"
 
@@ -91,8 +91,7 @@ void WeightAverage::swap(ParameterSet& parameters) {
                   Tensor1<float>(parameters.values().data() + begins_[t], tensor.count));
   }
   if (!shards_.divided()) return;
-  Exec{}.space.fence();
-  exchange_parts(data_, parameters.values().data(), parts);
+  exchange_parts(Exec{}, data_, parameters.values(), parts);
 }
 
 }  // namespace polyphase

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "comm/exchange_parts.hpp"
+#include "comm/tree_stages.hpp"
+#include "kernels/exec.hpp"
+
+// What ranks do with tensors in the memory of the execution space. On the host MPI carries it; on
+// CUDA devices NCCL does, on a stream of its own beside the kernels (two files stand behind this
+// header). All come behind the kernels that `exec` has started before, and are collective over the
+// ranks.
+namespace polyphase {
+
+// A sum over ranks, in place and in the order of the fixed tree (tree_stages.hpp), that goes on
+// while the caller computes. All ranks construct theirs in the same order.
+class DeviceSum {
+ public:
+  DeviceSum(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
+            int only_on = kEveryRank);
+  ~DeviceSum();
+  DeviceSum(DeviceSum&&) noexcept;
+  DeviceSum& operator=(DeviceSum&&) noexcept;
+
+  void poll();  // now and then: goes on without waiting
+  void wait();  // what `exec` starts afterwards sees the sum
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// The same, and waits.
+void sum_over_ranks(const Exec& exec, const Communicator& ranks, Tensor1<float> data);
+
+// Gives every rank the parts of a tensor that each of the others has (exchange_parts.hpp).
+void exchange_parts(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
+                    const std::vector<std::vector<ArrayPart>>& parts);
+
+}  // namespace polyphase
