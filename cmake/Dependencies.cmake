@@ -23,6 +23,12 @@ if(NOT POLYPHASE_CUDA AND NOT POLYPHASE_FUZZ)
   find_path(DNNL_INCLUDE_DIR dnnl.hpp REQUIRED)
 endif()
 
+if(POLYPHASE_CUDA)
+  find_package(CUDAToolkit REQUIRED)
+  find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
+  find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} REQUIRED)
+endif()
+
 # Flags of every target of ours, and of nothing else.
 add_library(polyphase_options INTERFACE)
 target_compile_options(polyphase_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-missing-field-initializers>)

@@ -37,6 +37,16 @@ void choose_threads(const MpiSession& session) {
   setenv("KOKKOS_NUM_THREADS", fmt::format("{}", threads).c_str(), 1);
 }
 
+// Ranks of a node take its devices in turn. Kokkos 4 does so by itself, older ones when they are
+// told how many there are.
+void choose_device() {
+#if defined(KOKKOS_ENABLE_CUDA) && KOKKOS_VERSION < 40000
+  int num_devices = 0;
+  if (cudaGetDeviceCount(&num_devices) == cudaSuccess && num_devices > 0)
+    setenv("KOKKOS_NUM_DEVICES", fmt::format("{}", num_devices).c_str(), 0);
+#endif
+}
+
 bool names(int argc, char** argv, std::initializer_list<const char*> commands) {
   return argc > 1 && std::any_of(commands.begin(), commands.end(), [&](const char* command) {
            return std::string(argv[1]) == command;
@@ -278,6 +288,7 @@ int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSes
   }
   if (session == nullptr) return static_cast<int>(command());
   choose_threads(*session);
+  choose_device();
   int kokkos_argc = 1;  // the command line is ours alone
   const Kokkos::ScopeGuard kokkos(kokkos_argc, argv);
   return static_cast<int>(command());

@@ -133,7 +133,7 @@ double peak_memory_mib() {
 
 struct Options {
   std::string shape = "encoder-4-256", precision = "f32", recompute = "none", shard = "none";
-  int steps = 12, warmup = 3, tensor = 1, micro_batches = 1;
+  int steps = 12, warmup = 3, tensor = 1, micro_batches = 1, sequences = 0;
   double dropout = 0;
   bool kernels = false;
   bool processor_time = false;
@@ -162,7 +162,8 @@ nlohmann::json planned(const Options& options, recipe::Recipe recipe, const Benc
 }
 
 void run(const Options& options, const Communicator& world) {
-  const BenchShape shape = bench_shapes().at(options.shape);
+  BenchShape shape = bench_shapes().at(options.shape);
+  if (options.sequences > 0) shape.sequences = options.sequences;
   const RankGrid grid = make_grid(world, options.tensor);
   const std::int64_t micro_batch = shape.sequences / grid.data.size() / options.micro_batches;
   recipe::Recipe recipe =
@@ -273,6 +274,7 @@ int main(int argc, char** argv) {
   app.add_option("--precision", options.precision)->check(CLI::IsMember({"f32", "bf16"}));
   app.add_option("--recompute", options.recompute)->check(CLI::IsMember(polyphase::kRecompute));
   app.add_option("--shard", options.shard)->check(CLI::IsMember(polyphase::kShard));
+  app.add_option("--sequences", options.sequences, "of a step; 0: the shape's own");
   app.add_option("--steps", options.steps);
   app.add_option("--warmup", options.warmup);
   app.add_option("--tensor", options.tensor);

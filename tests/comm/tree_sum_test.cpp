@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <Kokkos_Core.hpp>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -142,6 +143,8 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   const polyphase::MpiSession session(&argc, &argv);
   polyphase::world = &session.world();
+  int kokkos_argc = 1;
+  const Kokkos::ScopeGuard kokkos(kokkos_argc, argv);
   std::int64_t failed = RUN_ALL_TESTS();
   session.world().max(&failed, 1);  // the exit code is collective
   return static_cast<int>(failed);
