@@ -15,6 +15,7 @@
 #include "comm/agreement.hpp"
 #include "comm/job.hpp"
 #include "comm/session.hpp"
+#include "control/run_folder.hpp"
 #include "train/stop_request.hpp"
 
 namespace polyphase {
@@ -40,9 +41,16 @@ void choose_threads(const MpiSession& session) {
 // Ranks of a node take its devices in turn. Kokkos 4 does so by itself, older ones when they are
 // told how many there are.
 void choose_device() {
-#if defined(KOKKOS_ENABLE_CUDA) && KOKKOS_VERSION < 40000
+#ifdef KOKKOS_ENABLE_CUDA
   int num_devices = 0;
-  if (cudaGetDeviceCount(&num_devices) == cudaSuccess && num_devices > 0)
+  const cudaError_t found = cudaGetDeviceCount(&num_devices);
+  if (found != cudaSuccess || num_devices == 0) {
+    fail<SystemError>(
+        "this program was built for CUDA devices, and there is none here ({}); start it where "
+        "there is one, or use the build for the host",
+        found == cudaSuccess ? "none is visible" : cudaGetErrorString(found));
+  }
+  if (KOKKOS_VERSION < 40000)
     setenv("KOKKOS_NUM_DEVICES", fmt::format("{}", num_devices).c_str(), 0);
 #endif
 }
@@ -261,7 +269,7 @@ std::string fault_of_command(CLI::App& app, int argc, char** argv) {
 
 int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSession* session) {
   CLI::App app("Polyphase trains transformer language models in phases.");
-  app.set_version_flag("--version", POLYPHASE_VERSION);
+  app.set_version_flag("--version", program_version());
   RecipeOptions recipe;
   std::string argument;
   RunOptions run_options;

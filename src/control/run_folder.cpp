@@ -108,8 +108,6 @@ void refuse_changed_recipe(const std::filesystem::path& run_folder, const recipe
       stored.parent_path().string(), list);
 }
 
-std::string program_version() { return POLYPHASE_VERSION; }  // of CMake's project()
-
 std::filesystem::path run_folder_of(const recipe::Recipe& recipe) {
   return recipe.run_dir.empty() ? "runs/" + recipe.name : recipe.run_dir;
 }
