@@ -14,10 +14,9 @@ MOST_JOBS = 40
 
 
 class ChainTest(SearchTest):
-    RANKS = 2
-
-    def new_chain(self, name, **values):
+    def new_chain(self, name, ranks=None, **values):
         run = self.new_search(name, 0, **values)
+        run.ranks = ranks
         self.give_scripts(run)
         return run
 
@@ -59,7 +58,7 @@ class ChainTest(SearchTest):
         self.fail(f"{MOST_JOBS} jobs, and no end: {arrays}")
 
     def test_arrays_of_trials_decide_as_one_job(self):
-        run = self.new_chain("arrays")
+        run = self.new_chain("arrays", ranks=2)
         arrays, code = self.go_on(run)
         self.assertEqual(code, TARGET_NOT_MET)
         # Trials 2 and 4 take a phase of those before them; of the second rung, one trial stays with both.
@@ -71,7 +70,7 @@ class ChainTest(SearchTest):
         recipe = self.texts / "rounds.yaml"
         recipe.write_text(RECIPE.read_text() + ITERATE)
         straight, run = (RoundsRun(self.scratch / name, self.texts, recipe) for name in ("rounds", "rounds-chain"))
-        self.assert_exit(straight.go(), DONE)
+        self.assert_exit(straight.go(ranks=None), DONE)
         self.give_scripts(run)
         arrays, code = self.go_on(run)
         self.assertEqual(code, DONE)
@@ -79,7 +78,7 @@ class ChainTest(SearchTest):
         self.assert_same_search(run, straight)
 
     def test_trial_that_is_stopped_or_killed_goes_on(self):
-        run = self.new_chain("stopped")
+        run = self.new_chain("stopped", ranks=2)
 
         def train(number):
             folder = f"round-{number}/03-topic"
@@ -121,7 +120,7 @@ class ChainTest(SearchTest):
     def test_trial_that_diverges_is_left_to_be_judged(self):
         rates = "{phases.tags.optimizer.learning_rate: [1e-3, 3e-3], phases.topic.optimizer.learning_rate: [1e30, 3e-3]}"
         straight, run = self.new_search("diverged", 0, **{VALUES: rates}), self.new_chain("diverged-chain", **{VALUES: rates})
-        self.assert_exit(straight.go(), TARGET_NOT_MET)
+        self.assert_exit(straight.go(ranks=None), TARGET_NOT_MET)
         self.assert_exit(run.go("--chain"), DONE)
         self.assertEqual(self.next_jobs(run), [2, 4])
         for number in (2, 4):
@@ -170,7 +169,7 @@ class ChainTest(SearchTest):
         self.assert_same_search(run)
 
     def test_groups_of_ranks_stay_in_one_job(self):
-        run = self.new_chain("groups", **{RANKS_PER_TRIAL: 1})
+        run = self.new_chain("groups", ranks=2, **{RANKS_PER_TRIAL: 1})
         arrays, code = self.go_on(run)
         self.assertEqual(code, TARGET_NOT_MET)
         self.assertEqual([array for array in arrays if array], [])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every family goes on from any layout of ranks on any other, and sees each sample once."""
+"""Every family goes on from layouts of ranks on others, one of them from any on any, and sees each sample once."""
 import itertools
 import json
 import shutil
@@ -10,6 +10,9 @@ from families_test import FamilyRun
 from job import DONE, RoadTest
 
 LAYOUTS = [(tensor, data) for tensor in (1, 2, 4) for data in (1, 2, 4) if tensor * data <= 4]
+ALL_MOVES = list(itertools.permutations(LAYOUTS, 2))
+# From and to every layout, and from every number of tensor-parallel ranks to every other.
+SOME_MOVES = list(itertools.pairwise([(1, 1), (4, 1), (2, 2), (1, 4), (2, 1), (4, 1), (1, 2), (2, 2), (1, 1)]))
 # One weight update in float32 differs by less than this when the tensor-parallel size changes.
 TENSOR_TOLERANCE = 1e-4
 SAVED, LAST = 6, 12  # steps
@@ -48,7 +51,7 @@ class ElasticTest(RoadTest):
         self.go(moved, after)
         return moved
 
-    def check_family(self, family):
+    def check_family(self, family, moves):
         straight = {}
         for layout in LAYOUTS:
             straight[layout] = self.family_run(family, "on-{}x{}".format(*layout))
@@ -58,7 +61,7 @@ class ElasticTest(RoadTest):
         self.assertEqual({len(samples) for samples in seen.values()}, {16})
         epoch = [sample for step in sorted(seen) for sample in seen[step]]
         self.assertEqual(max(Counter(epoch).values()), 1, "within an epoch, each sample once")
-        for before, after in itertools.permutations(LAYOUTS, 2):
+        for before, after in moves:
             with self.subTest(family=family, before=before, after=after):
                 run = self.moved(straight[before], before, after)
                 self.assertEqual(self.samples(run), seen)
@@ -71,13 +74,13 @@ class ElasticTest(RoadTest):
                 shutil.rmtree(run.path)
 
     def test_bert(self):
-        self.check_family("bert")
+        self.check_family("bert", ALL_MOVES)
 
     def test_gpt(self):
-        self.check_family("gpt2")
+        self.check_family("gpt2", SOME_MOVES)
 
     def test_t5(self):
-        self.check_family("t5_v1_1")
+        self.check_family("t5_v1_1", SOME_MOVES)
 
 
 if __name__ == "__main__":

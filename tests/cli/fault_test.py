@@ -17,6 +17,13 @@ class FaultTest(RoadTest):
         cls.straight = cls.new_run(cls, "straight")
         outcome = cls.straight.go()
         assert outcome.code == DONE, outcome
+        cls.stopped = cls.new_run(cls, "stopped", **{"checkpoint.keep": 3})
+        job = cls.stopped.start()
+        assert job.freeze_when(lambda: len(cls.stopped.steps("pretrain")) >= 12)
+        os.kill(job.process.pid, signal.SIGUSR1)
+        job.signal_ranks(signal.SIGCONT)
+        outcome = job.wait()
+        assert outcome.code == INTERRUPTED, outcome
 
     def texts_with(self, name, **changed):
         """A copy of the texts with some files changed: topics_train="…" for topics-train.tsv."""
@@ -32,15 +39,9 @@ class FaultTest(RoadTest):
             self.assertEqual(outcome.text.count(str(word)), 1, f"{word}\n{outcome}")
         self.assertNotIn("MPI_ABORT", outcome.text)
 
-    def stopped_run(self, name, **values):
+    def stopped_run(self, name):
         """A run of which pretraining was stopped in the middle."""
-        run = self.new_run(name, **values)
-        job = run.start()
-        self.assertTrue(job.freeze_when(lambda: len(run.steps("pretrain")) >= 12))
-        os.kill(job.process.pid, signal.SIGUSR1)
-        job.signal_ranks(signal.SIGCONT)
-        self.assert_exit(job.wait(), INTERRUPTED)
-        return run
+        return self.stopped.copy_to(self.scratch / name)
 
     def flip_byte(self, path):
         """A byte of a parameter: these stand behind the headers (up to a third of the file), before the moments."""
@@ -81,7 +82,7 @@ class FaultTest(RoadTest):
                 self.assert_said_once(outcome, place)
 
     def test_damaged_checkpoint_is_set_aside_and_the_one_before_taken(self):
-        run = self.stopped_run("damaged", **{"checkpoint.keep": 3})
+        run = self.stopped_run("damaged")
         before, newest = run.checkpoints("pretrain")[-2:]
         path = self.flip_byte(newest / "writer-0001.h5")
         outcome = run.go()
@@ -108,7 +109,7 @@ class FaultTest(RoadTest):
                              ("gone", lambda newest: unlink(newest / "writer-0000.h5")),
                              ("half", leave_half_written)):
             with self.subTest(name):
-                run = self.stopped_run(f"not-whole-{name}", **{"checkpoint.keep": 3})
+                run = self.stopped_run(f"not-whole-{name}")
                 before, newest = run.checkpoints("pretrain")[-2:]
                 path = damage(newest)
                 outcome = run.go()

@@ -193,6 +193,7 @@ class Run:
     """A run folder and the settings that every job on it uses."""
 
     recipe = RECIPE
+    ranks = 2  # of a job that is not told how many
 
     def __init__(self, path, texts, **values):
         self.path = Path(path)
@@ -201,11 +202,12 @@ class Run:
     def arguments(self, *more, **values):
         return ["run", self.recipe, *settings({**self.values, **values}), *more]
 
-    def start(self, *more, ranks=2, grace_seconds=0, **values):
+    def start(self, *more, grace_seconds=0, **values):
+        ranks = values.pop("ranks", self.ranks)
         return Job(self.arguments(*more, **values), ranks, grace_seconds=grace_seconds)
 
-    def go(self, *more, ranks=2, **values):
-        return self.start(*more, ranks=ranks, **values).wait()
+    def go(self, *more, **values):
+        return self.start(*more, **values).wait()
 
     def status(self):
         return json.loads((self.path / "status.json").read_text())
@@ -262,6 +264,12 @@ class RoadTest(unittest.TestCase):
 
     def new_run(self, name, **values):
         return Run(self.scratch / name, self.texts, **values)
+
+    def finished(self, run, *more, **how):
+        """The run, at its end: trained where no test of the class has done so before."""
+        if not (run.path / "status.json").exists():
+            self.assert_exit(run.go(*more, **how), DONE)
+        return run
 
     def assert_exit(self, outcome, code):
         self.assertEqual(outcome.code, code, outcome)

@@ -53,20 +53,19 @@ class ObjectivesTest(UsedRuns):
             values["phases.pretrain.objectives"] = json.dumps(objectives).replace('"', "")
         return FamilyRun(self.scratch / f"{family}-{name}", self.texts, family, **values)
 
+    def straight(self, family):
+        return self.finished(self.family_run(family, "straight"), "--phase", "pretrain", ranks=None)
+
     def test_ranks_and_a_killed_job_change_no_bit_of_the_losses(self):
         for family in CASES:
             with self.subTest(family):
-                one, two = self.family_run(family, "one"), self.family_run(family, "two")
-                self.assert_exit(one.go("--phase", "pretrain", ranks=None), DONE)
-                self.assert_exit(two.go("--phase", "pretrain", ranks=2), DONE)
-                self.assert_same_road(two, one, ("pretrain",))
-                killed = self.family_run(family, "killed")
-                job = killed.start("--phase", "pretrain", ranks=2)
+                one, killed = self.straight(family), self.family_run(family, "killed")
+                job = killed.start("--phase", "pretrain", ranks=None)
                 self.assertTrue(job.freeze_when(lambda: killed.checkpoints("pretrain")))
                 job.kill()
                 self.assertNotEqual(job.wait().code, DONE)
                 self.assertLess(len(killed.steps("pretrain")), 12)
-                self.assert_exit(killed.go("--phase", "pretrain", ranks=None), DONE)
+                self.assert_exit(killed.go("--phase", "pretrain", ranks=2), DONE)
                 self.assert_same_road(killed, one, ("pretrain",))
                 self.check_losses(one, CASES[family] or {"span": 1.0, "prefix_lm": 0.5})
 
@@ -84,9 +83,7 @@ class ObjectivesTest(UsedRuns):
     def test_two_tensor_parallel_ranks_stay_within_rounding(self):
         for family in ("gpt2", "ul2"):
             with self.subTest(family):
-                one = self.family_run(family, "whole")
-                two = self.family_run(family, "split", **{"parallel.tensor": 2})
-                self.assert_exit(one.go("--phase", "pretrain", ranks=None), DONE)
+                one, two = self.straight(family), self.family_run(family, "split", **{"parallel.tensor": 2})
                 self.assert_exit(two.go("--phase", "pretrain", ranks=2), DONE)
                 for mine, straight in zip(two.steps("pretrain"), one.steps("pretrain"), strict=True):
                     self.assertAlmostEqual(mine[1], straight[1], delta=1e-4 * straight[1])

@@ -17,6 +17,9 @@ class OptimizersTest(RoadTest):
         optimizer = f"{{kind: {kind}, learning_rate: 2e-3, schedule: {{kind: cosine, cycles: 2, warmup_steps: 2}}}}"
         return self.new_run(f"{kind}-{name}", **{**self.VALUES, "phases.pretrain.optimizer": optimizer, **values})
 
+    def straight(self, kind):
+        return self.finished(self.run_of(kind, "straight"), "--phase", "pretrain", ranks=None)
+
     def stop_after(self, run, phase, steps, ranks):
         job = run.start(*(["--phase", phase] if phase == "pretrain" else []), ranks=ranks)
         self.assertTrue(job.freeze_when(lambda: len(run.steps(phase)) >= steps))
@@ -27,8 +30,7 @@ class OptimizersTest(RoadTest):
     def test_stopped_run_goes_on_with_the_same_bits_on_another_layout(self):
         for kind in KINDS:
             with self.subTest(kind):
-                straight, stopped = self.run_of(kind, "straight"), self.run_of(kind, "stopped")
-                self.assert_exit(straight.go("--phase", "pretrain", ranks=None), DONE)
+                straight, stopped = self.straight(kind), self.run_of(kind, "stopped")
                 self.stop_after(stopped, "pretrain", 4, ranks=2)
                 self.assertLess(len(stopped.steps("pretrain")), STEPS)
                 self.assert_exit(stopped.go("--phase", "pretrain", ranks=None), DONE)
@@ -37,8 +39,7 @@ class OptimizersTest(RoadTest):
     def test_two_tensor_parallel_ranks_stay_within_rounding(self):
         for kind in KINDS:
             with self.subTest(kind):
-                one, two = self.run_of(kind, "whole"), self.run_of(kind, "split", **{"parallel.tensor": 2})
-                self.assert_exit(one.go("--phase", "pretrain", ranks=None), DONE)
+                one, two = self.straight(kind), self.run_of(kind, "split", **{"parallel.tensor": 2})
                 self.assert_exit(two.go("--phase", "pretrain", ranks=2), DONE)
                 self.assertEqual(one.steps("pretrain")[-1][0], STEPS)
                 for mine, straight in zip(two.steps("pretrain"), one.steps("pretrain")):
@@ -49,8 +50,7 @@ class OptimizersTest(RoadTest):
                                      "phases.topic.unfreeze": "{from_top: 1, every_steps: 3}"})
 
     def test_frozen_parameters_go_through_a_phase_unchanged_and_without_optimizer_memory(self):
-        run = self.frozen_run("frozen")
-        self.assert_exit(run.go(ranks=2), DONE)
+        run = self.finished(self.frozen_run("frozen"), ranks=None)
         before, frozen, after = (run.digests(phase) for phase in ("pretrain", "tags", "topic"))
         for name, digest in frozen.items():
             stays = name.startswith(("parameters/embedding", "parameters/layers.0."))
@@ -63,8 +63,7 @@ class OptimizersTest(RoadTest):
         self.assertIn("optimizer/moment1/layers.0.attention.query.weight", after)
 
     def test_frozen_phase_is_resumed_exactly_on_other_ranks(self):
-        straight, stopped = self.frozen_run("straight"), self.frozen_run("stopped")
-        self.assert_exit(straight.go(ranks=None), DONE)
+        straight, stopped = self.finished(self.frozen_run("frozen"), ranks=None), self.frozen_run("stopped")
         self.stop_after(stopped, "tags", 4, ranks=2)
         self.stop_after(stopped, "topic", 5, ranks=2)
         self.assert_exit(stopped.go(ranks=None), DONE)
@@ -137,10 +136,9 @@ class OptimizersTest(RoadTest):
                 self.assertRegex(outcome.text, f"topic: optimizer state of \\d+ parameters converted from {kinds['tags']} to")
 
     def test_of_the_same_kind_converting_is_keeping(self):
-        kept, converted = self.kept_run("kept-same"), self.kept_run("converted-same",
-                                                                    **{"phases.tags.optimizer.state": "convert"})
-        for run in (kept, converted):
-            self.assert_exit(run.go(ranks=None), DONE)
+        kept = self.finished(self.kept_run("kept"), ranks=None)
+        converted = self.kept_run("converted-same", **{"phases.tags.optimizer.state": "convert"})
+        self.assert_exit(converted.go(ranks=None), DONE)
         self.assertEqual(kept.steps("tags"), converted.steps("tags"))
         self.assertEqual(kept.digests("tags"), converted.digests("tags"))
 

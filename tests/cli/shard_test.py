@@ -59,7 +59,7 @@ class ShardTest(RoadTest):
     def test_whole_road_has_the_bits_of_one_rank(self):
         straight = self.new_run("straight", **VALUES)
         self.assert_exit(straight.go(ranks=None), DONE)
-        for ranks, shard in ((2, GRADIENTS), (4, OPTIMIZER), (4, GRADIENTS)):
+        for ranks, shard in ((2, OPTIMIZER), (4, GRADIENTS)):
             with self.subTest(f"{shard} on {ranks}"):
                 run = self.new_run(f"road-{ranks}-{shard['parallel.shard']}", **VALUES, **shard)
                 self.assert_exit(run.go(ranks=ranks), DONE)
@@ -72,8 +72,8 @@ class ShardTest(RoadTest):
         straight = self.new_run("straight-large", **values)
         self.assert_exit(straight.go("--phase", "pretrain", ranks=None), DONE)
         for name, ranks, before, after, resumed_on in (
-                ("to", 2, WHOLE, GRADIENTS, (2, 4)), ("from-2", 2, GRADIENTS, WHOLE, (None, 4)),
-                ("from-4", 4, OPTIMIZER, WHOLE, (None, 2)), ("stays", 4, GRADIENTS, GRADIENTS, (None, 2, 4))):
+                ("to", 2, WHOLE, GRADIENTS, (4,)), ("from-2", 2, GRADIENTS, WHOLE, (4,)),
+                ("from-4", 4, OPTIMIZER, WHOLE, (2,)), ("stays", 4, GRADIENTS, GRADIENTS, (None, 2))):
             stopped = self.new_run(name, **values)
             self.stop(stopped, "pretrain", 4, ranks, **before)
             self.assertLess(len(stopped.steps("pretrain")), steps)
@@ -93,8 +93,9 @@ class ShardTest(RoadTest):
         self.assertGreater(parts["optimizer/moment1/embedding.token.weight"], 1)
         self.assertEqual(parts["parameters/embedding.token.weight"], 1)
 
-    def test_every_kind_of_optimizer_on_four_ranks_of_two_by_two(self):
-        for kind in ("sgd", "adam", "adamw", "lamb", "adafactor", "lion", "muon"):
+    def test_optimizers_on_four_ranks_of_two_by_two(self):
+        """Those that need more of a tensor than its elements; that every kind gives the same bits, tests/optimizer shows."""
+        for kind in ("lamb", "adafactor", "muon"):
             with self.subTest(kind):
                 optimizer = f"{{kind: {kind}, learning_rate: 2e-3}}"
                 values = {"phases.pretrain.optimizer": optimizer, "phases.pretrain.stop.steps": 60, "parallel.tensor": 2,
@@ -137,7 +138,7 @@ class ShardTest(RoadTest):
             name = "-".join(kinds)
             whole = self.new_run(f"convert-{name}-whole", **values)
             self.assert_exit(whole.go(ranks=2), DONE)
-            for ranks, shard in ((2, GRADIENTS), (4, OPTIMIZER)) if kinds[0] == "adamw" else ((2, GRADIENTS),):
+            for ranks, shard in ((4, OPTIMIZER),) if kinds[0] == "adamw" else ((2, GRADIENTS),):
                 with self.subTest(f"{name} on {ranks}"):
                     divided = self.new_run(f"convert-{name}-{ranks}", **values, **shard)
                     outcome = divided.go(ranks=ranks)

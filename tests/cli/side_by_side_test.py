@@ -22,24 +22,25 @@ class SideBySideTest(SearchTest):
         checkpoint = sorted((run.path / folder / "checkpoints").glob("step-??????"))[-1]
         return json.loads((checkpoint / "manifest.json").read_text())["state"]["layout"]
 
-    def test_groups_of_ranks_decide_as_all_ranks_one_trial_after_the_other(self):
+    def assert_groups(self, run, ranks_per_trial):
+        """Trials were trained on groups of so many ranks of four, and decided as one after the other."""
+        self.assert_same_search(run)
         rounds = self.straight.rounds()
         self.assertEqual([r["state"] for r in rounds[:5]], ["kept"] + 4 * ["tried"])
         self.assertEqual(len(rounds), 7)
-        for ranks_per_trial in (1, 2):
-            with self.subTest(ranks_per_trial=ranks_per_trial):
-                run = self.new_search(f"groups-of-{ranks_per_trial}", ranks_per_trial)
-                outcome = run.go(ranks=4)
-                self.assert_exit(outcome, TARGET_NOT_MET)
-                self.assert_same_search(run)
-                self.assertEqual(self.layout_in(run, rounds[2]["folders"]["topic"])["data"], ranks_per_trial)
-                # Fewer phases than groups: all ranks are at work, more of them a phase than asked for.
-                self.assertEqual([self.layout_in(run, rounds[i]["folders"]["topic"])["data"] for i in (5, 6)], [2, 4])
-                shares = {p["folder"]: p["share"] for p in run.status()["phases"]}
-                self.assertEqual(shares[rounds[0]["folders"]["topic"]], 1)
-                self.assertEqual(shares[rounds[2]["folders"]["topic"]], ranks_per_trial / 4)
+        self.assertEqual(self.layout_in(run, rounds[2]["folders"]["topic"])["data"], ranks_per_trial)
+        # Fewer phases than groups: all ranks are at work, more of them a phase than asked for.
+        self.assertEqual([self.layout_in(run, rounds[i]["folders"]["topic"])["data"] for i in (5, 6)], [2, 4])
+        shares = {p["folder"]: p["share"] for p in run.status()["phases"]}
+        self.assertEqual(shares[rounds[0]["folders"]["topic"]], 1)
+        self.assertEqual(shares[rounds[2]["folders"]["topic"]], ranks_per_trial / 4)
 
-    def test_trials_of_a_rung_overlap_in_time(self):
+    def test_groups_of_two_ranks_decide_as_one_trial_after_the_other(self):
+        run = self.new_search("groups-of-2", 2)
+        self.assert_exit(run.go(ranks=4), TARGET_NOT_MET)
+        self.assert_groups(run, 2)
+
+    def test_trials_of_a_rung_overlap_in_time_and_decide_as_one_after_the_other(self):
         run = self.new_search("overlap", 1)
         job = run.start(ranks=4)
         folders = [f"round-{number}/03-topic" for number in (2, 3, 4, 5)]
@@ -55,7 +56,7 @@ class SideBySideTest(SearchTest):
         outcome = job.wait()
         self.assert_exit(outcome, TARGET_NOT_MET)
         self.assert_says(outcome, "round 3: topic: done at step 12 of 12", "round 5: topic: ")
-        self.assert_same_search(run)
+        self.assert_groups(run, 1)
         first, second = (self.times_in(run, folder) for folder in folders[:2])
         self.assertLess(max(first[0], second[0]), min(first[-1], second[-1]))
         for before, after in zip(folders, folders[1:]):
@@ -83,7 +84,7 @@ class SideBySideTest(SearchTest):
         run = self.new_search("stopped", 1)
         outcome = self.stop(run, signal.SIGTERM)
         self.assert_says(outcome, "stopped and saved (signal 15", "the same command goes on")
-        for ranks, ranks_per_trial in ((2, 1), (4, 2), (4, 0)):
+        for ranks, ranks_per_trial in ((2, 1), (4, 2), (2, 0)):
             with self.subTest(ranks=ranks, ranks_per_trial=ranks_per_trial):
                 copy = self.new_search(f"stopped-{ranks}-{ranks_per_trial}", ranks_per_trial)
                 shutil.copytree(run.path, copy.path)
@@ -121,10 +122,10 @@ class SideBySideTest(SearchTest):
         rates = "{phases.tags.optimizer.learning_rate: [1e-3, 3e-3], phases.topic.optimizer.learning_rate: [1e30, 3e-3]}"
         straight, run = (self.new_search(name, ranks_per_trial, **{VALUES: rates})
                          for name, ranks_per_trial in (("diverged", 0), ("diverged-beside", 1)))
-        self.assert_exit(straight.go(ranks=4), TARGET_NOT_MET)
+        self.assert_exit(straight.go(ranks=None), TARGET_NOT_MET)
         self.assertEqual(straight.rounds()[1]["score"], "nan")
         self.assertEqual(straight.rounds()[2]["folders"]["tags"], "round-3/02-tags")
-        outcome = run.go(ranks=4)
+        outcome = run.go(ranks=2)
         self.assert_exit(outcome, TARGET_NOT_MET)
         self.assert_says(outcome, "round 3: what was trained ahead")
         self.assert_same_search(run, straight)
@@ -134,8 +135,8 @@ class SideBySideTest(SearchTest):
         """Steps: 32 of the first round, 14, 12 and 14 of three trials; the fourth would need 12."""
         straight, run = (self.new_search(name, ranks_per_trial, **{"iterate.max_steps": 80})
                          for name, ranks_per_trial in (("budget", 0), ("budget-beside", 1)))
-        for search in (straight, run):
-            self.assert_exit(search.go(ranks=4), TARGET_NOT_MET)
+        for search, ranks in ((straight, None), (run, 2)):
+            self.assert_exit(search.go(ranks=ranks), TARGET_NOT_MET)
         self.assertEqual(len(straight.rounds()), 4)
         self.assertIn("needs about 12 steps, and 72 of 80 are spent", json.dumps(straight.decisions()))
         self.assert_same_search(run, straight)
@@ -149,7 +150,7 @@ class SideBySideTest(SearchTest):
                   "iterate.target.at_most": (first + better) / 2}
         straight, run = (self.new_search(name, ranks_per_trial, **values)
                          for name, ranks_per_trial in (("reached", 0), ("reached-beside", 1)))
-        self.assert_exit(straight.go(ranks=4), DONE)
+        self.assert_exit(straight.go(ranks=None), DONE)
         self.assertIn("the target holds", straight.status()["iterate"]["ended"])
         self.assertEqual(len(straight.rounds()), 2)
         outcome = run.go(ranks=4)
@@ -192,7 +193,7 @@ class SideBySideTest(SearchTest):
         self.assert_says(outcome, "no rank got on for 4 s")
         self.assertRegex(outcome.err, r"rank 3 on \S+: .*DOES NOT RUN")
         self.assertRegex(outcome.err, r"rank 0 on \S+: phase topic, step 12; waits for other ranks")
-        self.assert_exit(run.go(ranks=4), TARGET_NOT_MET)
+        self.assert_exit(run.go(ranks=2), TARGET_NOT_MET)
         self.assert_same_search(run)
 
     def test_plan_tells_of_groups_and_unfit_ones_are_refused(self):

@@ -133,7 +133,9 @@ TEST(Distillation, SquaredDifferenceAndItsGradient) {
       const double slope = m < rows ? 3.0 * 2.0 * difference / kClasses : 0.0;
       EXPECT_NEAR(gradient[m * kClasses + k], 1.0 + slope, 8 * kFloatEpsilon);
     }
-    if (m < rows) EXPECT_NEAR(found[m], sum, (kClasses / 8.0 + 4) * kFloatEpsilon * sum);
+    if (m < rows) {
+      EXPECT_NEAR(found[m], sum, (kClasses / 8.0 + 4) * kFloatEpsilon * sum);
+    }
   }
 }
 

@@ -37,6 +37,7 @@ class WholeModel : public testing::TestWithParam<std::string> {};
 // one direction for each parameter, so that a parameter whose gradient is missing or wrong is
 // named.
 TEST_P(WholeModel, GradientIsTheDifferenceOfLosses) {
+  if (test_world->size() > 1) GTEST_SKIP() << kOneRankShowsIt;
   const nlohmann::json reference = read_case(GetParam());
   const RankGrid grid = solo_grid();
   ReferenceRun run(reference, grid, 1);
@@ -86,6 +87,7 @@ TEST_P(WholeModel, GradientIsTheDifferenceOfLosses) {
 // Gradients of what is not trained yet are not written: below the lowest trained layer none, above
 // it none of weights.
 TEST(FrozenParameters, CostNoGradient) {
+  if (test_world->size() > 1) GTEST_SKIP() << kOneRankShowsIt;
   const RankGrid grid = solo_grid();
   const nlohmann::json unfreezing = read_case("optimizer_unfreeze");
   ReferenceRun run(unfreezing, grid, 2);  // two sets, which lie in memory of their own
@@ -123,6 +125,7 @@ TEST(FrozenParameters, CostNoGradient) {
 
 // Passes that write to norms and biases which no counted pass has written.
 TEST(FrozenParameters, MayLieWhereAPassEndsEarly) {
+  if (test_world->size() > 1) GTEST_SKIP() << kOneRankShowsIt;
   struct Case {
     const char* name;
     std::vector<std::string> freeze;

@@ -80,6 +80,7 @@ int expect_gradients_of(ReferenceRun& run, std::int64_t step) {
 }
 
 TEST(Noise, GradientsAreTheDifferencesOfLossesUnderTheSameMasks) {
+  if (test_world->size() > 1) GTEST_SKIP() << kOneRankShowsIt;
   for (const std::string& name : kCases) {
     SCOPED_TRACE(name);
     const nlohmann::json reference = noisy_case(name, 0.0, 0.7);
@@ -91,6 +92,7 @@ TEST(Noise, GradientsAreTheDifferencesOfLossesUnderTheSameMasks) {
 
 // Over some steps of half of the layers each, all combinations of two layers come up.
 TEST(LayerDrop, SkippedLayersHaveNoGradientAndTheOthersTheirOwn) {
+  if (test_world->size() > 1) GTEST_SKIP() << kOneRankShowsIt;
   for (const std::string& name : kCases) {
     SCOPED_TRACE(name);
     const nlohmann::json reference = noisy_case(name, 0.5, 0.0);
@@ -117,6 +119,7 @@ TEST(LayerDrop, EvaluationGoesThroughAllLayers) {
 }
 
 TEST(RDrop, WithoutMasksItIsTheOrdinaryLossOfTheReference) {
+  if (test_world->size() > 1) GTEST_SKIP() << kOneRankShowsIt;
   for (const std::string& name : kCases) {
     SCOPED_TRACE(name);
     const nlohmann::json reference = noisy_case(name, 0.0, 3.0);
@@ -160,6 +163,7 @@ NoisyTrace train_noisily(const nlohmann::json& reference, const RankGrid& grid) 
 }
 
 TEST(Noise, DataParallelRanksAgreeToTheLastBit) {
+  if (test_world->size() == 1) GTEST_SKIP() << kNeedsSeveralRanks;
   for (const std::string& name : kCases) {
     const nlohmann::json reference = noisy_case(name, 0.3, 1.0);
     const NoisyTrace alone = train_noisily(reference, solo_grid());
@@ -173,6 +177,7 @@ TEST(Noise, DataParallelRanksAgreeToTheLastBit) {
 }
 
 TEST(Noise, TensorParallelRanksDrawTheSameLayersAndMasks) {
+  if (test_world->size() == 1) GTEST_SKIP() << kNeedsSeveralRanks;
   for (const std::string& name : kCases) {
     const nlohmann::json reference = noisy_case(name, 0.3, 1.0);
     const NoisyTrace one = train_noisily(reference, solo_grid());

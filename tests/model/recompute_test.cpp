@@ -52,16 +52,19 @@ void expect_same_bits(const nlohmann::json& reference, const RankGrid& grid,
 
 // Every family and head, frozen and adapted parameters, a teacher.
 TEST(Recompute, ChangesNoBitOfLossesAndGradients) {
+  if (test_world->size() > 1) GTEST_SKIP() << kOneRankShowsIt;
   for (const std::string& name : all_cases()) expect_same_bits(read_case(name), solo_grid(), name);
 }
 
 // A layer's sums over the ranks are repeated, by all of them in the same order.
 TEST(Recompute, ChangesNoBitUnderTensorParallelism) {
-  const RankGrid grid = make_grid(*test_world, std::min(test_world->size(), 2));
+  if (test_world->size() != 2) GTEST_SKIP() << "two ranks show it";
+  const RankGrid grid = make_grid(*test_world, 2);
   for (const std::string& name : all_cases()) expect_same_bits(read_case(name), grid, name);
 }
 
 TEST(Recompute, ChangesNoBitWithLayersPassedOverAndRDrop) {
+  if (test_world->size() > 1) GTEST_SKIP() << kOneRankShowsIt;
   for (const char* name :
        {"bert_postnorm_classification", "family_gpt2_classification", "family_t5_1_1_generation"}) {
     nlohmann::json reference = read_case(name);
@@ -72,6 +75,7 @@ TEST(Recompute, ChangesNoBitWithLayersPassedOverAndRDrop) {
 }
 
 TEST(Recompute, PlanIsTheExactPeak) {
+  if (test_world->size() > 1) GTEST_SKIP() << kOneRankShowsIt;
   for (const char* name : {"bert_postnorm_pretraining", "family_llama_clm", "family_t5_1_1_span",
                            "distil_layers_classification", "distil_layers_generation"}) {
     for (const char* mode : {"none", "selective", "full"}) {
@@ -111,6 +115,7 @@ double floats_of_a_layer(Recompute mode) {
 }
 
 TEST(Recompute, LeavesOfALayerItsInput) {
+  if (test_world->size() > 1) GTEST_SKIP() << kOneRankShowsIt;
   constexpr double kWidth = 64, kHeads = 4, kStatistics = 2;
   // Queries, keys, values, heads; logarithms of softmax sums; both sums with their statistics.
   const double attention = 4 * kWidth + kHeads, sums = 2 * (kWidth + kStatistics);

@@ -17,6 +17,11 @@ namespace polyphase {
 // The ranks of this test program.
 extern const Communicator* test_world;
 
+// Why a test is skipped: ranks that each compute the same alone show no more than one does, and one
+// rank cannot show what several do together.
+inline constexpr const char* kOneRankShowsIt = "one rank shows it";
+inline constexpr const char* kNeedsSeveralRanks = "needs several ranks";
+
 // A case of tests/model/reference: a tiny model, its batches, and the losses that an independent
 // script computed.
 nlohmann::json read_case(const std::string& name);

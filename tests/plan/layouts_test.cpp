@@ -68,7 +68,9 @@ TEST(Layouts, TheFastestThatFitsIsFirst) {
   EXPECT_EQ(best.layout.shard, recipe::Shard::kOptimizer);
   EXPECT_EQ(best.layout.recompute, recipe::Recompute::kFull);
   for (std::size_t i = 1; i < tight.size(); ++i) {
-    if (tight[i].fits) EXPECT_GE(tight[i].seconds, best.seconds);
+    if (tight[i].fits) {
+      EXPECT_GE(tight[i].seconds, best.seconds);
+    }
     EXPECT_LE(tight[i].fits, tight[i - 1].fits);
   }
 }

@@ -69,7 +69,7 @@ class SlurmTest(RoadTest):
                       for work in (case.cancel, case.preempt, case.go_by_hand_and_by_seeds, case.go_round, case.search)}
 
     def check_straight(self):
-        outcome = self.straight.go()
+        outcome = self.straight.go(ranks=None)
         assert outcome.code == DONE, outcome
 
     @classmethod
@@ -203,7 +203,7 @@ class SlurmTest(RoadTest):
         text = RECIPE.read_text().replace("    task: {kind: tagging}", "    gate: {}\n    task: {kind: tagging}")
         recipe.write_text(text + WITH_GATE)
         straight = Run(self.scratch / "straight-gate", self.texts)
-        outcome = jobs.Job(["run", recipe, *settings(straight.values)], 2).wait()
+        outcome = jobs.Job(["run", recipe, *settings(straight.values)]).wait()
         self.assert_exit(outcome, TARGET_NOT_MET)
         run = SlurmRun(self.cluster, self.scratch / "gate", self.texts, recipe)
         run.submitted()
@@ -233,7 +233,7 @@ class SlurmTest(RoadTest):
         recipe = self.search_recipe()
         values = {"phases.topic.stop.steps": 160}
         straight = RoundsRun(self.scratch / "straight-search", self.texts, recipe, **values)
-        self.assert_exit(straight.go(), TARGET_NOT_MET)
+        self.assert_exit(straight.go(ranks=None), TARGET_NOT_MET)
         run = SlurmRun(self.cluster, self.scratch / "search", self.texts, recipe,
                        **{**straight.values, "run_dir": self.scratch / "search", **values})
         run.submitted()
