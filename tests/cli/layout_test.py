@@ -51,6 +51,26 @@ class LayoutTest(RoadTest):
         four_tensor = self.go_on(stopped, ranks=4, tensor=4)
         self.assert_close(four_tensor, straight)
 
+    def test_rows_are_divided_or_not_from_checkpoint_to_checkpoint(self):
+        divided = {"parallel.sequence": "true"}
+        straight, stopped = self.straight_and_stopped(ranks=2, tensor=2)
+        on_two = self.go_on(stopped, ranks=2, tensor=2, **divided)
+        self.assert_close(on_two, straight)
+        # What the ranks sum in parts is not what each sums whole.
+        self.assertNotEqual(on_two.digests("pretrain"), straight.digests("pretrain"))
+        two_by_two = self.go_on(stopped, ranks=4, tensor=2, **divided)
+        self.assertEqual(two_by_two.steps("pretrain"), on_two.steps("pretrain"))
+        self.assert_close(self.go_on(stopped, ranks=4, tensor=4, **divided), straight)
+        # One tensor-parallel rank has all rows.
+        self.assertEqual(self.go_on(stopped, ranks=2, tensor=1, **divided).steps("pretrain"),
+                         self.go_on(stopped, ranks=None, tensor=1).steps("pretrain"))
+
+        whole = self.new_run("divided", **self.VALUES, **divided)
+        self.assert_exit(whole.go(ranks=2, **{"parallel.tensor": 2}), DONE)
+        self.assert_close(whole, straight)
+        for phase in ("tags", "topic"):
+            self.assertTrue(any(r["kind"] == "evaluation" for r in whole.metrics(phase)), phase)
+
     def test_data_parallel_ranks_come_and_go_to_the_last_bit(self):
         straight, stopped = self.straight_and_stopped(ranks=4, tensor=1)
         # And what is run again in the backward pass may change with them.
