@@ -20,13 +20,6 @@ std::vector<LayerPair> paired_layers(std::int64_t num_student, std::int64_t num_
   return pairs;
 }
 
-// The own rows that are no padding, which is behind the last sequence.
-static Split own_tokens(const Pass& pass) {
-  const Split own = pass.own();
-  const std::int64_t num_tokens = pass.rows.starts.back();
-  return {.begin = own.begin, .size = std::clamp(num_tokens - own.begin, std::int64_t{0}, own.size)};
-}
-
 template <class Real>
 StackLesson<Real>::StackLesson(Stack<Real>& student, Stack<Real>& teacher,
                                const recipe::Distil& distil, bool of_output)
@@ -52,8 +45,12 @@ void StackLesson<Real>::begin(const Pass& pass) {
   Arena& arena = *pass.exec.arena;
   hidden_N_.clear();
   divergence_NH_.clear();
+  // Padding rows are behind the last sequence.
+  num_tokens_ = pass.rows.starts.back();
+  own_tokens_ = pass.own();
+  own_tokens_.size = std::clamp(num_tokens_ - own_tokens_.begin, std::int64_t{0}, own_tokens_.size);
   for (std::size_t p = 0; p < pairs_.size(); ++p) {
-    if (hidden_) hidden_N_.push_back(arena.take1<float>(own_tokens(pass).size));
+    if (hidden_) hidden_N_.push_back(arena.take1<float>(own_tokens_.size));
     if (attention_)
       divergence_NH_.push_back(arena.take2<float>(pass.num_rows, student_.num_local_heads()));
   }
@@ -103,10 +100,9 @@ template <class Real>
 double StackLesson<Real>::hidden_sum(const Pass& pass) const {
   double sum = 0;
   for (const Tensor1<float>& losses_N : hidden_N_) {
-    std::vector<float> all_N(static_cast<std::size_t>(pass.rows.starts.back()));
     const std::vector<float> own_N = download<float>(pass.exec, losses_N);
-    if (!own_N.empty())
-      std::copy(own_N.begin(), own_N.end(), all_N.begin() + own_tokens(pass).begin);
+    std::vector<float> all_N(static_cast<std::size_t>(num_tokens_));
+    if (!own_N.empty()) std::copy(own_N.begin(), own_N.end(), all_N.begin() + own_tokens_.begin);
     if (pass.divides_rows && !pass.exec.counting())
       pass.tensor.sum(all_N.data(), static_cast<std::int64_t>(all_N.size()));
     for (const float loss : all_N) sum += loss;

@@ -35,6 +35,8 @@ FirstStep first_step(nlohmann::json reference, bool divides_rows, const RankGrid
 
 // A sum over all rows, and the same in as many parts as there are ranks.
 constexpr double kRoundingOfSums = 1e-4;
+// Of rows that cancel each other, such as those in front of a softmax over rows: float32's epsilon.
+constexpr double kRoundingOfNothing = 1.2e-7;
 
 void expect_bits_of_whole_rows(const nlohmann::json& reference, const RankGrid& grid,
                                std::int64_t num_micro_batches, recipe::Precision precision,
@@ -52,8 +54,8 @@ void expect_bits_of_whole_rows(const nlohmann::json& reference, const RankGrid& 
       difference += std::pow(divided.gradients[static_cast<std::size_t>(i)] - exact, 2);
       norm += std::pow(exact, 2);
     }
-    const double allowed = parameter.spec.sums_own_rows ? kRoundingOfSums : 0.0;
-    EXPECT_LE(std::sqrt(difference), allowed * std::sqrt(norm))
+    const double allowed = kRoundingOfSums * std::sqrt(norm) + kRoundingOfNothing * whole.norm;
+    EXPECT_LE(std::sqrt(difference), parameter.spec.sums_own_rows ? allowed : 0.0)
         << what << ", " << parameter.spec.name;
   }
 }
@@ -71,7 +73,7 @@ TEST(DividedRows, GiveTheBitsOfWholeOnes) {
 
 const char* const kFewCases[] = {"bert_postnorm_classification", "bert_prenorm_pretraining",
                                  "family_gpt2_clm", "family_t5_1_1_span",
-                                 "distil_layers_classification"};
+                                 "distil_layers_generation"};
 
 // Without padding rows, the number of rows is seldom a multiple of that of ranks.
 TEST(DividedRows, OfUnevenNumbersGiveTheSameBits) {
