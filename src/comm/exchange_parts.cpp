@@ -20,8 +20,7 @@ class PartsType {
     for (const ArrayPart& part : parts) {
       for (std::int64_t begin = part.begin; begin < part.end; begin += kMaxCount) {
         lengths.push_back(static_cast<int>(std::min(kMaxCount, part.end - begin)));
-        offsets_bytes.push_back(static_cast<MPI_Aint>(begin) *
-                                static_cast<MPI_Aint>(number_bytes));
+        offsets_bytes.push_back(static_cast<MPI_Aint>(begin) * static_cast<MPI_Aint>(number_bytes));
       }
     }
     check_mpi(MPI_Type_create_hindexed(static_cast<int>(lengths.size()), lengths.data(),
@@ -87,7 +86,8 @@ void sum_parts(const Communicator& ranks, float* data, const std::vector<ArrayPa
   Communicator::Impl& impl = ranks.impl();
   POLYPHASE_PROMISE(static_cast<int>(parts.size()) == impl.size, "parts of {} ranks among {}",
                     parts.size(), impl.size);
-  if (!std::has_single_bit(static_cast<unsigned>(impl.size))) return ranks.sum(data, parts.back().end);
+  if (!std::has_single_bit(static_cast<unsigned>(impl.size)))
+    return ranks.sum(data, parts.back().end);
   const WaitsForRanks waits(impl);
   std::vector<float> received;
   for (int stage = 0; (1 << stage) < impl.size; ++stage) {

@@ -47,10 +47,10 @@ class Stack {
   // Returns the final hidden states, whole on every tensor-parallel rank, in the arena.
   Tensor2<const Real> forward(const Pass& pass);
 
-  // dhidden_NC is the gradient of the final hidden states (of the own rows, which alone are read),
-  // and memory for what follows; it lies below what the forward pass took of the arena, which is given back layer by layer. As the pass
-  // goes down the layers, `final_from` hears the number of the first parameter from which on all
-  // gradients of the set are final. It goes no lower than something is trained.
+  // dhidden_NC is the gradient of the final hidden states, whose own rows are read, and memory for
+  // what follows; it lies below what the forward pass took of the arena, which is given back layer
+  // by layer. Going down the layers, `final_from` hears the number of the first parameter from
+  // which on all gradients of the set are final. It goes no lower than something is trained.
   using FinalFrom = std::function<void(std::size_t)>;
   void backward(const Pass& pass, Tensor2<float> dhidden_NC, const FinalFrom& final_from);
 

@@ -44,8 +44,8 @@ class StackLesson {
   void hear_attention(const Pass& pass, std::int64_t layer);
   void hear_hidden(const Pass& pass, std::int64_t layer);
 
-  // Sums over the rows of the last forward pass; `pass` may be the model's other stack's. Collective
-  // over the tensor-parallel ranks; all return the same.
+  // Sums over the rows of the last forward pass; `pass` may be the model's other stack's.
+  // Collective over the tensor-parallel ranks; all return the same.
   double hidden_sum(const Pass& pass) const;
   double attention_sum(const Pass& pass) const;
 

@@ -75,7 +75,7 @@ class GradientReducer {
   const Exec& exec_;
   ParameterSet& parameters_;
   const Communicator& data_;
-  const Communicator* rows_divided_by_;  // the tensor-parallel ranks; or nullptr
+  const Communicator* rows_divided_by_;     // the tensor-parallel ranks; or nullptr
   std::vector<std::vector<Piece>> pieces_;  // of each parameter
   int rank_;                                // of the shards
   std::int64_t num_micro_batches_ = 1;

@@ -121,7 +121,8 @@ TEST(SumParts, GivesEachRankTheBitsOfTheTreeInItsPart) {
     sum_parts(*world, data.data(), parts);
     const ArrayPart own = parts[static_cast<std::size_t>(world->rank())];
     for (std::int64_t i = own.begin; i < own.end; ++i)
-      ASSERT_EQ(data[static_cast<std::size_t>(i)], tree(0, 8, world->size(), i)) << step << " " << i;
+      ASSERT_EQ(data[static_cast<std::size_t>(i)], tree(0, 8, world->size(), i))
+          << step << " " << i;
   }
 }
 
@@ -135,7 +136,8 @@ TEST(ExchangeParts, TakesNumbersOf16Bits) {
       data.push_back(static_cast<std::uint16_t>(rank == world->rank() ? 10 * rank + i : 999));
   }
   exchange_parts(*world, data.data(), parts);
-  for (int i = 0; i < 3 * size; ++i) EXPECT_EQ(data[static_cast<std::size_t>(i)], i / 3 * 10 + i % 3);
+  for (int i = 0; i < 3 * size; ++i)
+    EXPECT_EQ(data[static_cast<std::size_t>(i)], i / 3 * 10 + i % 3);
 }
 
 TEST(Communicator, GathersTextInTheOrderOfRanks) {

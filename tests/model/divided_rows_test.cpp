@@ -99,8 +99,8 @@ TEST(DividedRows, MayBeFewerThanRanks) {
 
 TEST(DividedRows, OfRepeatedSequencesAndFewerLayersGiveTheSameBits) {
   const RankGrid grid = make_grid(*test_world, test_world->size());
-  for (const char* name : {"bert_postnorm_classification", "family_gpt2_classification",
-                           "family_t5_1_1_generation"}) {
+  for (const char* name :
+       {"bert_postnorm_classification", "family_gpt2_classification", "family_t5_1_1_generation"}) {
     nlohmann::json reference = read_case(name);
     reference["phase"]["layer_drop"] = 0.5;
     reference["phase"]["r_drop"] = 1.0;

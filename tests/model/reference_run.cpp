@@ -254,9 +254,9 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
       optimizer_->plan_arena_bytes(model_->parameters()), shards, grid.data);
   if (phase.regularisation.average)
     average_ = std::make_unique<WeightAverage>(model_->parameters(), phase, shards, grid.data);
-  reducer_ = std::make_unique<GradientReducer>(
-      model_->exec(), model_->parameters(), grid.data, shards,
-      recipe_.parallel.sequence ? &grid.tensor : nullptr);
+  reducer_ =
+      std::make_unique<GradientReducer>(model_->exec(), model_->parameters(), grid.data, shards,
+                                        recipe_.parallel.sequence ? &grid.tensor : nullptr);
   if (teacher_) teacher_->allocate_arena(model_->teaching_bytes());
   set_parameters(model_->parameters(), reference.at("parameters"), square, 0);
   if (average_) average_->start(model_->parameters());
