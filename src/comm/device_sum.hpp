@@ -36,8 +36,12 @@ class DeviceSum {
 // The same, and waits.
 void sum_over_ranks(const Exec& exec, const Communicator& ranks, Tensor1<float> data);
 
-// Gives every rank the parts of a tensor that each of the others has (exchange_parts.hpp).
-void exchange_parts(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
+// exchange_parts.hpp of tensors: gives every rank the parts that each of the others has …
+template <class Real>
+void exchange_parts(const Exec& exec, const Communicator& ranks, Tensor1<Real> data,
                     const std::vector<std::vector<ArrayPart>>& parts);
+// … or the sum over all ranks of its own part.
+void sum_parts(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
+               const std::vector<ArrayPart>& parts);
 
 }  // namespace polyphase

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <type_traits>
+
 #include "comm/device_sum.hpp"
 #include "comm/tree_sum.hpp"
 
@@ -26,10 +28,23 @@ void sum_over_ranks(const Exec& exec, const Communicator& ranks, Tensor1<float> 
   DeviceSum(exec, ranks, data).wait();
 }
 
-void exchange_parts(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
+template <class Real>
+void exchange_parts(const Exec& exec, const Communicator& ranks, Tensor1<Real> data,
                     const std::vector<std::vector<ArrayPart>>& parts) {
+  using Number = std::conditional_t<sizeof(Real) == sizeof(float), float, std::uint16_t>;
   exec.space.fence();
-  exchange_parts(ranks, data.data(), parts);
+  exchange_parts(ranks, reinterpret_cast<Number*>(data.data()), parts);
+}
+
+template void exchange_parts(const Exec&, const Communicator&, Tensor1<float>,
+                             const std::vector<std::vector<ArrayPart>>&);
+template void exchange_parts(const Exec&, const Communicator&, Tensor1<bf16>,
+                             const std::vector<std::vector<ArrayPart>>&);
+
+void sum_parts(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
+               const std::vector<ArrayPart>& parts) {
+  exec.space.fence();
+  sum_parts(ranks, data.data(), parts);
 }
 
 }  // namespace polyphase

@@ -2,7 +2,7 @@
 #include <cuda_runtime.h>
 #include <nccl.h>
 
-#include <algorithm>
+#include <bit>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -11,8 +11,8 @@
 #include "comm/mpi_check.hpp"
 #include "kernels/elementwise.hpp"
 
-// Tensors lie in a CUDA device's memory: NCCL carries the same stages as MPI does on the host, and a
-// kernel adds, so sums have the same order. Nothing here waits for the device.
+// Tensors lie in a CUDA device's memory: NCCL carries the same stages as MPI does on the host, and
+// a kernel adds, so sums have the same order. Nothing here waits for the device.
 namespace polyphase {
 namespace {
 
@@ -56,6 +56,9 @@ cudaStream_t communication_stream() {
   return stream;
 }
 
+template <class Real>
+constexpr ncclDataType_t kNumber = sizeof(Real) == sizeof(float) ? ncclFloat : ncclBfloat16;
+
 // A group of ranks as NCCL knows it.
 class DeviceRanks {
  public:
@@ -97,13 +100,17 @@ class DeviceRanks {
     work();
     finish(ncclGroupEnd(), "ncclGroupEnd");
   }
-  void send(const float* data, std::int64_t count, int to) {
-    started(ncclSend(data, static_cast<std::size_t>(count), ncclFloat, to, comm_,
+  template <class Real>
+  void send(const Real* data, std::int64_t count, int to) {
+    if (count == 0) return;
+    started(ncclSend(data, static_cast<std::size_t>(count), kNumber<Real>, to, comm_,
                      communication_stream()),
             "ncclSend");
   }
-  void receive(float* data, std::int64_t count, int from) {
-    started(ncclRecv(data, static_cast<std::size_t>(count), ncclFloat, from, comm_,
+  template <class Real>
+  void receive(Real* data, std::int64_t count, int from) {
+    if (count == 0) return;
+    started(ncclRecv(data, static_cast<std::size_t>(count), kNumber<Real>, from, comm_,
                      communication_stream()),
             "ncclRecv");
   }
@@ -174,11 +181,8 @@ DeviceSum::DeviceSum(const Exec& exec, const Communicator& ranks, Tensor1<float>
   for (const TreeStage& stage : stages) {
     float* const in_place = data.data() + stage.receive.begin;
     device.together([&] {
-      if (stage.send.size() > 0)
-        device.send(data.data() + stage.send.begin, stage.send.size(), stage.partner);
-      if (stage.receive.size() > 0)
-        device.receive(stage.adds ? received.data() : in_place, stage.receive.size(),
-                       stage.partner);
+      device.send(data.data() + stage.send.begin, stage.send.size(), stage.partner);
+      device.receive(stage.adds ? received.data() : in_place, stage.receive.size(), stage.partner);
     });
     if (!stage.adds) continue;
     add(beside, Tensor1<float>(in_place, stage.receive.size()),
@@ -202,7 +206,8 @@ void sum_over_ranks(const Exec& exec, const Communicator& ranks, Tensor1<float> 
   DeviceSum(exec, ranks, data).wait();
 }
 
-void exchange_parts(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
+template <class Real>
+void exchange_parts(const Exec& exec, const Communicator& ranks, Tensor1<Real> data,
                     const std::vector<std::vector<ArrayPart>>& parts) {
   const int size = ranks.size();
   if (size == 1) return;
@@ -216,6 +221,46 @@ void exchange_parts(const Exec& exec, const Communicator& ranks, Tensor1<float> 
       for (const ArrayPart& part : parts[static_cast<std::size_t>(back(turn + 1))])
         device.receive(data.data() + part.begin, part.size(), back(1));
     });
+  }
+  device.check_for_errors();
+  Event(communication_stream()).hold_back(exec.space.cuda_stream());
+}
+
+template void exchange_parts(const Exec&, const Communicator&, Tensor1<float>,
+                             const std::vector<std::vector<ArrayPart>>&);
+template void exchange_parts(const Exec&, const Communicator&, Tensor1<bf16>,
+                             const std::vector<std::vector<ArrayPart>>&);
+
+void sum_parts(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
+               const std::vector<ArrayPart>& parts) {
+  const int size = ranks.size();
+  if (size == 1) return;
+  if (!std::has_single_bit(static_cast<unsigned>(size)))
+    return sum_over_ranks(exec, ranks, Tensor1<float>(data.data(), parts.back().end));
+  DeviceRanks& device = device_ranks(ranks);
+  Event(exec.space.cuda_stream()).hold_back(communication_stream());
+  const Exec beside = {.space = Kokkos::Cuda(communication_stream())};
+  for (int stage = 0; (1 << stage) < size; ++stage) {
+    const int partner = ranks.rank() ^ (1 << stage);
+    const std::vector<ArrayPart> mine = parts_of_alike(parts, ranks.rank(), stage + 1);
+    std::int64_t count = 0;
+    for (const ArrayPart& part : mine) count += part.size();
+    const Tensor1<float> received = device.room_for(count);  // the first stage's is the largest
+    device.together([&] {
+      for (const ArrayPart& part : parts_of_alike(parts, partner, stage + 1))
+        device.send(data.data() + part.begin, part.size(), partner);
+      float* next = received.data();
+      for (const ArrayPart& part : mine) {
+        device.receive(next, part.size(), partner);
+        next += part.size();
+      }
+    });
+    const float* next = received.data();
+    for (const ArrayPart& part : mine) {
+      add(beside, Tensor1<float>(data.data() + part.begin, part.size()),
+          Tensor1<const float>(next, part.size()));
+      next += part.size();
+    }
   }
   device.check_for_errors();
   Event(communication_stream()).hold_back(exec.space.cuda_stream());

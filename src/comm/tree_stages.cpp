@@ -76,4 +76,11 @@ std::int64_t most_added(const std::vector<TreeStage>& stages) {
   return most;
 }
 
+std::vector<ArrayPart> parts_of_alike(const std::vector<ArrayPart>& parts, int rank, int num_bits) {
+  std::vector<ArrayPart> alike;
+  for (std::size_t r = 0; r < parts.size(); ++r)
+    if (((static_cast<int>(r) ^ rank) & ((1 << num_bits) - 1)) == 0) alike.push_back(parts[r]);
+  return alike;
+}
+
 }  // namespace polyphase

@@ -40,4 +40,8 @@ std::vector<TreeStage> stages_of_tree_sum(int rank, int num_ranks, std::int64_t 
 // The most elements that a stage adds: the size of a buffer for them.
 std::int64_t most_added(const std::vector<TreeStage>& stages);
 
+// Of a sum of which each rank gets a part: those of the ranks whose numbers end in the same bits.
+// They are what a rank goes on with after so many stages, which pair ranks as above.
+std::vector<ArrayPart> parts_of_alike(const std::vector<ArrayPart>& parts, int rank, int num_bits);
+
 }  // namespace polyphase

@@ -51,7 +51,6 @@ void EmbeddingLayer::forward(const Pass& pass, Tensor2<float> x_NC) const {
     if (sinusoidal_) add(pass.positions_N, sinusoids(pass.exec));
     if (segment_) add(pass.segments_N, parameters_.value2(*segment_));
   }
-  pass.sum_over_tensor_ranks(x_NC);
 }
 
 void EmbeddingLayer::backward(const Pass& pass, Tensor2<const float> dx_NC) const {

@@ -18,6 +18,7 @@ class EmbeddingLayer {
   EmbeddingLayer(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
                  std::int64_t num_token_ids);
 
+  // Overwrites x_NC with this rank's partial sum.
   void forward(const Pass& pass, Tensor2<float> x_NC) const;
   void backward(const Pass& pass, Tensor2<const float> dx_NC) const;
 

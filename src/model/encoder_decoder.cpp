@@ -35,6 +35,7 @@ Tensor2<const Real> EncoderDecoder<Real>::forward(const Pass& pass) {
   source_pass_.emplace(begin_pass(pass.exec, pass.tensor, pass.batch, pass.batch.source,
                                   pass.dropout, pass.training));
   source_pass_->recompute = pass.recompute;
+  source_pass_->divides_rows = pass.divides_rows;
   encoder_output_.pass = &*source_pass_;
   if (pass.training) {
     encoder_output_.dhidden_SC = pass.exec.arena->take2<float>(source_pass_->num_rows, width_);
@@ -48,7 +49,7 @@ template <class Real>
 void EncoderDecoder<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                                     const typename Body<Real>::FinalFrom& final_from) {
   decoder_.backward(pass, dhidden_NC, final_from);
-  pass.sum_over_tensor_ranks(encoder_output_.dhidden_SC);
+  source_pass_->sum_own_rows(encoder_output_.dhidden_SC);
   encoder_.backward(*source_pass_, encoder_output_.dhidden_SC, final_from);
 }
 

@@ -39,7 +39,8 @@ Linear::Linear(ParameterSet& parameters, const Communicator& tensor,
                             .split = split_evenly(output.size, tensor.rank(), tensor.size()),
                             .initial = Initial::kZero,
                             .decays = false,
-                            .joins_previous = &output != &outputs.front()});
+                            .joins_previous = &output != &outputs.front(),
+                            .sums_own_rows = split_in});
     if (&output == &outputs.front()) bias_ = number;
   }
   if (parameters.adapters().rank > 0) declare_adapters(tensor, outputs);

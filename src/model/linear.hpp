@@ -29,7 +29,8 @@ struct LinearOutput {
 
 // y_NO = x_NI · weightᵀ + bias. With an output split, x and dx are whole, y is this rank's part,
 // and dx is a partial sum; with an input split, x is this rank's part, and y is a partial sum
-// without bias: the caller sums y over the tensor ranks and adds the bias once. Several outputs
+// without bias: the caller sums y over the tensor ranks and adds the bias once, to the rows that it
+// has (Pass::own()), and makes the bias's gradient of them. Several outputs
 // that read the same x are one product, their columns side by side. Where the parameter set has
 // adapters for a weight, it is used with its low-rank addition, NAME.lora_a and NAME.lora_b; the
 // factor beside the weight's split dimension is split like it, the other is whole on every rank.

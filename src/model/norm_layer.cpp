@@ -5,7 +5,7 @@ namespace polyphase {
 
 template <class Real>
 NormLayer<Real>::NormLayer(ParameterSet& parameters, const std::string& name,
-                           const recipe::Model& model)
+                           const recipe::Model& model, bool own_rows)
     : parameters_(parameters),
       norm_{.kind = model.norm_kind == recipe::NormalisationKind::kRms ? NormKind::kRms
                                                                        : NormKind::kLayer,
@@ -13,12 +13,14 @@ NormLayer<Real>::NormLayer(ParameterSet& parameters, const std::string& name,
   gain_ = parameters.declare({.name = name + ".gain",
                               .global_shape = {model.width},
                               .initial = Initial::kOne,
-                              .decays = false});
+                              .decays = false,
+                              .sums_own_rows = own_rows});
   if (norm_.kind == NormKind::kRms) return;
   shift_ = parameters.declare({.name = name + ".shift",
                                .global_shape = {model.width},
                                .initial = Initial::kZero,
-                               .decays = false});
+                               .decays = false,
+                               .sums_own_rows = own_rows});
 }
 
 template <class Real>
@@ -29,9 +31,10 @@ Tensor1<const float> NormLayer<Real>::shift() const {
 template <class Real>
 void NormLayer<Real>::reserve(const Pass& pass, Tensor2<float> sum_NC) {
   Arena& arena = *pass.exec.arena;
+  const auto num_rows = static_cast<std::int64_t>(sum_NC.extent(0));
   sum_NC_ = sum_NC;
-  mean_N_ = norm_.kind == NormKind::kLayer ? arena.take1<float>(pass.num_rows) : Tensor1<float>();
-  rstd_N_ = arena.take1<float>(pass.num_rows);
+  mean_N_ = norm_.kind == NormKind::kLayer ? arena.take1<float>(num_rows) : Tensor1<float>();
+  rstd_N_ = arena.take1<float>(num_rows);
 }
 
 template <class Real>

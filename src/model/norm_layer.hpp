@@ -16,7 +16,9 @@ namespace polyphase {
 template <class Real>
 class NormLayer {
  public:
-  NormLayer(ParameterSet& parameters, const std::string& name, const recipe::Model& model);
+  // `own_rows`: of those alone that this tensor-parallel rank has (Pass::own()).
+  NormLayer(ParameterSet& parameters, const std::string& name, const recipe::Model& model,
+            bool own_rows = false);
 
   // Takes memory in the arena for the statistics of the forward pass that follows. The sum is kept
   // in sum_NC: of a norm without an update, its input.

@@ -33,6 +33,9 @@ struct ParameterSpec {
   double deviation = 0;                // of kNormal; 0: the model's
   bool decays = true;                  // weight decay applies: not on biases and norms
   bool joins_previous = false;         // no gap before it: both can be seen as one tensor
+  // It is used between products, where a rank may have but some of the rows (Pass::own()): its
+  // gradient is then a part of the sum over the tensor-parallel ranks, which all hold it whole.
+  bool sums_own_rows = false;
 };
 
 struct Parameter {

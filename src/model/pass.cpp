@@ -16,6 +16,24 @@ DeviceRowGroups upload_groups(const Exec& exec, const std::vector<std::int32_t>&
           .starts_U = upload(exec, groups.starts_U)};
 }
 
+// A sum of which each rank gets a part, or parts that each gets of the others: either sends as much
+// as the sum of an array of half the size.
+void note_half_a_sum(const Exec& exec, std::size_t num_bytes) {
+  if (Work* const work = WorkCount::of(exec))
+    ++work->shared_sums[static_cast<std::int64_t>(num_bytes / sizeof(float) / 2)];
+}
+
+// What each tensor-parallel rank has of an array of so many columns, by rows.
+std::vector<ArrayPart> parts_of_ranks(const Pass& pass, std::size_t num_columns) {
+  const auto width = static_cast<std::int64_t>(num_columns);
+  std::vector<ArrayPart> parts;
+  for (int rank = 0; rank < pass.tensor.size(); ++rank) {
+    const Split part = split_evenly(pass.num_rows, rank, pass.tensor.size());
+    parts.push_back({.begin = part.begin * width, .end = (part.begin + part.size) * width});
+  }
+  return parts;
+}
+
 }  // namespace
 
 template <class T>
@@ -40,11 +58,23 @@ template std::vector<std::int32_t> download(const Exec&, Tensor1<const std::int3
 template std::vector<float> download(const Exec&, Tensor1<const float>);
 template std::vector<double> download(const Exec&, Tensor1<const double>);
 
+Split Pass::own() const {
+  if (!divides_rows) return {.begin = 0, .size = num_rows};
+  return split_evenly(num_rows, tensor.rank(), tensor.size());
+}
+
 Dropout Pass::dropout_at(std::uint64_t place, float rate) const {
   if (!training || rate == 0.0F) return {};
   return {.key = random_key(dropout.key, Purpose::kDropout, {place}),
           .rate = rate,
           .row_ids_N = row_ids_N};
+}
+
+Dropout Pass::own_dropout_at(std::uint64_t place, float rate) const {
+  Dropout dropout = dropout_at(place, rate);
+  if (dropout.rate != 0.0F)
+    dropout.row_ids_N = Tensor1<const std::uint64_t>(row_ids_N.data() + own().begin, own().size);
+  return dropout;
 }
 
 bool Pass::skips_layer(std::uint64_t place) const {
@@ -61,6 +91,33 @@ void Pass::sum_over_tensor_ranks(Tensor2<float> x) const {
   if (exec.counting()) return;
   sum_over_ranks(exec, tensor, flat(x));
 }
+
+void Pass::sum_own_rows(Tensor2<float> x_NC) const {
+  if (!divides_rows) return sum_over_tensor_ranks(x_NC);
+  if (tensor.size() == 1) return;
+  note_half_a_sum(exec, x_NC.size() * sizeof(float));
+  if (!exec.counting()) sum_parts(exec, tensor, flat(x_NC), parts_of_ranks(*this, x_NC.extent(1)));
+}
+
+template <class Real>
+void Pass::gather_own_rows(Tensor2<Real> x_NC) const {
+  if (!divides_rows || tensor.size() == 1) return;
+  note_half_a_sum(exec, x_NC.size() * sizeof(Real));
+  if (exec.counting()) return;
+  std::vector<std::vector<ArrayPart>> parts;
+  for (const ArrayPart& part : parts_of_ranks(*this, x_NC.extent(1))) parts.push_back({part});
+  exchange_parts(exec, tensor, flat(x_NC), parts);
+}
+
+Tensor2<const float> Pass::all_rows(Tensor2<const float> own_NC, Tensor2<float> x_NC) const {
+  if (!divides_rows) return own_NC;
+  convert<float, float>(exec, flat(own_rows(x_NC)), flat(own_NC));
+  gather_own_rows(x_NC);
+  return x_NC;
+}
+
+template void Pass::gather_own_rows(Tensor2<float>) const;
+template void Pass::gather_own_rows(Tensor2<bf16>) const;
 
 Pass begin_pass(const Exec& exec, const Communicator& tensor, const Batch& batch, const Rows& rows,
                 const PassDropout& dropout, bool training) {

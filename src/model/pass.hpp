@@ -6,6 +6,7 @@
 #include "kernels/attention.hpp"
 #include "kernels/embedding.hpp"
 #include "kernels/exec.hpp"
+#include "model/parameters.hpp"
 #include "recipe/recipe.hpp"
 
 namespace polyphase {
@@ -43,17 +44,37 @@ struct Pass {
   // first under other masks, and heads add so much of the divergence between both (see
   // objective/divergence.hpp).
   float r_drop = 0.0F;
+  // Whether the tensor-parallel ranks divide the rows of all that lies between products: the
+  // residual stream, norms, dropout (Korthikanti et al., 2022, section 4.2.2).
+  bool divides_rows = false;
   // Generation: where attention finds the rows of earlier passes; else nullptr.
   KeyValueCache* cache = nullptr;
 
-  // Dropout of the given rate at a place, numbered through the model.
+  // The rows that this tensor-parallel rank has between products: its part of them, or all.
+  Split own() const;
+  template <class T>
+  Tensor2<T> own_rows(const Tensor2<T>& x_NC) const {
+    return polyphase::rows(x_NC, own().begin, own().size);
+  }
+
+  // Dropout of the given rate at a place, numbered through the model: of all rows, or the own ones.
   Dropout dropout_at(std::uint64_t place, float rate) const;
+  Dropout own_dropout_at(std::uint64_t place, float rate) const;
   // Whether the layer at this place is passed over in this step (layer drop, Fan et al., 2020). The
   // draw is a step's rather than a micro-batch's, so that all micro-batches and ranks agree however
   // a step is divided among them, and what is passed over costs no rank anything.
   bool skips_layer(std::uint64_t place) const;
   // Sums over the tensor-parallel ranks, when there is something to sum.
   void sum_over_tensor_ranks(Tensor2<float> x) const;
+
+  // From products to what lies between them: sums the partial sums that the tensor-parallel ranks
+  // have of all rows, and gives each its own rows of the sum. The others' are spoilt.
+  void sum_own_rows(Tensor2<float> x_NC) const;
+  // And back: from each rank's own rows all of them. Each is the other's conjugate.
+  template <class Real>
+  void gather_own_rows(Tensor2<Real> x_NC) const;
+  // The same of own rows that lie elsewhere, gathered in x_NC, unless they are all of them.
+  Tensor2<const float> all_rows(Tensor2<const float> own_NC, Tensor2<float> x_NC) const;
 };
 
 // Copies the rows, the batch's own or its source, to the device. The pass is valid until the arena

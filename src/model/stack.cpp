@@ -26,7 +26,7 @@ Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const r
       first_place_(role.first_place),
       relative_(parameters, tensor, model, role.prefix, !role.causal) {
   const auto add_norm = [&](const std::string& name) {
-    norms_.emplace_back(parameters, name + ".norm", model);
+    norms_.emplace_back(parameters, name + ".norm", model, true);
   };
   // A pre-norm stands in front of its sublayer in the chain, a post-norm behind it.
   const auto add = [&]<class Layer, class... Args>(const std::string& name,
@@ -52,7 +52,7 @@ Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const r
 
 template <class Real>
 Dropout Stack<Real>::embedding_dropout(const Pass& pass) const {
-  return pass.dropout_at(first_place_, pass.dropout.embedding);
+  return pass.own_dropout_at(first_place_, pass.dropout.embedding);
 }
 
 template <class Real>
@@ -73,7 +73,7 @@ NormLayer<Real>& Stack<Real>::norm(std::size_t i) {
 
 template <class Real>
 Dropout Stack<Real>::update_dropout(const Pass& pass, std::int64_t s) const {
-  return pass.dropout_at(first_place_ + static_cast<std::uint64_t>(s), pass.dropout.hidden);
+  return pass.own_dropout_at(first_place_ + static_cast<std::uint64_t>(s), pass.dropout.hidden);
 }
 
 template <class Real>
@@ -93,7 +93,7 @@ auto Stack<Real>::part_of(const Pass& pass, std::size_t link) const -> Part {
 
 template <class Real>
 void Stack<Real>::reserve_norm(const Pass& pass, std::size_t i) {
-  norm(i).reserve(pass, pass.exec.arena->take2<float>(pass.num_rows, model_.width));
+  norm(i).reserve(pass, pass.exec.arena->take2<float>(pass.own().size, model_.width));
 }
 
 template <class Real>
@@ -107,12 +107,13 @@ template <class Real>
 void Stack<Real>::run_link(const Pass& pass, std::size_t i, Tensor2<float> update_NC) {
   const std::int64_t s = chain_[i - 1];
   run_sublayer(pass, i, update_NC);
-  pass.sum_over_tensor_ranks(update_NC);
-  norm(i).forward(pass, y_NC_, y_float_NC_,
+  pass.sum_own_rows(update_NC);
+  norm(i).forward(pass, pass.own_rows(y_NC_), y_float_NC_,
                   {.residual_NC = post() ? y_float_NC_ : norm(i - 1).sum(),
-                   .update_NC = update_NC,
+                   .update_NC = pass.own_rows(update_NC),
                    .bias_C = sublayer(s).output().bias(),
                    .dropout = update_dropout(pass, s)});
+  pass.gather_own_rows(y_NC_);
 }
 
 template <class Real>
@@ -126,23 +127,26 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
   y_float_NC_ = {};
   if (post()) {
     if constexpr (std::is_same_v<Real, float>) {
-      y_float_NC_ = y_NC_;
+      y_float_NC_ = pass.own_rows(y_NC_);
     } else {
-      y_float_NC_ = arena.take2<float>(n, c);
+      y_float_NC_ = arena.take2<float>(pass.own().size, c);
     }
   }
   update_NC_ = arena.take2<float>(n, c);
-  const auto embedded_NC = arena.take2<float>(n, c);
 
-  embedding_.forward(pass, embedded_NC);
+  embedding_.forward(pass, update_NC_);
+  pass.sum_own_rows(update_NC_);
+  const Tensor2<float> embedded_NC = pass.own_rows(update_NC_);
+  const Tensor2<Real> y_own_NC = pass.own_rows(y_NC_);
   if (!post()) dropout_apply<float>(pass.exec, embedded_NC, embedding_dropout(pass));
-  norm(0).reserve(pass, embedded_NC);
-  norm(0).forward(pass, y_NC_, y_float_NC_, {.residual_NC = embedded_NC});
+  reserve_norm(pass, 0);
+  norm(0).forward(pass, y_own_NC, y_float_NC_, {.residual_NC = embedded_NC});
   if (post()) {
-    dropout_apply<Real>(pass.exec, y_NC_, embedding_dropout(pass));
+    dropout_apply<Real>(pass.exec, y_own_NC, embedding_dropout(pass));
     if constexpr (!std::is_same_v<Real, float>)
       dropout_apply<float>(pass.exec, y_float_NC_, embedding_dropout(pass));
   }
+  pass.gather_own_rows(y_NC_);
   if (lesson_ != nullptr && pass.training) lesson_->begin(pass);
   kept_end_.assign(chain_.size() + 1, 0);
   for (std::size_t i = 1; i <= chain_.size();) {
@@ -184,7 +188,7 @@ template <class Real>
 Tensor2<const float> Stack<Real>::residual_behind(const Pass& pass, std::int64_t layer) {
   const auto link = static_cast<std::size_t>((layer + 1) * sublayers_of_layer_);
   if (!post()) return norm(link).sum();
-  const auto again_NC = pass.exec.arena->take2<float>(pass.num_rows, model_.width);
+  const auto again_NC = pass.exec.arena->take2<float>(pass.own().size, model_.width);
   norm(link).again(pass, again_NC);
   return again_NC;
 }
@@ -198,7 +202,8 @@ void Stack<Real>::input_again(const Pass& pass, std::size_t i, Tensor2<Out> y_NC
 
 template <class Real>
 void Stack<Real>::run_again(const Pass& pass, const Part& part, Tensor2<float> update_NC) {
-  input_again(pass, part.first, y_NC_);
+  input_again(pass, part.first, pass.own_rows(y_NC_));
+  pass.gather_own_rows(y_NC_);
   if constexpr (!std::is_same_v<Real, float>) {
     if (post() && part.first < part.last) input_again(pass, part.first, y_float_NC_);
   }
@@ -228,13 +233,14 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
     arena.release(first_byte_);
     return parameters_.skip_gradients(0, end_parameter_);
   }
-  const Tensor2<float> dy_NC = dhidden_NC;  // of the norm whose turn it is
-  Tensor2<float> dsum_NC;                   // of the norm before: what arrives along the residual
+  // Of the output of the norm whose turn it is, which takes its own rows of it.
+  const Tensor2<float> dy_NC = dhidden_NC, dy_own_NC = pass.own_rows(dy_NC);
+  Tensor2<float> dsum_NC;  // of the norm before: what arrives along the residual
   // The forward pass has no more use for its updates.
   const Tensor2<Real> dupdate_NC(reinterpret_cast<Real*>(update_NC_.data()), pass.num_rows,
                                  model_.width);
   const NormPlace place = post() ? NormPlace::kPost : NormPlace::kPre;
-  if (lesson_ != nullptr) lesson_->add_hidden_gradient(pass, dhidden_NC, num_layers() - 1);
+  if (lesson_ != nullptr) lesson_->add_hidden_gradient(pass, dy_own_NC, num_layers() - 1);
   std::size_t final = first_parameter_.back();  // gradients from this parameter on
   for (std::size_t i = chain_.size(); i >= 1; --i) {
     const std::int64_t s = chain_[i - 1];
@@ -242,10 +248,10 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
     if (lesson_ != nullptr && ends_layer(i) && i < chain_.size())
       lesson_->add_hidden_gradient(pass, dsum_NC, layer_of(i));
     dsum_NC = norm(i).backward(pass,
-                               {.dupdate_NC = dupdate_NC,
+                               {.dupdate_NC = pass.own_rows(dupdate_NC),
                                 .dbias_C = output.bias_gradient(),
                                 .bias_write = output.bias_write(),
-                                .dy_NC = dy_NC,
+                                .dy_NC = dy_own_NC,
                                 .dskip_NC = dsum_NC},
                                place);
     if (s % sublayers_of_layer_ == 0) {
@@ -255,26 +261,28 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
         return parameters_.skip_gradients(0, final);
       }
     }
+    pass.gather_own_rows(dupdate_NC);
     const Part part = part_of(pass, i);
     // What links above kept, dsum_NC among it, has just been read for the last time.
     if (i == part.last) arena.release(kept_end_[i]);
     if (!part.kept && i == part.last) {
       run_again(pass, part, dy_NC);
     } else {
-      input_again(pass, i, y_NC_);
+      input_again(pass, i, pass.own_rows(y_NC_));
+      pass.gather_own_rows(y_NC_);
     }
     sublayer(s).backward(pass, dy_NC, dupdate_NC, y_NC_);
-    pass.sum_over_tensor_ranks(dy_NC);
+    pass.sum_own_rows(dy_NC);
   }
   if (post()) {  // both gradients of norm 0's output passed its dropout
-    dropout_apply<float>(pass.exec, dy_NC, embedding_dropout(pass));
+    dropout_apply<float>(pass.exec, dy_own_NC, embedding_dropout(pass));
     if (!chain_.empty()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
   }
-  dsum_NC = norm(0).backward(pass, {.dy_NC = dy_NC, .dskip_NC = dsum_NC}, place);
+  dsum_NC = norm(0).backward(pass, {.dy_NC = dy_own_NC, .dskip_NC = dsum_NC}, place);
   relative_.end_backward();
   end_layers(first_parameter_[0], final, final_from);
   if (!post()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
-  embedding_.backward(pass, dsum_NC);
+  embedding_.backward(pass, pass.all_rows(dsum_NC, dy_NC));
   arena.release(first_byte_);
 }
 

@@ -28,7 +28,8 @@ struct StackRole {
 // S sublayers: norm 0 takes the embeddings; norm s (s ≥ 1) takes the residual plus the update of
 // sublayer s and feeds sublayer s + 1. They differ only in the residual that goes on: the norm's
 // input (pre) or its output (post). Attention heads and feed-forward columns are split over the
-// tensor-parallel ranks, norms are not. A layer that is passed over in a step is a chain's link
+// tensor-parallel ranks; what lies between products is whole on each of them, or its rows are split
+// (Pass::divides_rows). A layer that is passed over in a step is a chain's link
 // left out, with the norms that belong to it.
 //
 // Of links that a pass makes again (recipe::Recompute), the sum of the norm behind the last is kept
@@ -46,10 +47,10 @@ class Stack {
   // Returns the final hidden states, whole on every tensor-parallel rank, in the arena.
   Tensor2<const Real> forward(const Pass& pass);
 
-  // dhidden_NC is the gradient of the final hidden states, and memory for what follows; it lies
-  // below what the forward pass took of the arena, which is given back layer by layer. As the pass
-  // goes down the layers, `final_from` hears the number of the first parameter from which on all
-  // gradients of the set are final. It goes no lower than something is trained.
+  // dhidden_NC is the gradient of the final hidden states, whose own rows are read, and memory for
+  // what follows; it lies below what the forward pass took of the arena, which is given back layer
+  // by layer. Going down the layers, `final_from` hears the number of the first parameter from
+  // which on all gradients of the set are final. It goes no lower than something is trained.
   using FinalFrom = std::function<void(std::size_t)>;
   void backward(const Pass& pass, Tensor2<float> dhidden_NC, const FinalFrom& final_from);
 
@@ -64,8 +65,8 @@ class Stack {
   void keep_attention(std::int64_t layer) { keeps_attention_[layer] = true; }
   // Of the last forward pass; a student's only while it is there.
   DoneAttention<Real> done_attention(std::int64_t layer) const;
-  // What goes on along the residual stream behind a layer: kept, or made again in the arena of
-  // `pass`, another stack's too.
+  // What goes on along the residual stream behind a layer, of the own rows: kept, or made again in
+  // the arena of `pass`, another stack's too.
   Tensor2<const float> residual_behind(const Pass& pass, std::int64_t layer);
   Tensor2<const Real> output() const { return y_NC_; }
 
@@ -92,7 +93,7 @@ class Stack {
   // From y_NC_ and the residual stream in front of a link to those behind it.
   void run_link(const Pass& pass, std::size_t i, Tensor2<float> update_NC);
   void run_sublayer(const Pass& pass, std::size_t i, Tensor2<float> update_NC);
-  // What went into a link, again.
+  // The own rows of what went into a link, again.
   template <class Out>
   void input_again(const Pass& pass, std::size_t i, Tensor2<Out> y_NC);
   // All that the backward pass needs of these links, and the last one's input.
@@ -118,7 +119,7 @@ class Stack {
   std::size_t first_byte_ = 0;          // of the arena, of all that this stack takes
   std::vector<std::size_t> kept_end_;   // of the arena, behind what a part's last link kept
   Tensor2<Real> y_NC_;                  // what the last norm has put out
-  Tensor2<float> y_float_NC_;           // the residual stream of a post-norm model
+  Tensor2<float> y_float_NC_;           // the residual stream of a post-norm model: own rows
   Tensor2<float> update_NC_;
   const Pass* pass_ = nullptr;
   StackLesson<Real>* lesson_ = nullptr;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/stack_lesson.hpp"
 
+#include <algorithm>
+
 #include "kernels/attention_divergence.hpp"
 #include "kernels/distillation.hpp"
 #include "model/stack.hpp"
@@ -43,8 +45,12 @@ void StackLesson<Real>::begin(const Pass& pass) {
   Arena& arena = *pass.exec.arena;
   hidden_N_.clear();
   divergence_NH_.clear();
+  // Padding rows are behind the last sequence.
+  num_tokens_ = pass.rows.starts.back();
+  own_tokens_ = pass.own();
+  own_tokens_.size = std::clamp(num_tokens_ - own_tokens_.begin, std::int64_t{0}, own_tokens_.size);
   for (std::size_t p = 0; p < pairs_.size(); ++p) {
-    if (hidden_) hidden_N_.push_back(arena.take1<float>(pass.rows.starts.back()));
+    if (hidden_) hidden_N_.push_back(arena.take1<float>(own_tokens_.size));
     if (attention_)
       divergence_NH_.push_back(arena.take2<float>(pass.num_rows, student_.num_local_heads()));
   }
@@ -72,8 +78,8 @@ void StackLesson<Real>::compare_hidden(const Pass& pass, Tensor1<float> losses_N
                                        Tensor2<float> dhidden_NC, const LayerPair& pair) const {
   const float scale = hidden_scale_ / static_cast<float>(pairs_.size());
   if (pair.student + 1 == student_.num_layers()) {
-    squared_difference<Real>(pass.exec, losses_N, dhidden_NC, student_.output(), teacher_.output(),
-                             scale);
+    squared_difference<Real>(pass.exec, losses_N, dhidden_NC, pass.own_rows(student_.output()),
+                             pass.own_rows(teacher_.output()), scale);
     return;
   }
   const ArenaScope scope(*pass.exec.arena);
@@ -94,7 +100,12 @@ template <class Real>
 double StackLesson<Real>::hidden_sum(const Pass& pass) const {
   double sum = 0;
   for (const Tensor1<float>& losses_N : hidden_N_) {
-    for (const float loss : download<float>(pass.exec, losses_N)) sum += loss;
+    const std::vector<float> own_N = download<float>(pass.exec, losses_N);
+    std::vector<float> all_N(static_cast<std::size_t>(num_tokens_));
+    if (!own_N.empty()) std::copy(own_N.begin(), own_N.end(), all_N.begin() + own_tokens_.begin);
+    if (pass.divides_rows && !pass.exec.counting())
+      pass.tensor.sum(all_N.data(), static_cast<std::int64_t>(all_N.size()));
+    for (const float loss : all_N) sum += loss;
   }
   return hidden_N_.empty() ? 0.0 : sum / static_cast<double>(hidden_N_.size());
 }

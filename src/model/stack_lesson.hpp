@@ -44,8 +44,8 @@ class StackLesson {
   void hear_attention(const Pass& pass, std::int64_t layer);
   void hear_hidden(const Pass& pass, std::int64_t layer);
 
-  // Sums over the rows of the last forward pass. Collective over the tensor-parallel ranks; all
-  // return the same.
+  // Sums over the rows of the last forward pass; `pass` may be the model's other stack's.
+  // Collective over the tensor-parallel ranks; all return the same.
   double hidden_sum(const Pass& pass) const;
   double attention_sum(const Pass& pass) const;
 
@@ -64,7 +64,10 @@ class StackLesson {
   bool hidden_, attention_;
   float hidden_scale_ = 0.0F;
   std::int64_t num_heads_ = 0;  // of the whole model
-  // Of the last forward pass, for each pair.
+  // Of the last forward pass: rows that are no padding, those that this rank compares hidden states
+  // of, and for each pair what it found.
+  std::int64_t num_tokens_ = 0;
+  Split own_tokens_;
   std::vector<Tensor1<float>> hidden_N_;
   std::vector<Tensor2<float>> divergence_NH_;
 };

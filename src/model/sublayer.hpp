@@ -6,10 +6,10 @@
 namespace polyphase {
 
 // A part of a transformer block: attention, cross attention, feed-forward. It maps y_NC (its norm's
-// output) to a partial sum update_NC, which the stack sums over the tensor-parallel ranks and adds
-// to the residual stream with the output product's bias. A forward pass keeps what the backward
-// pass needs in the arena, from where the stack may take it back and run the pass again before the
-// backward pass; y_NC itself is made again by the stack.
+// output, all rows) to a partial sum update_NC, which the stack sums over the tensor-parallel ranks
+// and adds to the residual stream with the output product's bias. A forward pass keeps what the
+// backward pass needs in the arena, from where the stack may take it back and run the pass again
+// before the backward pass; y_NC itself is made again by the stack.
 template <class Real>
 class Sublayer {
  public:

@@ -53,6 +53,24 @@ CollectiveCost sum_gradients(const StepWork& work, const Layout& layout, const N
           .seconds = num_buckets * bucket.seconds};
 }
 
+// Between the tensor-parallel ranks: in each micro-batch, and of what they have parts of, once.
+CollectiveCost sum_over_tensor(const StepWork& work, const Layout& layout, const Network& network) {
+  const auto cost = [&](double floats) {
+    return tree_sum_cost(network, {.size = layout.tensor, .stride = 1}, kFloatBytes * floats);
+  };
+  CollectiveCost sums;
+  for (const auto& [floats, calls] : work.pass.shared_sums) {
+    const CollectiveCost one = cost(static_cast<double>(floats));
+    for (std::int64_t i = 0; i < work.num_micro_batches * calls; ++i) sums += one;
+  }
+  if (work.num_parts_of_rows > 0) {
+    const bool divided = layout.shard != recipe::Shard::kNone;
+    sums += cost(static_cast<double>(work.num_parts_of_rows) /
+                 (divided ? static_cast<double>(layout.data) : 1.0));
+  }
+  return sums;
+}
+
 double exposed(const CollectiveCost& sums, const Layout& layout, double overlap,
                double backward_seconds) {
   // A tree that is not of a power of two ranks is climbed when its sums are waited for.
@@ -99,12 +117,8 @@ PlannedTime plan_time(const StepWork& work, const Layout& layout, const Machine&
                       .attention_seconds = micro_batches * pass.attention,
                       .row_seconds = micro_batches * pass.rows,
                       .update_seconds = update_seconds(work, layout, rates),
+                      .tensor_sums = sum_over_tensor(work, layout, network),
                       .data_sums = sum_gradients(work, layout, network)};
-  for (const auto& [floats, calls] : work.pass.shared_sums) {
-    const CollectiveCost one = tree_sum_cost(network, {.size = layout.tensor, .stride = 1},
-                                             kFloatBytes * static_cast<double>(floats));
-    for (double i = 0; i < micro_batches * static_cast<double>(calls); ++i) time.tensor_sums += one;
-  }
   const RankGroup data = {.size = layout.data, .stride = layout.tensor};
   if (layout.shard != recipe::Shard::kNone) {
     time.shared_updates =

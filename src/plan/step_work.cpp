@@ -82,6 +82,13 @@ double floats(const ParameterSet& parameters) {
   return count;
 }
 
+std::int64_t num_parts_of_rows(const recipe::Recipe& recipe, const ParameterSet& parameters) {
+  std::int64_t count = 0;
+  for (const Parameter& parameter : parameters.all())
+    if (parameter.trained && parameter.spec.sums_own_rows) count += parameter.count;
+  return recipe.parallel.sequence ? count : 0;
+}
+
 // Parameters and optimizer state of the whole model, as one rank would have them.
 std::int64_t whole_state_bytes(const recipe::Recipe& recipe, const recipe::Phase& phase) {
   const Communicator alone = planning_communicator(1);
@@ -111,6 +118,7 @@ StepWork count_step(const recipe::Recipe& recipe, const recipe::Phase& phase,
                    .tokens = static_cast<double>(batch.starts.back()),
                    .num_parameters = parameters.total_count(),
                    .num_trained = static_cast<std::int64_t>(floats(parameters)),
+                   .num_parts_of_rows = num_parts_of_rows(recipe, parameters),
                    .num_layers = recipe::model_of(recipe, phase).num_layers +
                                  recipe::num_decoder_layers_of(recipe::model_of(recipe, phase)),
                    .checkpoint_bytes = whole_state_bytes(recipe, phase)};

@@ -19,9 +19,11 @@ struct StepWork {
   // and a backward pass twice as large, every query with every key, nothing run again; less what
   // frozen parameters save. Of one rank.
   double model_flops = 0;
-  double tokens = 0;                  // of a micro-batch, padding not counted
-  std::int64_t num_parameters = 0;    // floats that this rank has
-  std::int64_t num_trained = 0;       // of them, those whose gradients are summed
+  double tokens = 0;                // of a micro-batch, padding not counted
+  std::int64_t num_parameters = 0;  // floats that this rank has
+  std::int64_t num_trained = 0;     // of them, those whose gradients are summed
+  // Of those, what tensor-parallel ranks that divide rows sum, too.
+  std::int64_t num_parts_of_rows = 0;
   std::int64_t num_layers = 0;        // gradients leave layer by layer
   std::int64_t checkpoint_bytes = 0;  // of the whole model with its optimizer
 };

@@ -113,6 +113,9 @@ enum class Shard { kNone, kOptimizer, kGradients };
 struct Parallel {
   // Ranks that share one copy of the model; all other ranks are data parallel.
   std::int64_t tensor = 1;
+  // Whether those ranks divide, beside the products, the rows of all that lies between them
+  // (Korthikanti et al., 2022, section 4.2.2).
+  bool sequence = false;
   Shard shard = Shard::kNone;  // what data-parallel ranks divide among them
 };
 

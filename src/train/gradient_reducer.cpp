@@ -18,8 +18,13 @@ constexpr auto kAlignedFloats = static_cast<std::int64_t>(Arena::kAlignment / si
 }  // namespace
 
 GradientReducer::GradientReducer(const Exec& exec, ParameterSet& parameters,
-                                 const Communicator& data, const Shards& shards)
-    : exec_(exec), parameters_(parameters), data_(data), rank_(shards.rank) {
+                                 const Communicator& data, const Shards& shards,
+                                 const Communicator* rows_divided_by)
+    : exec_(exec),
+      parameters_(parameters),
+      data_(data),
+      rows_divided_by_(rows_divided_by),
+      rank_(shards.rank) {
   for (const Parameter& parameter : parameters.all())
     pieces_.push_back(shards.pieces_of(parameter));
 }
@@ -157,7 +162,36 @@ void GradientReducer::end_micro_batch() {
 
 Tensor1<float> GradientReducer::finish() {
   wait(sent_);
-  return parameters_.gradients(set_);
+  const Tensor1<float> gradients = parameters_.gradients(set_);
+  if (rows_divided_by_ != nullptr && rows_divided_by_->size() > 1) sum_parts_of_rows(gradients);
+  return gradients;
+}
+
+// What this rank has of them, side by side.
+void GradientReducer::sum_parts_of_rows(Tensor1<float> gradients) const {
+  std::vector<Tensor1<float>> parts;
+  std::int64_t count = 0;
+  for (std::size_t number = 0; number < pieces_.size(); ++number) {
+    const Parameter& parameter = parameters_.at(number);
+    if (!parameter.trained || !parameter.spec.sums_own_rows) continue;
+    for (const Piece& piece : pieces_[number]) {
+      if (piece.owner != kEveryDataRank && piece.owner != rank_) continue;
+      parts.emplace_back(gradients.data() + parameter.sum_offset + piece.begin, piece.count);
+      count += piece.count;
+    }
+  }
+  std::vector<float> packed(static_cast<std::size_t>(count));
+  float* next = packed.data();
+  for (const Tensor1<float>& part : parts) {
+    copy_to_host(exec_, next, Tensor1<const float>(part));
+    next += part.extent(0);
+  }
+  rows_divided_by_->sum(packed.data(), count);
+  next = packed.data();
+  for (const Tensor1<float>& part : parts) {
+    copy_to_device(exec_, part, next);
+    next += part.extent(0);
+  }
 }
 
 }  // namespace polyphase

@@ -27,10 +27,13 @@ inline Dealing dealing_of(const Shards& shards) {
 // tree, and in the last of them pairs of data-parallel ranks add what they have. Divided gradients
 // are added over ranks in every micro-batch: those that ranks compute at the same time are the
 // neighbours, and each rank goes on adding its share.
+//
+// Where tensor-parallel ranks divide the rows between products, each has a part of the gradients of
+// what is used there: these are summed over them last, all in one sum a step.
 class GradientReducer {
  public:
   GradientReducer(const Exec& exec, ParameterSet& parameters, const Communicator& data,
-                  const Shards& shards = {});
+                  const Shards& shards = {}, const Communicator* rows_divided_by = nullptr);
 
   static std::size_t num_gradient_sets(std::int64_t num_micro_batches);
 
@@ -66,10 +69,12 @@ class GradientReducer {
   void join(Tensor1<float> sum, std::int64_t sum_begin) const;
   void send(Sent& sent, const Stretch& stretch);
   void wait(Sent& sent);
+  void sum_parts_of_rows(Tensor1<float> gradients) const;
 
   const Exec& exec_;
   ParameterSet& parameters_;
   const Communicator& data_;
+  const Communicator* rows_divided_by_;     // the tensor-parallel ranks; or nullptr
   std::vector<std::vector<Piece>> pieces_;  // of each parameter
   int rank_;                                // of the shards
   std::int64_t num_micro_batches_ = 1;

@@ -77,7 +77,8 @@ class PhaseRun {
                               optimizer_->plan_arena_bytes(model_->parameters()), shards,
                               job.grid.data);
     if (teacher_) teacher_->model().allocate_arena(model_->teaching_bytes());
-    reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data, shards);
+    reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data, shards,
+                     job.recipe.parallel.sequence ? &job.grid.tensor : nullptr);
     const PhaseStart start =
         start_phase(job, corpus_, model_->parameters(), *optimizer_, average());
     state_ = start.state;

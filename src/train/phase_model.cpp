@@ -44,6 +44,7 @@ class PhaseModelOf final : public PhaseModel {
       : tensor_(tensor),
         width_(recipe.model.width),
         recompute_(recipe.recompute),
+        divides_rows_(recipe.parallel.sequence),
         r_drop_(static_cast<float>(phase.regularisation.r_drop.value_or(0.0))),
         body_(make_phase_body<Real>(parameters_, tensor, recipe, phase, data.vocab_size)) {
     for (auto& [objective, weight] :
@@ -176,6 +177,7 @@ class PhaseModelOf final : public PhaseModel {
     exec.arena->release(0);
     exec.arena->lift_limit();  // no gradients of an earlier pass are needed
     pass_.emplace(begin_pass(exec, tensor_, batch, batch, dropout, training));
+    pass_->divides_rows = divides_rows_;
     dhidden_NC_ = {};
     if (training) {
       pass_->recompute = recompute_;
@@ -277,6 +279,7 @@ class PhaseModelOf final : public PhaseModel {
   const Communicator& tensor_;
   std::int64_t width_;
   recipe::Recompute recompute_;
+  bool divides_rows_;  // but in a generation, whose passes have few rows
   float r_drop_;
   Batch repeated_;  // with R-Drop, what is trained on
   std::unique_ptr<Body<Real>> body_;

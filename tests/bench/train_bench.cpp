@@ -135,6 +135,7 @@ struct Options {
   std::string shape = "encoder-4-256", precision = "f32", recompute = "none", shard = "none";
   int steps = 12, warmup = 3, tensor = 1, micro_batches = 1, sequences = 0;
   double dropout = 0;
+  bool sequence = false;
   bool kernels = false;
   bool processor_time = false;
   std::string machine;  // file of rates that the step's time is planned from
@@ -169,6 +170,7 @@ void run(const Options& options, const Communicator& world) {
   recipe::Recipe recipe =
       recipe_of(shape, options.precision, options.recompute, micro_batch, options.dropout);
   recipe.parallel.shard = kShard.at(options.shard);
+  recipe.parallel.sequence = options.sequence;
   const auto model = make_phase_model(
       recipe, recipe.phases[0], {.vocab_size = shape.vocabulary, .label_names = {}}, grid.tensor);
   const Shards shards = make_shards(recipe, recipe.phases[0], model->parameters(), grid.data.rank(),
@@ -186,7 +188,8 @@ void run(const Options& options, const Communicator& world) {
   model->allocate_training(GradientReducer::num_gradient_sets(options.micro_batches),
                            optimizer.plan_arena_bytes(model->parameters()), shards, grid.data);
   model->parameters().initialise(1, 0.02);
-  GradientReducer reducer(model->exec(), model->parameters(), grid.data, shards);
+  GradientReducer reducer(model->exec(), model->parameters(), grid.data, shards,
+                          options.sequence ? &grid.tensor : nullptr);
 
   std::vector<double> seconds, waits, tensor_waits;
   double loss = 0;
@@ -245,6 +248,7 @@ void run(const Options& options, const Communicator& world) {
       {"dropout", options.dropout},
       {"recompute", options.recompute},
       {"shard", options.shard},
+      {"sequence", options.sequence},
       {"state_mib", state},
       {"arena_mib", static_cast<double>(model->arena_peak_bytes()) / (1024.0 * 1024.0)},
       {"tokens_per_second", static_cast<double>(shape.sequences * shape.tokens) / step_seconds},
@@ -278,6 +282,7 @@ int main(int argc, char** argv) {
   app.add_option("--steps", options.steps);
   app.add_option("--warmup", options.warmup);
   app.add_option("--tensor", options.tensor);
+  app.add_flag("--sequence", options.sequence, "tensor-parallel ranks divide rows, too");
   app.add_option("--micro-batches", options.micro_batches, "of a step on one rank");
   app.add_option("--dropout", options.dropout);
   app.add_flag("--processor-time", options.processor_time,

@@ -108,6 +108,39 @@ TEST(ExchangeParts, EveryRankGetsThePartsOfTheOthersAndNothingElse) {
   }
 }
 
+// Of parts of different lengths, some of them empty.
+TEST(SumParts, GivesEachRankTheBitsOfTheTreeInItsPart) {
+  for (const std::int64_t step : {0, 1, 5, 1000}) {
+    std::vector<ArrayPart> parts;
+    std::int64_t end = 0;
+    for (int rank = 0; rank < world->size(); ++rank) {
+      parts.push_back({.begin = end, .end = end + rank * step});
+      end = parts.back().end;
+    }
+    std::vector<float> data;
+    for (std::int64_t i = 0; i < end; ++i) data.push_back(value(world->rank(), i));
+    sum_parts(*world, data.data(), parts);
+    const ArrayPart own = parts[static_cast<std::size_t>(world->rank())];
+    for (std::int64_t i = own.begin; i < own.end; ++i)
+      EXPECT_EQ(data[static_cast<std::size_t>(i)], tree(0, 8, world->size(), i))
+          << step << " " << i;
+  }
+}
+
+TEST(ExchangeParts, TakesNumbersOf16Bits) {
+  const int size = world->size();
+  std::vector<std::vector<ArrayPart>> parts;
+  std::vector<std::uint16_t> data;
+  for (int rank = 0; rank < size; ++rank) {
+    parts.push_back({{.begin = 3 * rank, .end = 3 * rank + 3}});
+    for (int i = 0; i < 3; ++i)
+      data.push_back(static_cast<std::uint16_t>(rank == world->rank() ? 10 * rank + i : 999));
+  }
+  exchange_parts(*world, data.data(), parts);
+  for (int i = 0; i < 3 * size; ++i)
+    EXPECT_EQ(data[static_cast<std::size_t>(i)], i / 3 * 10 + i % 3);
+}
+
 TEST(Communicator, GathersTextInTheOrderOfRanks) {
   const std::string mine(static_cast<std::size_t>(world->rank() + 1),
                          static_cast<char>('a' + world->rank()));

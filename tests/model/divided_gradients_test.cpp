@@ -29,6 +29,7 @@ recipe::Recipe deep_recipe(recipe::Shard shard, const std::string& family,
   recipe.model.max_tokens = 16;
   recipe.model.tied_output = family != "untied";
   recipe.parallel.shard = shard;
+  recipe.parallel.sequence = true;  // of one tensor-parallel rank without effect
   recipe.recompute = recipe::Recompute::kFull;
   recipe.phases.resize(1);
   recipe::Phase& phase = recipe.phases[0];
@@ -76,7 +77,8 @@ Trace train(const recipe::Recipe& recipe, const RankGrid& grid, int micro_batche
   model->allocate_training(GradientReducer::num_gradient_sets(mine),
                            optimizer.plan_arena_bytes(parameters), shards, grid.data);
   parameters.initialise(1, 0.3);
-  GradientReducer reducer(model->exec(), parameters, grid.data, shards);
+  GradientReducer reducer(model->exec(), parameters, grid.data, shards,
+                          recipe.parallel.sequence ? &grid.tensor : nullptr);
   Trace trace;
   for (std::int64_t step = 0; step < 4; ++step) {
     StepBatches batches;

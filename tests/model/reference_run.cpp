@@ -43,12 +43,13 @@ recipe::Recipe recipe_of(const nlohmann::json& reference, recipe::Precision prec
       {"model", reference.at("model")},
       {"precision", precision == recipe::Precision::kBf16 ? "bf16" : "f32"},
       {"recompute", reference.value("recompute", "none")},
+      {"parallel", {{"sequence", reference.value("sequence", false)}}},
       {"phases", phases}};
   return recipe::parse(recipe.dump(), "reference");
 }
 
 void cut_rows(Rows& rows, const nlohmann::json& step, std::int64_t number, std::int64_t first,
-              std::int64_t count) {
+              std::int64_t count, std::size_t row_multiple) {
   const auto starts = step.at("starts").get<std::vector<std::int32_t>>();
   const std::int32_t begin = starts[first], end = starts[first + count];
   const auto column = [&](const char* key) {
@@ -67,7 +68,7 @@ void cut_rows(Rows& rows, const nlohmann::json& step, std::int64_t number, std::
     }
     rows.max_tokens = std::max<std::int64_t>(rows.max_tokens, rows.starts[b + 1] - rows.starts[b]);
   }
-  while (rows.tokens_N.size() % kRowMultiple != 0) {  // padding rows, as the corpus makes them
+  while (rows.tokens_N.size() % row_multiple != 0) {  // padding rows, as the corpus makes them
     rows.tokens_N.push_back(0);
     rows.positions_N.push_back(0);
     rows.segments_N.push_back(0);
@@ -77,12 +78,13 @@ void cut_rows(Rows& rows, const nlohmann::json& step, std::int64_t number, std::
 
 // Sequences [first, first + count) of a step's batch as a micro-batch.
 Batch cut(const nlohmann::json& step, const recipe::Phase& phase, std::int64_t number,
-          std::int64_t first, std::int64_t count) {
+          std::int64_t first, std::int64_t count, std::size_t row_multiple) {
   const auto starts = step.at("starts").get<std::vector<std::int32_t>>();
   const std::int32_t begin = starts[first], end = starts[first + count];
   Batch batch;
-  cut_rows(batch, step, number, first, count);
-  if (step.contains("source")) cut_rows(batch.source, step.at("source"), number, first, count);
+  cut_rows(batch, step, number, first, count, row_multiple);
+  if (step.contains("source"))
+    cut_rows(batch.source, step.at("source"), number, first, count, row_multiple);
   const auto values_of_sequences = [&]<class T>(const char* key, std::vector<T>& values) {
     if (!step.contains(key)) return;
     const auto all = step.at(key).get<std::vector<T>>();
@@ -253,7 +255,8 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   if (phase.regularisation.average)
     average_ = std::make_unique<WeightAverage>(model_->parameters(), phase, shards, grid.data);
   reducer_ =
-      std::make_unique<GradientReducer>(model_->exec(), model_->parameters(), grid.data, shards);
+      std::make_unique<GradientReducer>(model_->exec(), model_->parameters(), grid.data, shards,
+                                        recipe_.parallel.sequence ? &grid.tensor : nullptr);
   if (teacher_) teacher_->allocate_arena(model_->teaching_bytes());
   set_parameters(model_->parameters(), reference.at("parameters"), square, 0);
   if (average_) average_->start(model_->parameters());
@@ -267,8 +270,8 @@ StepBatches ReferenceRun::batches(std::int64_t step) const {
   for (std::int64_t i = 0; i < mine; ++i) {
     const std::int64_t m =
         micro_batch_number(dealing, grid_.data.rank(), grid_.data.size(), i, mine);
-    result.micro_batches.push_back(
-        cut(reference_.at("batches")[step], phase(), step, m * sequences, sequences));
+    result.micro_batches.push_back(cut(reference_.at("batches")[step], phase(), step, m * sequences,
+                                       sequences, reference_.value("row_multiple", kRowMultiple)));
   }
   return result;
 }

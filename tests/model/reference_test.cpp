@@ -59,6 +59,13 @@ TEST_P(Reference, BothKindsOfRanksTogetherGiveTheSameNumbers) {
   expect_reference_losses(read_case(GetParam()), make_grid(*test_world, 2), 4);
 }
 
+TEST_P(Reference, DividedRowsGiveTheSameNumbers) {
+  nlohmann::json reference = read_case(GetParam());
+  reference["sequence"] = true;
+  expect_reference_losses(reference, make_grid(*test_world, test_world->size()), 2);
+  if (test_world->size() == 4) expect_reference_losses(reference, make_grid(*test_world, 2), 4);
+}
+
 // Gradients of the first step, parameter by parameter.
 std::vector<float> first_gradients(const nlohmann::json& reference, recipe::Precision precision,
                                    std::vector<Parameter>& parameters, double& loss) {

@@ -97,6 +97,17 @@ TEST(PlanTime, TensorSumsAreWaitedFor) {
   EXPECT_NEAR(time.tensor_sums.within_bytes, 2 * 3 * 4000, 1e-6);
 }
 
+// Gradients of what is used on divided rows, once a step, however many micro-batches it has.
+TEST(PlanTime, PartsOfDividedRowsAreSummedOnce) {
+  StepWork step = small_step();
+  step.num_parts_of_rows = 500;
+  const PlannedTime whole = plan_time(step, {.tensor = 2}, small_machine());
+  EXPECT_NEAR(whole.tensor_sums.within_bytes, 2000, 1e-6);
+  step.num_micro_batches = 1;
+  EXPECT_EQ(plan_time(step, {.tensor = 2}, small_machine()).tensor_sums.within_bytes,
+            whole.tensor_sums.within_bytes);
+}
+
 TEST(PlanTime, StepsAreKnownWhereTheRecipeSaysThem) {
   recipe::Recipe recipe = planned_gpt(1, 64, 1, 64, 100);
   recipe::Phase& phase = recipe.phases[0];

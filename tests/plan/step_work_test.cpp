@@ -77,6 +77,25 @@ TEST(StepWork, TensorRanksShareProductsAndSumFourTimesALayer) {
   EXPECT_EQ(half.pass.shared_sums, expected);
 }
 
+// Each sum but that of the head's gradient is one of parts, and rows are gathered behind each norm,
+// in the backward pass again and of gradients in front of row-split products, and in front of the
+// embeddings' tables: each of these is half a sum.
+TEST(StepWork, DividedRowsAreSummedInPartsAndGathered) {
+  recipe::Recipe recipe = planned_gpt(3, 256, 4, 64, 1024);
+  recipe.parallel.tensor = 2;
+  const StepWork whole = count_step(recipe, recipe.phases[0], 1);
+  recipe.parallel.sequence = true;
+  const StepWork divided = count_step(recipe, recipe.phases[0], 1);
+  using Calls = std::map<std::int64_t, std::int64_t>;
+  constexpr std::int64_t kFloats = 2 * 64 * 256;
+  constexpr std::int64_t kSums = 4 * 3 + 1, kGathers = (2 * 3 + 1) + 2 * 2 * 3 + 1;
+  EXPECT_EQ(divided.pass.shared_sums, (Calls{{kFloats, 1}, {kFloats / 2, kSums + kGathers}}));
+  EXPECT_EQ(divided.pass.products, whole.pass.products);
+  EXPECT_LT(divided.pass.moved_bytes, whole.pass.moved_bytes);
+  EXPECT_EQ(whole.num_parts_of_rows, 0);
+  EXPECT_EQ(divided.num_parts_of_rows, 3 * 6 * 256 + 2 * 256);  // of GPT-2: shifts, gains, biases
+}
+
 // Also on a processor that has no such products and multiplies in float32.
 TEST(StepWork, ProductsHaveTheRecipesPrecision) {
   recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
