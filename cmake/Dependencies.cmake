@@ -25,8 +25,12 @@ endif()
 
 if(POLYPHASE_CUDA)
   find_package(CUDAToolkit REQUIRED)
-  find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
-  find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} REQUIRED)
+  find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
+  find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  if(NOT NCCL_LIBRARY OR NOT NCCL_INCLUDE_DIR)
+    message(WARNING "No NCCL here: sums between devices go by way of the host's memory and MPI, which is slow. Set "
+                    "NCCL_LIBRARY and NCCL_INCLUDE_DIR to where it is.")
+  endif()
 endif()
 
 # Flags of every target of ours, and of nothing else.
