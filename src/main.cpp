@@ -16,6 +16,7 @@
 #include "comm/job.hpp"
 #include "comm/session.hpp"
 #include "control/run_folder.hpp"
+#include "kernels/devices.hpp"
 #include "train/stop_request.hpp"
 
 namespace polyphase {
@@ -36,23 +37,6 @@ void choose_threads(const MpiSession& session) {
   const int threads =
       own < processors ? own : std::max(1, processors / session.num_ranks_of_node());
   setenv("KOKKOS_NUM_THREADS", fmt::format("{}", threads).c_str(), 1);
-}
-
-// Ranks of a node take its devices in turn. Kokkos 4 does so by itself, older ones when they are
-// told how many there are.
-void choose_device() {
-#ifdef KOKKOS_ENABLE_CUDA
-  int num_devices = 0;
-  const cudaError_t found = cudaGetDeviceCount(&num_devices);
-  if (found != cudaSuccess || num_devices == 0) {
-    fail<SystemError>(
-        "this program was built for CUDA devices, and there is none here ({}); start it where "
-        "there is one, or use the build for the host",
-        found == cudaSuccess ? "none is visible" : cudaGetErrorString(found));
-  }
-  if (KOKKOS_VERSION < 40000)
-    setenv("KOKKOS_NUM_DEVICES", fmt::format("{}", num_devices).c_str(), 0);
-#endif
 }
 
 bool names(int argc, char** argv, std::initializer_list<const char*> commands) {

@@ -11,8 +11,8 @@
 
 // What ranks do with tensors in the memory of the execution space. On the host MPI carries it; on
 // CUDA devices NCCL does, on a stream of its own beside the kernels, or where there is no NCCL a
-// copy on the host (two files stand behind this header). All come behind the kernels that `exec` has started before, and are collective over the
-// ranks.
+// copy on the host (two files stand behind this header). All come behind the kernels that `exec`
+// has started before, and are collective over the ranks.
 namespace polyphase {
 
 // A sum over ranks, in place and in the order of the fixed tree (tree_stages.hpp), that goes on

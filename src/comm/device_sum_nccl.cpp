@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cstring>
+#include <exception>
 #include <string>
 #include <utility>
 
@@ -12,7 +13,8 @@
 #include "kernels/elementwise.hpp"
 
 // Tensors lie in a CUDA device's memory: NCCL carries the same stages as MPI does on the host, and
-// a kernel adds, so sums have the same order. Nothing here waits for the device.
+// a kernel adds, so sums have the same order. Only the first sum of a group, and one larger than
+// any before it, wait for the device.
 namespace polyphase {
 namespace {
 
@@ -77,12 +79,24 @@ class DeviceRanks {
         ncclCommInitRankConfig(&comm_, ranks.size(), id, ranks.rank(), &config);
     finish(begun, "ncclCommInitRankConfig");
   }
-  // What is under way may wait for a rank that is gone, and nothing is when all went well.
+  // What is under way when something has failed may wait for a rank that is gone.
   ~DeviceRanks() {
-    if (comm_ != nullptr) ncclCommAbort(comm_);
+    if (comm_ == nullptr) return;
+    ncclResult_t state =
+        std::uncaught_exceptions() > 0 ? ncclInternalError : ncclCommFinalize(comm_);
+    while (state == ncclInProgress && ncclCommGetAsyncError(comm_, &state) == ncclSuccess) {
+    }
+    if (state == ncclSuccess) {
+      ncclCommDestroy(comm_);
+    } else {
+      ncclCommAbort(comm_);
+    }
   }
   DeviceRanks(const DeviceRanks&) = delete;
   DeviceRanks& operator=(const DeviceRanks&) = delete;
+
+  // Where kernels run behind what is received. (Kokkos waits for the device when it makes one.)
+  const Exec& beside() const { return beside_; }
 
   Tensor1<float> room_for(std::int64_t count) {
     if (static_cast<std::int64_t>(received_.extent(0)) < count) {
@@ -149,6 +163,7 @@ class DeviceRanks {
 
   Communicator::Impl& impl_;
   ncclComm_t comm_ = nullptr;
+  Exec beside_ = {.space = Kokkos::Cuda(communication_stream())};
   Kokkos::View<float*, Memory> received_;  // one is enough: sums of a group follow each other
 };
 
@@ -176,7 +191,6 @@ DeviceSum::DeviceSum(const Exec& exec, const Communicator& ranks, Tensor1<float>
   state_->ranks = &device;
   state_->stream = exec.space.cuda_stream();
   Event(state_->stream).hold_back(communication_stream());
-  const Exec beside = {.space = Kokkos::Cuda(communication_stream())};
   const Tensor1<float> received = device.room_for(most_added(stages));
   for (const TreeStage& stage : stages) {
     float* const in_place = data.data() + stage.receive.begin;
@@ -185,7 +199,7 @@ DeviceSum::DeviceSum(const Exec& exec, const Communicator& ranks, Tensor1<float>
       device.receive(stage.adds ? received.data() : in_place, stage.receive.size(), stage.partner);
     });
     if (!stage.adds) continue;
-    add(beside, Tensor1<float>(in_place, stage.receive.size()),
+    add(device.beside(), Tensor1<float>(in_place, stage.receive.size()),
         Tensor1<const float>(received.data(), stage.receive.size()));
   }
   state_->done.emplace_back(communication_stream());
@@ -239,7 +253,6 @@ void sum_parts(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
     return sum_over_ranks(exec, ranks, Tensor1<float>(data.data(), parts.back().end));
   DeviceRanks& device = device_ranks(ranks);
   Event(exec.space.cuda_stream()).hold_back(communication_stream());
-  const Exec beside = {.space = Kokkos::Cuda(communication_stream())};
   for (int stage = 0; (1 << stage) < size; ++stage) {
     const int partner = ranks.rank() ^ (1 << stage);
     const std::vector<ArrayPart> mine = parts_of_alike(parts, ranks.rank(), stage + 1);
@@ -257,7 +270,7 @@ void sum_parts(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
     });
     const float* next = received.data();
     for (const ArrayPart& part : mine) {
-      add(beside, Tensor1<float>(data.data() + part.begin, part.size()),
+      add(device.beside(), Tensor1<float>(data.data() + part.begin, part.size()),
           Tensor1<const float>(next, part.size()));
       next += part.size();
     }

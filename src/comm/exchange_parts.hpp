@@ -21,9 +21,8 @@ void exchange_parts(const Communicator& ranks, std::uint16_t* data,
 
 // Gives every rank the sum over all ranks of its part of an array: parts[r] is rank r's, and begins
 // where the one before ends. The bits are those of Communicator::sum(), with half the traffic; what
-// is not the rank's own part is spoilt. Collective,
-// and in place: of what a rank still sums, half goes to a partner, whose other half it adds. (Ranks
-// that are no power of two sum all of it.)
+// is not the rank's own part is spoilt. Collective, and in place: of what a rank still sums, half
+// goes to a partner, whose other half it adds. (Ranks that are no power of two sum all of it.)
 void sum_parts(const Communicator& ranks, float* data, const std::vector<ArrayPart>& parts);
 
 }  // namespace polyphase

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/pass.hpp"
 
+#include <bit>
+
 #include "base/philox.hpp"
 #include "comm/device_sum.hpp"
 #include "kernels/elementwise.hpp"
@@ -17,10 +19,11 @@ DeviceRowGroups upload_groups(const Exec& exec, const std::vector<std::int32_t>&
 }
 
 // A sum of which each rank gets a part, or parts that each gets of the others: either sends as much
-// as the sum of an array of half the size.
-void note_half_a_sum(const Exec& exec, std::size_t num_bytes) {
-  if (Work* const work = WorkCount::of(exec))
-    ++work->shared_sums[static_cast<std::int64_t>(num_bytes / sizeof(float) / 2)];
+// as the sum of an array of half the size. Ranks that are no power of two sum all of it.
+void note_half_a_sum(const Pass& pass, std::size_t num_bytes) {
+  const bool halves = std::has_single_bit(static_cast<unsigned>(pass.tensor.size()));
+  if (Work* const work = WorkCount::of(pass.exec))
+    ++work->shared_sums[static_cast<std::int64_t>(num_bytes / sizeof(float) / (halves ? 2 : 1))];
 }
 
 // What each tensor-parallel rank has of an array of so many columns, by rows.
@@ -95,14 +98,14 @@ void Pass::sum_over_tensor_ranks(Tensor2<float> x) const {
 void Pass::sum_own_rows(Tensor2<float> x_NC) const {
   if (!divides_rows) return sum_over_tensor_ranks(x_NC);
   if (tensor.size() == 1) return;
-  note_half_a_sum(exec, x_NC.size() * sizeof(float));
+  note_half_a_sum(*this, x_NC.size() * sizeof(float));
   if (!exec.counting()) sum_parts(exec, tensor, flat(x_NC), parts_of_ranks(*this, x_NC.extent(1)));
 }
 
 template <class Real>
 void Pass::gather_own_rows(Tensor2<Real> x_NC) const {
   if (!divides_rows || tensor.size() == 1) return;
-  note_half_a_sum(exec, x_NC.size() * sizeof(Real));
+  note_half_a_sum(*this, x_NC.size() * sizeof(Real));
   if (exec.counting()) return;
   std::vector<std::vector<ArrayPart>> parts;
   for (const ArrayPart& part : parts_of_ranks(*this, x_NC.extent(1))) parts.push_back({part});

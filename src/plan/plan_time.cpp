@@ -2,7 +2,6 @@
 #include "plan/plan_time.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "recipe/load.hpp"
@@ -71,10 +70,7 @@ CollectiveCost sum_over_tensor(const StepWork& work, const Layout& layout, const
   return sums;
 }
 
-double exposed(const CollectiveCost& sums, const Layout& layout, double overlap,
-               double backward_seconds) {
-  // A tree that is not of a power of two ranks is climbed when its sums are waited for.
-  if (!std::has_single_bit(static_cast<std::uint64_t>(layout.data))) return sums.seconds;
+double exposed(const CollectiveCost& sums, double overlap, double backward_seconds) {
   return sums.seconds - std::min(overlap * sums.seconds, backward_seconds);
 }
 
@@ -125,7 +121,7 @@ PlannedTime plan_time(const StepWork& work, const Layout& layout, const Machine&
         exchange_cost(network, data, kFloatBytes * static_cast<double>(work.num_trained));
   }
   time.exposed_data_seconds =
-      exposed(time.data_sums, layout, rates.overlap,
+      exposed(time.data_sums, rates.overlap,
               sums_a_step(work, layout) * kBackwardShare *
                   (pass.products + pass.attention + pass.rows)) +
       time.shared_updates.seconds +

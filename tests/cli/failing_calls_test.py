@@ -20,7 +20,9 @@ NUM_JOBS = 2  # at a time; they wait for processes to start more than they compu
 PHASES = ("pretrain", "tags")
 SHORT = {"checkpoint.every_steps": 2, "checkpoint.keep": 3, "phases.pretrain.stop.steps": 4,
          "phases.pretrain.evaluate.every_steps": 2, "phases.tags.stop.steps": 2}
-# Calls whose failure never passes for success: a promise of a file depends on each of them.
+# Calls whose failure never passes for success: a promise of a file depends on each of them. (Only who watches a job reads what its
+# ranks do at the moment, and it is written again.)
+OF_THE_MOMENT = "/ranks.txt"
 NEVER_IGNORED = ("write", "sync", "rename", "link", "truncate", "mkdir")
 
 
@@ -100,7 +102,7 @@ class FailingCallsTest(RoadTest):
             self.assertNotEqual(outcome.code, DONE, outcome)
         elif fate == "short" or outcome.code == DONE:
             self.assert_exit(outcome, DONE)
-            if isinstance(fate, int):
+            if isinstance(fate, int) and not call.path.endswith(OF_THE_MOMENT):
                 self.assertNotIn(call.name, NEVER_IGNORED, outcome)
         else:
             self.assert_exit(outcome, SYSTEM)

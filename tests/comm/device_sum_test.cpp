@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "comm/session.hpp"
 #include "kernels/elementwise.hpp"
 #include "tests/comm/world.hpp"
 
@@ -14,24 +16,25 @@ namespace {
 
 constexpr std::int64_t kNumElements = 4097;
 
+template <class Real>
 class OnDevice {
  public:
-  explicit OnDevice(const std::vector<float>& values)
+  explicit OnDevice(const std::vector<Real>& values)
       : memory_("values", values.size()), tensor_(memory_.data(), values.size()) {
-    copy_to_device<float>(exec_, tensor_, values.data());
+    copy_to_device<Real>(exec_, tensor_, values.data());
   }
   const Exec& exec() const { return exec_; }
-  Tensor1<float> tensor() const { return tensor_; }
-  std::vector<float> values() const {
-    std::vector<float> host(tensor_.extent(0));
-    copy_to_host<float>(exec_, host.data(), tensor_);
+  Tensor1<Real> tensor() const { return tensor_; }
+  std::vector<Real> values() const {
+    std::vector<Real> host(tensor_.extent(0));
+    copy_to_host<Real>(exec_, host.data(), tensor_);
     return host;
   }
 
  private:
   Exec exec_;
-  Kokkos::View<float*, Memory> memory_;
-  Tensor1<float> tensor_;
+  Kokkos::View<Real*, Memory> memory_;
+  Tensor1<Real> tensor_;
 };
 
 std::vector<float> values_of(const Communicator& ranks) {
@@ -42,12 +45,17 @@ std::vector<float> values_of(const Communicator& ranks) {
   return values;
 }
 
+// All ranks, as a group that ends before Kokkos does: what it keeps on a device must not outlive
+// that.
+Communicator all_ranks() { return make_grid(*world, 1).data; }
+
 TEST(DeviceSum, HasTheBitsOfASumOnTheHost) {
+  const Communicator ranks = all_ranks();
   std::vector<float> expected = values_of(*world);
   world->sum(expected.data(), kNumElements);
   for (int only_on = kEveryRank; only_on < world->size(); ++only_on) {
-    const OnDevice device(values_of(*world));
-    DeviceSum sum(device.exec(), *world, device.tensor(), only_on);
+    const OnDevice<float> device(values_of(*world));
+    DeviceSum sum(device.exec(), ranks, device.tensor(), only_on);
     sum.poll();
     sum.wait();
     if (only_on == kEveryRank || only_on == world->rank()) {
@@ -57,32 +65,60 @@ TEST(DeviceSum, HasTheBitsOfASumOnTheHost) {
 }
 
 TEST(DeviceSum, ComesBehindTheKernelsBeforeItAndInFrontOfThoseBehind) {
+  const Communicator ranks = all_ranks();
   std::vector<float> expected(kNumElements, 2.0F);
   world->sum(expected.data(), kNumElements);
-  const OnDevice device(std::vector<float>(kNumElements, 1.0F));
+  const OnDevice<float> device(std::vector<float>(kNumElements, 1.0F));
   for (int round = 0; round < 3; ++round) {
     fill(device.exec(), device.tensor(), 1.0F);
     scale<float>(device.exec(), device.tensor(), 2.0F);
-    sum_over_ranks(device.exec(), *world, device.tensor());
+    sum_over_ranks(device.exec(), ranks, device.tensor());
     scale<float>(device.exec(), device.tensor(), 0.5F);
-    for (const float value : device.values()) ASSERT_EQ(value, expected[0] / 2);
+    EXPECT_EQ(device.values(), std::vector<float>(kNumElements, expected[0] / 2));
   }
 }
 
-TEST(DeviceExchange, GivesEveryRankThePartsOfTheOthers) {
-  const int size = world->size();
+template <class Real>
+void expect_exchanged() {
+  const Communicator ranks = all_ranks();
+  const int size = ranks.size();
   std::vector<std::vector<ArrayPart>> parts(static_cast<std::size_t>(size));
   for (std::int64_t i = 0; i < kNumElements; i += 100)
     parts[static_cast<std::size_t>(i / 100 % size)].push_back({i, std::min(i + 60, kNumElements)});
-  std::vector<float> mine, expected;
+  std::vector<Real> mine, expected;
   for (std::int64_t i = 0; i < kNumElements; ++i) {
-    const auto value = [i](int rank) { return static_cast<float>(rank * 10000 + i); };
-    mine.push_back(value(world->rank()));
-    expected.push_back(value(i % 100 < 60 ? static_cast<int>(i / 100 % size) : world->rank()));
+    // A bf16 holds whole numbers up to 256.
+    const auto value = [i](int rank) {
+      return from_float<Real>(static_cast<float>(rank * 60 + i % 60));
+    };
+    mine.push_back(value(ranks.rank()));
+    expected.push_back(value(i % 100 < 60 ? static_cast<int>(i / 100 % size) : ranks.rank()));
   }
-  const OnDevice device(mine);
-  exchange_parts(device.exec(), *world, device.tensor(), parts);
-  EXPECT_EQ(device.values(), expected);
+  const OnDevice<Real> device(mine);
+  exchange_parts(device.exec(), ranks, device.tensor(), parts);
+  const std::vector<Real> got = device.values();
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    EXPECT_EQ(to_float(got[i]), to_float(expected[i])) << i;
+}
+
+TEST(DeviceExchange, GivesEveryRankThePartsOfTheOthers) { expect_exchanged<float>(); }
+TEST(DeviceExchange, TakesBf16) { expect_exchanged<bf16>(); }
+
+TEST(DeviceSumOfParts, HasTheBitsOfASumOnTheHost) {
+  const Communicator ranks = all_ranks();
+  std::vector<float> expected = values_of(ranks);
+  world->sum(expected.data(), kNumElements);
+  std::vector<ArrayPart> parts;  // of uneven sizes, rank 0 has none
+  for (int r = 0; r < ranks.size(); ++r) {
+    const std::int64_t begin = r == 0 ? 0 : parts.back().end;
+    parts.push_back({begin, r + 1 == ranks.size() ? kNumElements : begin + 700 * r});
+  }
+  const OnDevice<float> device(values_of(ranks));
+  sum_parts(device.exec(), ranks, device.tensor(), parts);
+  const std::vector<float> got = device.values();
+  const ArrayPart mine = parts[static_cast<std::size_t>(ranks.rank())];
+  for (std::int64_t i = mine.begin; i < mine.end; ++i)
+    EXPECT_EQ(got[static_cast<std::size_t>(i)], expected[static_cast<std::size_t>(i)]) << i;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run whose jobs a Slurm starts, and what the program, the queue and its files tell of it."""
+import contextlib
 import json
 import os
 import re
@@ -103,7 +104,8 @@ class SlurmRun(Run):
             until(lambda: all(is_pending(pid, signal.SIGUSR1) for pid in ranks), f"the signal to job {job}")
         finally:
             for pid in ranks:
-                os.kill(pid, signal.SIGCONT)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def output(self):
         return "\n".join(f"---- {p.name}\n{p.read_text(errors='replace')}"
