@@ -149,7 +149,8 @@ class SlurmTest(RoadTest):
         self.assertEqual([record["what"] for record in run.records()],
                          ["prepare", "phase pretrain", "phase tags", "phase topic"])
         run.wait_for_step("pretrain", 5)
-        self.assert_told(run, "pretrain", "running", "RUNNING", "left; loss", "goodput")
+        # Another test's job may preempt it for a while.
+        until(lambda: all(word in run.told() for word in ("pretrain", "running", "RUNNING", "left; loss", "goodput")), run.told)
         self.cluster.say("scancel", run.id_of("phase pretrain"))
         run.wait_until_ended()
         self.assertEqual(run.states_of_jobs()[run.id_of("phase topic")], "CANCELLED")
@@ -263,7 +264,8 @@ class SlurmTest(RoadTest):
         self.assertEqual(run.starts()[-1]["exit_code"], TARGET_NOT_MET)
         trial = next(record["id"] for record in run.records() if record["what"] == "round 2")
         restarted = [start for start in run.starts() if start["array_job"] == trial]
-        self.assertEqual([start["exit_code"] for start in restarted], [75, 0], run.records())
+        *stopped, last = [start["exit_code"] for start in restarted]  # stopped here, and perhaps preempted by another test's job
+        self.assertEqual((set(stopped), last), ({75}, 0), run.records())
 
     def test_7_job_without_progress_stops_and_says_why(self):
         self.stuck.wait_until_ended()
