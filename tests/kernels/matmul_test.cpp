@@ -173,7 +173,8 @@ TEST_P(MatmulInParallelTest, EveryThreadGetsItsOwnProduct) {
   constexpr std::int64_t kScratchBytes = 1 << 20;
   const auto scratch = device.arena().take1<std::byte>(kProducts * kScratchBytes);
   Kokkos::parallel_for(
-      "products", Kokkos::RangePolicy<Space>(Space(), 0, kProducts), [&](std::int64_t i) {
+      "products", Kokkos::RangePolicy<Kokkos::DefaultHostExecutionSpace>(0, kProducts),
+      [&](std::int64_t i) {
         Arena arena(scratch.data() + i * kScratchBytes, kScratchBytes);
         matmul<bf16, float>(Exec{Space(), &arena}, rows(all, i * c.m, c.m), a, c.op_a, b, c.op_b);
       });
