@@ -34,7 +34,9 @@ class DeviceSum {
 };
 
 // The same, and waits.
-void sum_over_ranks(const Exec& exec, const Communicator& ranks, Tensor1<float> data);
+inline void sum_over_ranks(const Exec& exec, const Communicator& ranks, Tensor1<float> data) {
+  if (ranks.size() > 1) DeviceSum(exec, ranks, data).wait();
+}
 
 // exchange_parts.hpp of tensors: gives every rank the parts that each of the others has …
 template <class Real>

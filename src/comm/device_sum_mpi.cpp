@@ -50,10 +50,6 @@ void DeviceSum::wait() {
   state_->values.give_back();
 }
 
-void sum_over_ranks(const Exec& exec, const Communicator& ranks, Tensor1<float> data) {
-  if (ranks.size() > 1) DeviceSum(exec, ranks, data).wait();
-}
-
 template <class Real>
 void exchange_parts(const Exec& exec, const Communicator& ranks, Tensor1<Real> data,
                     const std::vector<std::vector<ArrayPart>>& parts) {

@@ -216,10 +216,6 @@ void DeviceSum::wait() {
   state_->done.front().hold_back(state_->stream);
 }
 
-void sum_over_ranks(const Exec& exec, const Communicator& ranks, Tensor1<float> data) {
-  DeviceSum(exec, ranks, data).wait();
-}
-
 template <class Real>
 void exchange_parts(const Exec& exec, const Communicator& ranks, Tensor1<Real> data,
                     const std::vector<std::vector<ArrayPart>>& parts) {

@@ -279,7 +279,7 @@ class PhaseModelOf final : public PhaseModel {
   const Communicator& tensor_;
   std::int64_t width_;
   recipe::Recompute recompute_;
-  bool divides_rows_;  // but in a generation, whose passes have few rows
+  bool divides_rows_;  // passed on to all but the passes of a generation, which have few rows
   float r_drop_;
   Batch repeated_;  // with R-Drop, what is trained on
   std::unique_ptr<Body<Real>> body_;
