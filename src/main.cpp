@@ -191,21 +191,22 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
   run->add_flag(
       "--log-samples", run_options.log_samples,
       "Write which samples every step trained on: samples-NNNN.jsonl, a file a data rank");
-  CLI::Option* trial =
-      run->add_option("--trial", run_options.trial,
-                      "Only this round, a trial of a search, and not judged: an array's job")
+  CLI::Option* round =
+      run->add_option("--round", run_options.round,
+                      "Of this round; its last phase's job judges it, and leaves later rounds to "
+                      "jobs of their own: in the scripts of submit")
           ->check(CLI::PositiveNumber)
-          ->excludes("--phase");
-  run->add_flag("--chain", run_options.chain,
-                "Leave later rounds to jobs of their own: in the scripts of submit")
-      ->excludes(trial)
-      ->excludes("--phase");
+          ->needs("--phase");
+  run->add_option("--trial", run_options.trial,
+                  "Of this round, beside other rounds' jobs, and not judged: likewise")
+      ->check(CLI::PositiveNumber)
+      ->excludes(round);
   run->callback([&] { command = [&] { return run_command(recipe, run_options, world); }; });
   CLI::App* jobs =
       with_recipe("submit", "Submit a run to Slurm, as a chain of jobs; again: what is missing");
   jobs->add_flag("--dry-run", submit.dry_run, "Print scripts and commands, submit nothing");
   jobs->add_flag("--one-job", submit.one_job,
-                 "All rounds of a recipe that iterates in one job, not a job for each");
+                 "All phases and rounds in one job, not a job for each phase");
   jobs->add_option("--seeds", submit.seeds, "Several runs, such as 1,2,3: an array of jobs")
       ->delimiter(',')
       ->check(CLI::NonNegativeNumber);

@@ -54,7 +54,7 @@ struct ReportOptions {
 struct SubmitOptions {
   std::vector<std::int64_t> seeds;  // empty: one run, with the recipe's
   bool dry_run = false;
-  bool one_job = false;  // for all rounds of a recipe that iterates
+  bool one_job = false;  // for all phases of all rounds
 };
 
 // The program's commands; each returns the exit code. Those that take the world are collective over
@@ -66,10 +66,10 @@ ExitCode prepare_command(const RecipeOptions& options, const Communicator& world
 struct RunOptions {
   std::string phase;         // only this one; empty: every phase that is not done
   bool log_samples = false;  // which samples each step had
-  // Of a recipe with rounds, in the jobs that `submit` makes: the one round to train, without
-  // judging it (0: none); and whether later rounds are left to jobs of their own.
-  std::int64_t trial = 0;
-  bool chain = false;
+  // Of a recipe with rounds, in the jobs that `submit` makes, 0 for none: the round of which the
+  // phase is trained, where the last phase's job judges it and leaves later rounds to jobs of their
+  // own; or the trial, beside others and not judged.
+  std::int64_t round = 0, trial = 0;
 };
 // Trains every phase that is not done, or the one that is named.
 ExitCode run_command(const RecipeOptions& recipe, const RunOptions& options,

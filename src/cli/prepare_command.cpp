@@ -30,6 +30,7 @@ void check_extent(const recipe::Recipe& recipe, std::int64_t num_ranks, const Ex
     alone.iterate.reset();
     alone.phases = {*only};
     recipe::check_layout(alone, num_ranks);
+    recipe::check_strategy_layouts(recipe, num_ranks, only->name);
     return check_other_runs(alone, num_ranks);
   }
   recipe::check_layout(recipe, num_ranks);

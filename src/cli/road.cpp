@@ -70,8 +70,7 @@ void Road::open() {
   folder_.emplace(recipe_);
   start_.emplace(folder_->path());
   controller_.emplace(recipe_, *folder_);
-  remove_next_jobs(folder_->path());
-  if (options_.chain) require_scripts(folder_->path());
+  if (options_.round != 0) require_scripts(folder_->path(), recipe_);
   for (const report::PhaseState& phase : folder_->phases()) {
     std::error_code ignored;
     if (std::filesystem::exists(report::round_folder(folder_->path(), phase.round) / kDivergedFile,
@@ -82,15 +81,14 @@ void Road::open() {
 
 bool Road::run(const std::string& only) {
   if (!prepared_) return false;
-  if (options_.trial != 0) return run_trial();
+  if (options_.trial != 0) return run_trial(only);
+  return options_.round != 0 ? run_part_of_round(only) : go_round(only);
+}
+
+bool Road::go_round(const std::string& only) {
   for (;;) {
     const Journal journal = next_journal();
-    if (!journal.ended.empty()) {
-      log_info("rounds: {}; the best is round {}", journal.ended, kept_round(journal)->number);
-      if (only.empty()) shortfall_ = shortfall_of(recipe_.iterate->target, journal);
-      return true;
-    }
-    if (options_.chain && only.empty() && hand_over(journal)) return true;
+    if (!journal.ended.empty()) return !only.empty() || end_rounds(journal);
     bool diverged = false;
     try {
       if (only.empty() && !train_side_by_side(journal)) return false;
@@ -101,12 +99,14 @@ bool Road::run(const std::string& only) {
       diverged = true;
     }
     if (!recipe_.iterate || !only.empty()) return true;
-    if (diverged) {
-      record_diverged(journal);
-    } else if (!judge_round(journal)) {
-      return false;
-    }
+    if (!judge_round(journal, diverged)) return false;
   }
+}
+
+bool Road::end_rounds(const Journal& journal) {
+  log_info("rounds: {}; the best is round {}", journal.ended, kept_round(journal)->number);
+  shortfall_ = shortfall_of(recipe_.iterate->target, journal);
+  return true;
 }
 
 Journal Road::next_journal() {
@@ -198,7 +198,6 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
   const Round& round = journal.rounds.at(static_cast<std::size_t>(use.round - 1));
   const recipe::Recipe& recipe = sources_->recipe_of(journal, use.round);
   const recipe::Phase& phase = recipe.phases[use.number];
-  trained_ = true;
   prepare_phase(journal, use);
   prepare_made(round, recipe, phase);
   if (phase.generate) prepare_made(round, recipe, *recipe::find_phase(recipe, phase.from));
@@ -342,7 +341,11 @@ void Road::record_diverged(const Journal& journal) {
 }
 
 // False: stopped on request.
-bool Road::judge_round(const Journal& journal) {
+bool Road::judge_round(const Journal& journal, bool diverged) {
+  if (diverged) {
+    record_diverged(journal);
+    return true;
+  }
   const recipe::Target& target = recipe_.iterate->target;
   const Round& round = journal.rounds.back();
   const std::optional<recipe::Strategy> trial = preliminary_trial(journal);

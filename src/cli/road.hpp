@@ -22,11 +22,12 @@ namespace polyphase {
 // How far a job goes.
 struct RoadOptions {
   bool log_samples = false;
-  // The round that it trains, beside other jobs, without judging it; 0: it goes round by itself.
+  // The round of which it trains a phase. The job of the round's last phase also judges it, and
+  // leaves the rounds that follow to jobs of their own, a phase each, and trials of a search to
+  // arrays of them (next_jobs.hpp). 0: it goes round by itself.
+  std::int64_t round = 0;
+  // Likewise, beside jobs that train other rounds, and without judging it.
   std::int64_t trial = 0;
-  // Leaves the rounds that follow those it trains to jobs of their own, and trials of a search to
-  // an array of them (next_jobs.hpp).
-  bool chain = false;
 };
 
 // One job's way through a recipe: rounds one after the other, and in each round its phases. The run
@@ -38,7 +39,7 @@ class Road {
   Road(const recipe::Recipe& recipe, const Communicator& world, const RoadOptions& options);
 
   // Runs every phase that is not done, or only the one named, and of a recipe that iterates as many
-  // rounds as it takes. False: stopped on request.
+  // rounds as it takes, unless the options say otherwise. False: stopped on request.
   bool run(const std::string& only);
 
   // Enters the end of this job; the exit code that tells of it. Collective.
@@ -53,6 +54,8 @@ class Road {
 
  private:
   void open();
+  bool go_round(const std::string& only);
+  bool end_rounds(const Journal& journal);
   Journal next_journal();
   bool run_round(const Journal& journal, const std::string& only);
   bool run_phase_of(const Journal& journal, const PhaseUse& use);
@@ -70,13 +73,17 @@ class Road {
   void note(const std::string& folder, const PhaseOutcome& outcome);
   std::optional<recipe::Strategy> preliminary_trial(const Journal& journal) const;
   void record_diverged(const Journal& journal);
-  bool judge_round(const Journal& journal);
+  bool judge_round(const Journal& journal, bool diverged);
   void record(const Verdict& verdict);
 
-  // road_jobs.cpp: rounds in jobs of their own.
-  bool run_trial();
-  bool hand_over(const Journal& journal);
-  std::vector<std::int64_t> trials_for_jobs(const Journal& journal);
+  // road_jobs.cpp: phases and rounds in jobs of their own.
+  bool run_trial(const std::string& only);
+  bool run_part_of_round(const std::string& only);
+  bool train_alone(const Journal& plan, const Round& round, const std::string& only);
+  bool is_whole_job(const Round& round) const;
+  bool is_for_others(const Journal& journal, const std::string& only);
+  void leave_to_jobs(const Journal& journal);
+  std::vector<Round> trials_for_jobs(const Journal& journal);
 
   // road_groups.cpp: trials side by side.
   bool train_side_by_side(const Journal& journal);
@@ -97,7 +104,7 @@ class Road {
   std::optional<Watchdog> watchdog_;
   RankGrid grid_;
   std::string data_dir_, run_dir_, shortfall_;
-  bool prepared_ = false, trained_ = false;  // trained_: a phase, in this job
+  bool prepared_ = false;
   std::optional<RunFolder> folder_;
   std::optional<StartRecord> start_;
   std::optional<Controller> controller_;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rounds in jobs of their own: what a job leaves to those that follow, and a job that trains one
-// trial of a search. What is decided is decided by road.cpp, which finds the rounds trained.
+// Phases of rounds in jobs of their own: what one of them does, and what it leaves to those that
+// follow. What is decided is decided by road.cpp, which finds the rounds trained.
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/log.hpp"
@@ -21,16 +22,87 @@ using nlohmann::json;
 constexpr std::int64_t kMostTrials =
     1000;  // of an array: Slurm's own bound, where a site has no other
 
+// Trials that have the same phases to train are together.
+std::vector<Trials> arrays_of(const std::vector<Round>& rounds,
+                              const std::function<bool(const PhaseUse&)>& is_done) {
+  std::map<std::vector<std::size_t>, Trials> arrays;
+  for (const Round& round : rounds) {
+    std::vector<std::size_t> numbers;
+    std::vector<PhaseUse> uses;
+    for (const PhaseUse& use : round.phases) {
+      if (use.round != round.number || is_done(use)) continue;
+      numbers.push_back(use.number);
+      uses.push_back(use);
+    }
+    Trials& same = arrays[numbers];
+    same.rounds.push_back(round.number);
+    same.phases = uses;
+  }
+  std::vector<Trials> list;
+  for (auto& [numbers, trials] : arrays) list.push_back(std::move(trials));
+  return list;
+}
+
 }  // namespace
 
-// That it has diverged is for the job behind the array to judge: the array goes on. False: stopped
-// on request.
-bool Road::run_trial() {
+bool Road::run_trial(const std::string& only) {
   const Journal plan =
       json::parse(from_rank_0(world_, [&] { return json(*plan_).dump(); })).get<Journal>();
-  const Round& round = plan.rounds.at(static_cast<std::size_t>(options_.trial - 1));
-  const std::filesystem::path mark = report::round_folder(run_dir_, round.number) / kDivergedFile;
+  return train_alone(plan, plan.rounds.at(static_cast<std::size_t>(options_.trial - 1)), only);
+}
+
+// A job that was requeued after it had decided finds other rounds than it began with: it has only
+// to leave them to jobs again.
+bool Road::run_part_of_round(const std::string& only) {
+  Journal journal = next_journal();
+  if (options_.round > std::ssize(journal.rounds)) {
+    throw AgreedError(
+        fmt::format("--round {}: {} rounds are decided; `polyphase status` shows them",
+                    options_.round, journal.rounds.size()),
+        ExitCode::kUsage);
+  }
+  const Round own = journal.rounds[static_cast<std::size_t>(options_.round - 1)];
+  const bool is_last = last_phase_of(own).name == only;
+  if (own.number == journal.rounds.back().number && journal.ended.empty()) {
+    if (is_last && is_for_others(journal, only)) {
+      leave_to_jobs(journal);
+      return true;
+    }
+    const bool whole = is_whole_job(own);
+    if (whole && !train_side_by_side(journal)) return false;
+    if (!train_alone(journal, own, whole ? "" : only)) return false;
+  }
+  if (!is_last) return true;
+  for (; journal.ended.empty(); journal = next_journal()) {
+    const Round& round = journal.rounds.back();
+    const bool diverged = has_diverged(round);
+    if (!diverged && !is_done(round)) {
+      leave_to_jobs(journal);
+      return true;
+    }
+    if (!judge_round(journal, diverged)) return false;
+  }
+  return end_rounds(journal);
+}
+
+// Whether the last round has phases to train before this one, or is a trial that others can be
+// trained beside: so `submit` finds it that goes on where a chain had stopped. Collective.
+bool Road::is_for_others(const Journal& journal, const std::string& only) {
+  const Round& round = journal.rounds.back();
+  if (is_whole_job(round) || has_diverged(round) || is_done(round)) return false;
+  bool others_are_done = true;
+  for (const PhaseUse& use : round.phases) {
+    const bool done = state_of(journal, use) == "done";
+    others_are_done = others_are_done && (done || use.name == only);
+  }
+  return !others_are_done || trials_for_jobs(journal).size() > 1;
+}
+
+// The round's phases that are not done, or of them the one named. That it diverges is written down
+// for the job that judges it; jobs until then have nothing to do. False: stopped on request.
+bool Road::train_alone(const Journal& plan, const Round& round, const std::string& only) {
   // Where status.json was lost it is trained once more, or nobody would know that it diverged.
+  const std::filesystem::path mark = report::round_folder(run_dir_, round.number) / kDivergedFile;
   const bool known =
       from_rank_0(world_, [&] {
         const auto has_failed = [&](const PhaseUse& use) {
@@ -38,15 +110,19 @@ bool Road::run_trial() {
         };
         const std::vector<PhaseUse>& uses = round.phases;
         const bool failed = std::any_of(uses.begin(), uses.end(), has_failed);
-        return failed && std::filesystem::exists(mark) ? "yes" : "";
+        const bool diverged = diverged_.contains(round.number) || std::filesystem::exists(mark);
+        return failed && diverged ? "yes" : "";
       }) == "yes";
   if (known) return true;
   try {
     for (const PhaseUse& use : round.phases) {
-      if (use.round != round.number || state_of(plan, use) == "done") continue;
+      if (!only.empty() && use.name != only) continue;
+      if (options_.trial != 0 && use.round != round.number) continue;
+      if (state_of(plan, use) == "done") continue;
       if (!run_phase_of(plan, use)) return false;
     }
   } catch (const DivergedError& error) {
+    diverged_.insert(round.number);
     agree_on(world_, [&] {
       if (folder_) write_file_atomically(mark, fmt::format("{}\n", error.what()));
     });
@@ -55,32 +131,44 @@ bool Road::run_trial() {
   return true;
 }
 
-// Whether what comes next is for other jobs: trials of a search, if there are several to train, for
-// an array; else a round that is to be trained, once this job has trained one. Collective.
-bool Road::hand_over(const Journal& journal) {
-  if (!recipe_.iterate || is_done(journal.rounds.back()) || has_diverged(journal.rounds.back()))
-    return false;
-  const std::vector<std::int64_t> trials = trials_for_jobs(journal);
-  if (trials.size() < 2 && !trained_) return false;
-  const bool many = trials.size() > 1;
-  agree_on(world_, [&] {
-    if (folder_) write_next_jobs(folder_->path(), many ? trials : std::vector<std::int64_t>());
-  });
-  if (many) {
-    log_info("rounds {}: left to jobs of their own", fmt::join(trials, ", "));
-  } else {
-    log_info("round {}: left to the next job", journal.rounds.back().number);
-  }
-  return true;
+// Whether one job trains all phases of the round, side by side with other trials.
+bool Road::is_whole_job(const Round& round) const {
+  const recipe::Strategy* search = search_of(recipe_, round);
+  return search != nullptr && search->search->ranks_per_trial > 0;
 }
 
-// The trials that can be trained now, one a job: the last round and those that are foreseen to
-// follow it, as far as all is trained that they take from other rounds. Collective.
-std::vector<std::int64_t> Road::trials_for_jobs(const Journal& journal) {
-  const recipe::Strategy* search = search_of(recipe_, journal.rounds.back());
-  if (search == nullptr || search->search->ranks_per_trial > 0) return {};
-  const recipe::Recipe& now = sources_->recipe_of(journal, journal.rounds.back().number);
-  for (const PhaseUse& use : journal.rounds.back().phases) {
+// Has the script of this job submit those of the last round, which is not trained: a job for each
+// of its phases. Trials of a search, if there are several to train, are arrays before that.
+// Collective.
+void Road::leave_to_jobs(const Journal& journal) {
+  const std::vector<Round> trials = trials_for_jobs(journal);
+  const Round& round = journal.rounds.back();
+  const bool are_arrays = trials.size() > 1 && trials.front().number == round.number;
+  const auto is_trained = [&](const PhaseUse& use) {
+    return folder_->find(use.folder).state == "done";
+  };
+  agree_on(world_, [&] {
+    if (!folder_) return;
+    NextJobs next = {.trials = {}, .round = round.number, .phases = {last_phase_of(round)}};
+    if (are_arrays) {
+      next.trials = arrays_of(trials, is_trained);
+    } else {
+      next.phases = phases_for_jobs(recipe_, round, is_trained);
+    }
+    write_next_jobs(folder_->path(), next);
+  });
+  log_info(
+      "round {}: left to jobs of its phases{}", round.number,
+      are_arrays ? fmt::format(", and {} rounds that follow, beside it", trials.size() - 1) : "");
+}
+
+// The trials that can be trained now, beside each other: the last round and those that are foreseen
+// to follow it, as far as all is trained that they take from other rounds. Collective.
+std::vector<Round> Road::trials_for_jobs(const Journal& journal) {
+  const Round& last = journal.rounds.back();
+  if (search_of(recipe_, last) == nullptr || is_whole_job(last)) return {};
+  const recipe::Recipe& now = sources_->recipe_of(journal, last.number);
+  for (const PhaseUse& use : last.phases) {
     // Of a corpus that another phase makes, only one trial's can be prepared at a time.
     if (!recipe::makers_of(now, now.phases[use.number]).empty()) return {};
   }
@@ -108,7 +196,10 @@ std::vector<std::int64_t> Road::trials_for_jobs(const Journal& journal) {
     }
     return numbers.dump();
   });
-  return json::parse(ready).get<std::vector<std::int64_t>>();
+  std::vector<Round> trials;
+  for (const json& number : json::parse(ready))
+    trials.push_back(plan.rounds[number.get<std::size_t>() - 1]);
+  return trials;
 }
 
 }  // namespace polyphase

@@ -24,14 +24,13 @@ ExitCode run_command(const RecipeOptions& recipe_options, const RunOptions& opti
     log_warning(
         "precision: bf16, but this processor has no instructions for it: products are computed in "
         "float32 from converted numbers; precision: f32 is faster here");
-  if ((options.trial != 0 || options.chain) && !recipe.iterate) {
-    throw AgreedError(
-        fmt::format("{}: the recipe has no rounds; leave it out",
-                    options.trial != 0 ? fmt::format("--trial {}", options.trial) : "--chain"),
-        ExitCode::kUsage);
+  if ((options.trial != 0 || options.round != 0) && !recipe.iterate) {
+    throw AgreedError(fmt::format("--{}: the recipe has no rounds; leave it out",
+                                  options.trial != 0 ? "trial" : "round"),
+                      ExitCode::kUsage);
   }
   Road road(recipe, world,
-            {.log_samples = options.log_samples, .trial = options.trial, .chain = options.chain});
+            {.log_samples = options.log_samples, .round = options.round, .trial = options.trial});
   const bool finished = road.run(options.phase);
   const ExitCode code = road.end(finished);
   agree_on(world, [&] { road.report(); });

@@ -2,14 +2,15 @@
 #include "cli/submission.hpp"
 
 #include <algorithm>
-#include <functional>
+#include <map>
+#include <optional>
 #include <set>
-#include <sstream>
 #include <system_error>
 
 #include "base/log.hpp"
-#include "cli/other_runs.hpp"
-#include "cli/shared_recipe.hpp"
+#include "cli/submission_checks.hpp"
+#include "control/decide.hpp"
+#include "control/halving.hpp"
 #include "control/next_jobs.hpp"
 #include "control/run_folder.hpp"
 #include "io/file.hpp"
@@ -20,78 +21,6 @@ namespace polyphase {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Faults of several looks at a recipe, each told once.
-class AllFaults {
- public:
-  void look(const std::function<void()>& check) {
-    try {
-      check();
-    } catch (const RecipeError& error) {
-      std::istringstream lines(error.what());
-      for (std::string line; std::getline(lines, line);) {
-        if (known_.insert(line).second) text_ += (text_.empty() ? "" : "\n") + line;
-      }
-    }
-  }
-  void throw_if_any() const {
-    if (!text_.empty()) throw RecipeError(text_);
-  }
-
- private:
-  std::set<std::string> known_;
-  std::string text_;
-};
-
-std::int64_t ranks_of(const recipe::SlurmJob& job) {
-  return job.ranks.value_or(job.nodes.value_or(1));
-}
-
-// A job of a recipe that iterates has what stands around the phases.
-recipe::SlurmJob job_of_rounds(const recipe::Recipe& recipe) {
-  recipe::SlurmJob job;
-  if (recipe.slurm) job = *recipe.slurm;
-  return job;
-}
-
-// Every phase for the ranks of its own job.
-void check_layouts(const recipe::Recipe& recipe, AllFaults& faults) {
-  if (recipe.iterate) {
-    const std::int64_t ranks = ranks_of(job_of_rounds(recipe));
-    faults.look([&] { recipe::check_layout(recipe, ranks); });
-    faults.look([&] { check_other_runs(recipe, ranks); });
-    faults.look([&] { recipe::check_strategy_layouts(recipe, ranks); });
-    return;
-  }
-  for (const recipe::Phase& phase : recipe.phases) {
-    recipe::Recipe alone = recipe;
-    alone.phases = {phase};
-    const std::int64_t ranks = ranks_of(recipe::slurm_job_of(recipe, &phase));
-    faults.look([&] { recipe::check_layout(alone, ranks); });
-    faults.look([&] { check_other_runs(alone, ranks); });
-  }
-}
-
-void check_all(const recipe::Recipe& recipe, AllFaults& faults) {
-  check_layouts(recipe, faults);
-  faults.look([&] { check_given_files(recipe); });
-  faults.look([&] { check_all_patterns(recipe); });
-  faults.look([&] { refuse_changed_recipe(run_folder_of(recipe), recipe); });
-}
-
-std::string what_of(const recipe::Phase& phase) { return "phase " + phase.name; }
-
-std::set<std::string> phases_done(const fs::path& run_folder) {
-  std::set<std::string> done;
-  for (const report::PhaseState& phase : report::run_state_so_far(run_folder).phases) {
-    if (phase.state == "done") done.insert(phase.name);
-  }
-  return done;
-}
-
-bool has_ended(const fs::path& run_folder) {
-  return !report::run_state_so_far(run_folder).rounds.ended.empty();
-}
 
 // Whether every corpus was prepared at some time; a phase's job prepares by itself what has changed
 // since.
@@ -112,25 +41,49 @@ std::string own_program() {
 
 struct Step {  // of the way: a job that would be submitted
   std::string what, name;
-  const recipe::Phase* phase = nullptr;
+  std::optional<std::size_t> phase;  // of the recipe; none: of all, or of the data
+  std::int64_t round = 0;            // of a recipe that iterates
+
+  std::string script() const { return name + ".sbatch"; }
 };
 
+Step step_of_phase(const recipe::Recipe& recipe, std::size_t phase, std::int64_t round) {
+  const std::string& name = recipe.phases[phase].name;
+  return {what_of_phase(name, round), stem_of_phase(phase, name), phase, round};
+}
+
+// The round that is to be trained or judged next.
+Round round_at(const SubmittedRun& run) {
+  const Journal journal = read_journal(run.folder / kJournalFile);
+  return journal.rounds.empty() ? first_round(run.recipe) : journal.rounds.back();
+}
+
 // Jobs for all that is not done, in order.
-std::vector<Step> steps_of(const SubmittedRun& run, bool every_phase) {
+std::vector<Step> steps_of(const SubmittedRun& run, bool one_job) {
+  const report::RunState state = report::run_state_so_far(run.folder);
+  if (!state.rounds.ended.empty()) return {};
+  const Round round = round_at(run);
+  const auto is_done = [&state](const PhaseUse& use) {
+    return std::any_of(state.phases.begin(), state.phases.end(),
+                       [&use](const report::PhaseState& phase) {
+                         return phase.folder == use.folder && phase.state == "done";
+                       });
+  };
   std::vector<Step> steps;
-  const std::set<std::string> done = phases_done(run.folder);
-  if (run.recipe.iterate) {
-    if (!has_ended(run.folder)) steps.push_back({"run", "01-run", nullptr});
+  if (search_of(run.recipe, round) != nullptr) {  // that job sees what can be trained beside it
+    steps.push_back(step_of_phase(run.recipe, last_phase_of(round).number, round.number));
+  } else if (run.recipe.iterate) {
+    for (const PhaseUse& use : phases_for_jobs(run.recipe, round, is_done))
+      steps.push_back(step_of_phase(run.recipe, use.number, round.number));
   } else {
-    for (std::size_t i = 0; i < run.recipe.phases.size(); ++i) {
-      const recipe::Phase& phase = run.recipe.phases[i];
-      if (!every_phase && done.count(phase.name) > 0) continue;
-      steps.push_back({what_of(phase), fmt::format("{:02}-{}", i + 1, phase.name), &phase});
+    for (const PhaseUse& use : round.phases) {
+      if (!is_done(use)) steps.push_back(step_of_phase(run.recipe, use.number, 0));
     }
-    if (every_phase && done.size() == run.recipe.phases.size()) steps.clear();
   }
-  if (!steps.empty() && !is_prepared(run.recipe))
-    steps.insert(steps.begin(), {"prepare", "00-prepare", nullptr});
+  if (steps.empty()) return {};
+  if (one_job) steps = {{kWholeRun, "01-run", std::nullopt, 0}};
+  if (!is_prepared(run.recipe))
+    steps.insert(steps.begin(), {kPrepare, "00-prepare", std::nullopt, 0});
   return steps;
 }
 
@@ -151,9 +104,7 @@ class Planner {
       own.overrides.push_back("run_dir=" + folder.string());
       all_.runs.push_back({folder, recipe::load(own.file, own.overrides)});
     }
-    AllFaults faults;
-    for (const SubmittedRun& run : all_.runs) check_all(run.recipe, faults);
-    faults.throw_if_any();
+    check_submitted(all_.runs, one_job_);
     template_ = default_template();
     if (!first().slurm || first().slurm->script.empty()) return;
     template_name_ = recipe::absolute_path(first(), first().slurm->script);
@@ -165,139 +116,156 @@ class Planner {
   }
 
   Submission plan() {
-    std::vector<Step> steps;
-    for (const SubmittedRun& run : all_.runs) {
-      const std::vector<Step> own = steps_of(run, !all_.seeds.empty());
-      if (own.size() > steps.size()) steps = own;
+    std::vector<std::string> queued;  // jobs that stand for what is to be done
+    for (std::size_t r = 0; r < all_.runs.size(); ++r) {
+      const std::vector<Step> steps = steps_of(all_.runs[r], one_job_);
+      if (steps.empty()) continue;
+      std::string after;
+      const std::vector<Step> missing = without_queued(all_.runs[r], steps, queued, after);
+      if (!missing.empty()) add(r, missing, after);
     }
-    if (steps.empty()) {
-      all_.nothing_to_do = "all is done; nothing to submit";
+    if (all_.chains.empty()) {
+      all_.nothing_to_do =
+          queued.empty() ? "all is done; nothing to submit"
+                         : fmt::format("nothing to add; in the queue: {}", fmt::join(queued, ", "));
       return all_;
     }
-    for (const Step& step : without_queued(steps)) add(step);
-    if (!all_.jobs.empty() && is_chain()) add_later();
+    add_scripts();
     return all_;
   }
 
  private:
   const recipe::Recipe& first() const { return all_.runs.front().recipe; }
-  bool is_chain() const { return first().iterate && !one_job_; }
+  bool goes_round() const { return first().iterate && !one_job_; }
 
   // Steps that no job in the queue stands for. They can only come behind those that are queued: a
   // job that waits for another can't be made to wait for a new one.
-  std::vector<Step> without_queued(const std::vector<Step>& steps) {
-    std::vector<std::string> live, words;
+  std::vector<Step> without_queued(const SubmittedRun& run, const std::vector<Step>& steps,
+                                   std::vector<std::string>& words, std::string& after) const {
+    const auto [jobs, queue] = read_queued_jobs(run.folder);
+    if (!queue.known && !jobs.jobs.empty()) {
+      fail<SystemError>(
+          "{}: squeue is not here or does not answer, so that nobody knows whether jobs of this "
+          "run are queued; submit where Slurm is",
+          run.folder.string());
+    }
+    std::vector<std::string> live, own;
     std::set<std::string> queued;
-    for (const SubmittedRun& run : all_.runs) {
-      const auto [jobs, queue] = read_queued_jobs(run.folder);
-      if (!queue.known && !jobs.jobs.empty()) {
-        fail<SystemError>(
-            "{}: squeue is not here or does not answer, so that nobody knows whether jobs of this "
-            "run are queued; submit where Slurm is",
-            run.folder.string());
-      }
-      for (const SubmittedJob& job : jobs.jobs) {
-        const auto found = queue.jobs.find(job.id);
-        if (found == queue.jobs.end() || !is_live(found->second)) continue;
-        live.push_back(job.id);
-        words.push_back(fmt::format("{} ({}, {})", job.id, job.what, found->second.state));
-        queued.insert(job.what);
-      }
+    bool has_trials = false, goes_on = false;
+    for (const SubmittedJob& job : jobs.jobs) {
+      const auto found = queue.jobs.find(job.id);
+      if (found == queue.jobs.end() || !is_live(found->second)) continue;
+      live.push_back(job.id);
+      own.push_back(fmt::format("{} ({}, {})", job.id, job.what, found->second.state));
+      queued.insert(job.what);
+      const bool is_trial = job.what.starts_with(kTrial);
+      has_trials = has_trials || is_trial;
+      goes_on = goes_on || (!is_trial && job.what != kPrepare);
     }
+    words.insert(words.end(), own.begin(), own.end());
     if (live.empty()) return steps;
+    const auto refuse = [&](const char* why) {
+      fail<RecipeError>("{}: {}: {}; wait for them, or `scancel {}`, and submit again",
+                        run.folder.string(), why, fmt::join(own, ", "), fmt::join(live, " "));
+    };
     // Trials of an array do not go on by themselves: the job behind them does.
-    const bool goes_on = queued.count("run") > 0;
-    if (first().iterate && !goes_on && queued != std::set<std::string>{"prepare"}) {
-      fail<RecipeError>(
-          "{}: of this run only trials are in the queue, and nothing that follows them: {}; wait "
-          "for them, or `scancel {}`, and submit again",
-          all_.folder.string(), fmt::join(words, ", "), fmt::join(live, " "));
-    }
-    queued.insert("prepare");  // a phase's job prepares by itself
+    if (has_trials && !goes_on)
+      refuse("of this run only trials are in the queue, and nothing that follows them");
+    if (has_trials || queued.count(kWholeRun) > 0) return {};
+    const char* others = "jobs of this run are in the queue";
+    if (one_job_ && goes_on) refuse(others);
+    queued.insert(kPrepare);  // a phase's job prepares by itself
     const auto is_queued = [&queued](const Step& step) { return queued.count(step.what) > 0; };
     const auto first_missing = std::find_if_not(steps.begin(), steps.end(), is_queued);
-    if (first_missing == steps.end()) {
-      all_.nothing_to_do = fmt::format("nothing to add; in the queue: {}", fmt::join(words, ", "));
-      return {};
-    }
-    if (!all_.seeds.empty() || std::any_of(first_missing, steps.end(), is_queued)) {
-      fail<RecipeError>(
-          "{}: jobs of this run are in the queue: {}; wait for them, or `scancel {}` and submit "
-          "again",
-          all_.folder.string(), fmt::join(words, ", "), fmt::join(live, " "));
-    }
-    all_.after = live.back();
+    if (first_missing == steps.end()) return {};
+    if (!all_.seeds.empty() || std::any_of(first_missing, steps.end(), is_queued)) refuse(others);
+    after = live.back();
     return {first_missing, steps.end()};
   }
 
-  // What all jobs of a run have, but for its command.
-  BatchJob job_of(const Step& step, const fs::path& slurm, const std::string& number) const {
-    const recipe::Recipe& recipe = first();
-    BatchJob job;
-    const std::string short_name = step.phase != nullptr ? step.phase->name : step.what;
-    job.name = recipe.name + ":" + short_name;
-    job.folder = fs::current_path().string();
-    job.output = (slurm / (step.name + number + ".out")).string();
-    const bool is_of_phase = step.phase != nullptr || step.what == "prepare";
-    job.resources = is_of_phase ? recipe::slurm_job_of(recipe, step.phase) : job_of_rounds(recipe);
-    job.program = own_program();
-    return job;
-  }
-
-  void add(const Step& step) {
-    const fs::path slurm = fs::absolute(all_.folder / "slurm").lexically_normal();
-    BatchJob job = job_of(step, slurm, all_.seeds.empty() ? "-%j" : "-%A_%a");
-    job.num_runs = all_.runs.size();
-    if (!all_.seeds.empty()) job.seeds = fmt::format("({})", fmt::join(all_.seeds, " "));
-    const std::string own = all_.seeds.empty() ? shell_word(slurm.string())
-                                               : shell_word(slurm.parent_path().string()) +
-                                                     "/seed-${seeds[$SLURM_ARRAY_TASK_ID]}/slurm";
-    job.command = (step.what == "prepare" ? "prepare " : "run ") + own + "/recipe.yaml";
-    if (step.phase != nullptr) job.command += " --phase " + step.phase->name;
-    if (step.what == "run" && is_chain()) go_on(job, own);
-    all_.jobs.push_back({.what = step.what,
-                         .script = all_.folder / "slurm" / (step.name + ".sbatch"),
-                         .text = batch_script(template_, template_name_, job)});
-  }
-
-  static void go_on(BatchJob& job, const std::string& slurm) {
-    job.command += " --chain";
-    job.next_jobs = slurm + "/" + kNextScript;
-  }
-
-  // The jobs that a run's rounds go on with: the same one, of several seeds for each of them, and
-  // the one of an array's trials where there is a search.
-  void add_later() {
-    const auto has_arrays = [](const recipe::Strategy& strategy) {
-      return strategy.search && strategy.search->ranks_per_trial == 0;
-    };
-    const auto& strategies = first().iterate->strategies;
-    all_.goes_round = true;
-    all_.has_arrays = std::any_of(strategies.begin(), strategies.end(), has_arrays);
-    for (const SubmittedRun& run : all_.runs) {
-      const fs::path slurm = fs::absolute(run.folder / "slurm").lexically_normal();
-      const std::string file = shell_word((slurm / "recipe.yaml").string());
-      const auto add_script = [&](const char* name, const std::string& what, const BatchJob& job) {
-        all_.later.push_back({.what = what,
-                              .script = run.folder / "slurm" / name,
-                              .text = batch_script(template_, template_name_, job)});
-      };
-      if (!all_.seeds.empty()) {
-        BatchJob job = job_of({"run", "01-run", nullptr}, slurm, "-%j");
-        job.command = "run " + file;
-        go_on(job, shell_word(slurm.string()));
-        add_script(kRunScript, "run", job);
-      }
-      if (!all_.has_arrays) continue;
-      BatchJob trial = job_of({"trial", "02-trial", nullptr}, slurm, "-%A_%a");
-      trial.command = "run " + file + " --trial $SLURM_ARRAY_TASK_ID";
-      add_script(kTrialScript, "trial", trial);
+  // Runs of several seeds that stand at the same place go on as arrays.
+  void add(std::size_t run, const std::vector<Step>& steps, const std::string& after) {
+    JobChain chain = {.runs = {run}, .jobs = {}, .after = after};
+    for (const Step& step : steps) {
+      chain.jobs.push_back(
+          {.what = step.what, .script = all_.folder / "slurm" / step.script(), .arguments = {}});
+      if (step.round > 0) chain.jobs.back().arguments = {"--round", fmt::format("{}", step.round)};
+      steps_[step.name] = step;
     }
+    const auto same = std::find_if(all_.chains.begin(), all_.chains.end(), [&](JobChain& other) {
+      return std::equal(other.jobs.begin(), other.jobs.end(), chain.jobs.begin(), chain.jobs.end(),
+                        [](const PlannedJob& a, const PlannedJob& b) { return a.what == b.what; });
+    });
+    if (same == all_.chains.end()) {
+      all_.chains.push_back(std::move(chain));
+    } else {
+      same->runs.push_back(run);
+    }
+  }
+
+  // Of a run that goes round those of all phases: its later rounds need them. Of several seeds each
+  // run has its own ones for that, which are no arrays.
+  void add_scripts() {
+    if (goes_round()) {
+      all_.goes_round = true;
+      const auto has_arrays = [](const recipe::Strategy& strategy) {
+        return strategy.search && strategy.search->ranks_per_trial == 0;
+      };
+      const auto& strategies = first().iterate->strategies;
+      all_.has_arrays = std::any_of(strategies.begin(), strategies.end(), has_arrays);
+      for (std::size_t i = 0; i < first().phases.size(); ++i) {
+        const Step step = step_of_phase(first(), i, 1);
+        steps_[step.name] = step;
+      }
+    }
+    const auto slurm_of = [](const fs::path& folder) {
+      return shell_word(fs::absolute(folder / "slurm").lexically_normal().string());
+    };
+    for (const auto& [name, step] : steps_) {
+      if (all_.seeds.empty()) {
+        add_script(step, all_.folder, slurm_of(all_.folder), "");
+        continue;
+      }
+      const std::string all = shell_word(fs::absolute(all_.folder).lexically_normal().string());
+      add_script(step, all_.folder, all + "/seed-${seeds[$SLURM_ARRAY_TASK_ID]}/slurm",
+                 fmt::format("({})", fmt::join(all_.seeds, " ")));
+      for (const SubmittedRun& run : all_.runs) {
+        if (goes_round() && step.phase) add_script(step, run.folder, slurm_of(run.folder), "");
+      }
+    }
+  }
+
+  void add_script(const Step& step, const fs::path& folder, const std::string& own_slurm,
+                  const std::string& seeds) {
+    const recipe::Recipe& recipe = first();
+    const recipe::Phase* phase = step.phase ? &recipe.phases[*step.phase] : nullptr;
+    const fs::path slurm = fs::absolute(folder / "slurm").lexically_normal();
+    BatchJob job;
+    job.name = recipe.name + ":" + (phase != nullptr ? phase->name : step.what);
+    job.folder = fs::current_path().string();
+    job.output = (slurm / (step.name + (seeds.empty() ? "-%j" : "-%A_%a") + ".out")).string();
+    job.resources = step.what == kWholeRun ? recipe::slurm_job_of_all(recipe)
+                                           : recipe::slurm_job_of(recipe, phase);
+    job.program = own_program();
+    job.seeds = seeds;
+    job.num_runs = all_.runs.size();
+    job.command = (step.what == kPrepare ? "prepare " : "run ") + own_slurm + "/recipe.yaml";
+    if (phase != nullptr) {
+      job.command += " --phase " + shell_word(phase->name);
+      if (goes_round()) job.next_jobs = own_slurm + "/" + kNextScript;
+      // An array's number is that of a round, where it is not that of a seed.
+      if (goes_round() && seeds.empty())
+        job.command += " ${SLURM_ARRAY_TASK_ID:+--trial $SLURM_ARRAY_TASK_ID}";
+      job.command += " \"$@\"";
+    }
+    all_.scripts.push_back({.path = folder / "slurm" / step.script(),
+                            .text = batch_script(template_, template_name_, job)});
   }
 
   Submission all_;
   const bool one_job_;
   std::string template_, template_name_;
+  std::map<std::string, Step> steps_;  // by their names: those that need scripts
 };
 
 }  // namespace

@@ -13,10 +13,15 @@
 
 namespace polyphase {
 
-struct PlannedJob {
-  std::string what;              // as in SubmittedJob
-  std::filesystem::path script;  // to be written
+struct Script {
+  std::filesystem::path path;  // to be written
   std::string text;
+};
+
+struct PlannedJob {
+  std::string what;  // as in SubmittedJob
+  std::filesystem::path script;
+  std::vector<std::string> arguments;  // of the script
 };
 
 struct SubmittedRun {
@@ -24,16 +29,22 @@ struct SubmittedRun {
   recipe::Recipe recipe;  // with its own seed and run_dir
 };
 
+// Jobs in order, each after the one before it; of several seeds arrays.
+struct JobChain {
+  std::vector<std::size_t> runs;  // that it is of, by their places in the submission
+  std::vector<PlannedJob> jobs;
+  std::string after;  // number of a job in the queue that the first one waits for
+};
+
 // What `submit` is going to do. Making it changes nothing.
 struct Submission {
   std::filesystem::path folder;     // of the run, or of all seeds' runs
   std::vector<std::int64_t> seeds;  // empty: one run
   std::vector<SubmittedRun> runs;   // one, or one a seed
-  std::vector<PlannedJob> jobs;     // in order, each after the one before it
+  std::vector<JobChain> chains;     // one; of seeds one for all that stand at the same place
+  std::vector<Script> scripts;      // of these jobs, and of those that they submit
   bool goes_round = false;          // the run's own jobs submit those of later rounds
   bool has_arrays = false;          // and arrays of trials among them
-  std::vector<PlannedJob> later;    // scripts that these need, beside those of `jobs`
-  std::string after;                // number of a job in the queue that the first one waits for
   std::string nothing_to_do;        // why there are no jobs
 };
 

@@ -29,8 +29,14 @@ std::string time_now() {
   return text.data();
 }
 
-std::vector<std::string> submit_words(const Submission& all, const PlannedJob& job,
-                                      const std::string& previous) {
+// The elements that the chain has of an array over seeds; "": it is none.
+std::string array_of(const Submission& all, const JobChain& chain) {
+  return all.seeds.empty() ? "" : fmt::format("{}", fmt::join(chain.runs, ","));
+}
+
+std::vector<std::string> submit_words(const Submission& all, const JobChain& chain,
+                                      const PlannedJob& job, const std::string& previous) {
+  const std::string array = array_of(all, chain);
   std::vector<std::string> words = {"sbatch", "--parsable"};
   if (!previous.empty()) {
     // Of arrays, each seed goes on by itself.
@@ -38,45 +44,44 @@ std::vector<std::string> submit_words(const Submission& all, const PlannedJob& j
         fmt::format("--dependency={}:{}", all.seeds.empty() ? "afterok" : "aftercorr", previous));
     words.emplace_back("--kill-on-invalid-dep=yes");
   }
+  if (!array.empty()) words.push_back("--array=" + array);
+  words.push_back("--comment=" + comment_of(job.what, all.folder, array));
   words.push_back(job.script.string());
+  words.insert(words.end(), job.arguments.begin(), job.arguments.end());
   return words;
 }
 
-std::vector<PlannedJob> scripts_of(const Submission& all) {
-  std::vector<PlannedJob> scripts = all.jobs;
-  scripts.insert(scripts.end(), all.later.begin(), all.later.end());
-  return scripts;
+void show_chain(const Submission& all, const JobChain& chain) {
+  std::string previous = chain.after;
+  for (const PlannedJob& job : chain.jobs) {
+    std::string line;
+    for (const std::string& word : submit_words(all, chain, job, previous))
+      line += (line.empty() ? "" : " ") + (word.ends_with("$previous") ? word : shell_word(word));
+    fmt::print("previous=$({})\n", line);
+    previous = "$previous";
+  }
+}
+
+// What the script of a round's last job submits.
+void show_rounds(const SubmittedRun& run, bool has_arrays) {
+  const std::string scripts = shell_word((run.folder / "slurm").string());
+  const char* after = "afterok:JOB --kill-on-invalid-dep=yes";
+  if (has_arrays)
+    fmt::print("sbatch --parsable --dependency={} --array=ROUNDS {}/PHASE.sbatch\n", after,
+               scripts);
+  fmt::print("sbatch --parsable --dependency={} {}/PHASE.sbatch --round ROUND\n", after, scripts);
 }
 
 void show(const Submission& all) {
-  std::string previous = all.after;
-  for (const PlannedJob& job : scripts_of(all)) {
-    fmt::print("# ---- {}\n{}\n", job.script.string(), job.text);
-  }
+  for (const Script& script : all.scripts)
+    fmt::print("# ---- {}\n{}\n", script.path.string(), script.text);
   fmt::print("# ---- nothing is submitted; it would be, with\n");
-  for (const PlannedJob& job : all.jobs) {
-    std::vector<std::string> words = submit_words(all, job, previous);
-    words.back() = shell_word(words.back());
-    fmt::print("previous=$({})\n", fmt::join(words, " "));
-    previous = "$previous";
-  }
+  for (const JobChain& chain : all.chains) show_chain(all, chain);
   if (!all.goes_round) return;
   fmt::print(
-      "# and, as its rounds go, from the script of each job that has ended well (JOB), until they "
-      "have ended\n");
-  for (const SubmittedRun& run : all.runs) {
-    std::vector<std::string> words = {"sbatch", "--parsable", "--dependency=afterok:JOB",
-                                      "--kill-on-invalid-dep=yes"};
-    const auto print = [&](const char* script) {
-      words.push_back(shell_word((run.folder / "slurm" / script).string()));
-      fmt::print("{}\n", fmt::join(words, " "));
-      words.pop_back();
-    };
-    print(kRunScript);
-    if (!all.has_arrays) continue;
-    words.emplace_back("--array=ROUNDS");  // in front of the same one
-    print(kTrialScript);
-  }
+      "# and, as its rounds go, from the script of each round's last job (JOB), until they have "
+      "ended: for the phases that the next rounds train\n");
+  for (const SubmittedRun& run : all.runs) show_rounds(run, all.has_arrays);
 }
 
 void write_files(const Submission& all) {
@@ -89,9 +94,9 @@ void write_files(const Submission& all) {
     }
     write_file_atomically(run.folder / "slurm" / "recipe.yaml", recipe::resolved(run.recipe));
   }
-  for (const PlannedJob& job : scripts_of(all)) {
-    fs::create_directories(job.script.parent_path());
-    write_file_atomically(job.script, job.text);
+  for (const Script& script : all.scripts) {
+    fs::create_directories(script.path.parent_path());
+    write_file_atomically(script.path, script.text);
   }
   if (all.seeds.empty()) return;
   SlurmJobs array;
@@ -99,23 +104,32 @@ void write_files(const Submission& all) {
   write_slurm_jobs(all.folder, array);
 }
 
-// Each job is noted before the next one is submitted: what a kill leaves is known.
-void submit_all(const Submission& all) {
-  std::string previous = all.after;
-  for (const PlannedJob& job : all.jobs) {
-    const std::string id = submit_script(submit_words(all, job, previous));
-    for (std::size_t i = 0; i < all.runs.size(); ++i) {
-      const std::string own = all.seeds.empty() ? "" : fmt::format("_{}", i);
-      SlurmJobs jobs = read_slurm_jobs(all.runs[i].folder);
-      jobs.jobs.push_back({.what = job.what,
-                           .id = id + own,
-                           .script = job.script.string(),
-                           .after = previous.empty() ? "" : previous + own,
-                           .time = time_now()});
-      write_slurm_jobs(all.runs[i].folder, jobs);
-    }
-    fmt::print("job {}: {}{}\n", id, job.script.string(),
-               previous.empty() ? "" : fmt::format(", after job {}", previous));
+void note(const Submission& all, const JobChain& chain, const PlannedJob& job,
+          const std::string& id, const std::string& previous) {
+  for (const std::size_t run : chain.runs) {
+    const std::string own = all.seeds.empty() ? "" : fmt::format("_{}", run);
+    SlurmJobs jobs = read_slurm_jobs(all.runs[run].folder);
+    jobs.jobs.push_back({.what = job.what,
+                         .id = id + own,
+                         .script = job.script.string(),
+                         .after = previous.empty() ? "" : previous + own,
+                         .time = time_now()});
+    write_slurm_jobs(all.runs[run].folder, jobs);
+  }
+}
+
+// Each job is noted before the next one is submitted. One that was submitted by who was killed
+// before it could note it is found in the queue.
+void submit_chain(const Submission& all, const JobChain& chain) {
+  std::string previous = chain.after;
+  for (const PlannedJob& job : chain.jobs) {
+    const std::string known = find_queued(comment_of(job.what, all.folder, array_of(all, chain)));
+    const std::string id =
+        known.empty() ? submit_script(submit_words(all, chain, job, previous)) : known;
+    note(all, chain, job, id, previous);
+    fmt::print("job {}: {}{}{}\n", id, job.script.string(),
+               previous.empty() ? "" : fmt::format(", after job {}", previous),
+               known.empty() ? "" : "; it was in the queue");
     std::fflush(stdout);
     previous = id;
   }
@@ -127,7 +141,7 @@ ExitCode submit_command(const RecipeOptions& options, const SubmitOptions& how) 
   if (std::set<std::int64_t>(how.seeds.begin(), how.seeds.end()).size() < how.seeds.size())
     fail<RecipeError>("--seeds {}: each seed may come once", fmt::join(how.seeds, ","));
   const Submission all = plan_submission(options, how);
-  if (all.jobs.empty()) {
+  if (all.chains.empty()) {
     fmt::print("{}: {}\n", all.folder.string(), all.nothing_to_do);
     return ExitCode::kDone;
   }
@@ -139,7 +153,7 @@ ExitCode submit_command(const RecipeOptions& options, const SubmitOptions& how) 
   const RunLock lock(all.folder / "slurm" / "submit.lock");  // two at once would submit twice
   const Submission still = plan_submission(options, how);
   write_files(still);
-  submit_all(still);
+  for (const JobChain& chain : still.chains) submit_chain(still, chain);
   fmt::print("where they stand: polyphase status {}\n", shell_word(all.folder.string()));
   return ExitCode::kDone;
 }

@@ -18,8 +18,6 @@
 namespace polyphase {
 namespace {
 
-constexpr const char* kJournal = "decisions.json";
-
 Journal with_ahead(Journal journal) {
   for (const Round& round : journal.ahead) journal.rounds.push_back(round);
   journal.ahead.clear();
@@ -30,7 +28,7 @@ Journal with_ahead(Journal journal) {
 
 Controller::Controller(const recipe::Recipe& recipe, RunFolder& folder)
     : recipe_(recipe), folder_(folder) {
-  if (recipe.iterate) journal_ = read_journal(folder.path() / kJournal);
+  if (recipe.iterate) journal_ = read_journal(folder.path() / kJournalFile);
   if (journal_.rounds.empty()) {
     add(first_round(recipe));
   } else {
@@ -134,12 +132,12 @@ void Controller::discard_unless(const Round* decided, std::int64_t number) {
 }
 
 void Controller::write() {
-  if (recipe_.iterate) write_journal(folder_.path() / kJournal, journal_);
+  if (recipe_.iterate) write_journal(folder_.path() / kJournalFile, journal_);
   folder_.set_rounds(round_states(recipe_, with_ahead(journal_)));
 }
 
 Journal plan_of_rounds(const recipe::Recipe& recipe, RunFolder& folder, std::int64_t round) {
-  const Journal plan = with_ahead(read_journal(folder.path() / kJournal));
+  const Journal plan = with_ahead(read_journal(folder.path() / kJournalFile));
   if (round < 1 || round > std::ssize(plan.rounds) ||
       plan.rounds[static_cast<std::size_t>(round - 1)].verdict) {
     fail<RecipeError>("{}: no round {} is to be trained; `polyphase status` shows the rounds",

@@ -15,6 +15,8 @@
 // What was decided in a run, as plain data: RUN/decisions.json.
 namespace polyphase {
 
+inline constexpr const char* kJournalFile = "decisions.json";
+
 // A strategy that was looked at, with what its condition saw in the kept round.
 struct Considered {
   std::string strategy, condition;

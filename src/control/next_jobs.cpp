@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/next_jobs.hpp"
 
+#include <algorithm>
+#include <cstdlib>
 #include <system_error>
 
 #include "base/error.hpp"
 #include "control/batch_script.hpp"
+#include "control/halving.hpp"
 #include "io/file.hpp"
 
 namespace polyphase {
@@ -14,74 +17,127 @@ namespace fs = std::filesystem;
 
 // A job must not take the numbers of the one that submits it for its own.
 constexpr const char* kGoOn =
-    R"bash(last=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
-last=${last:-$SLURM_JOB_ID}
+    R"bash(self=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+self=${self:-$SLURM_JOB_ID}
 
-# A queue that does not answer says nothing of the job.
-is_gone() {
-  local answer
-  if answer=$(squeue --noheader --jobs="$1" 2>&1); then [[ -z $answer ]]; else [[ $answer == *"Invalid job id"* ]]; fi
+# Sets id to the other job in the queue that has this comment, or to nothing. Fails while the controller does not answer.
+find_queued() {
+  local queue number comment
+  queue=$(squeue --noheader --me --format='%F|%k') || return
+  id=
+  while IFS='|' read -r number comment; do
+    if [[ $comment == "$1" && $number != "${self%_*}" ]]; then id=$number; fi
+  done <<<"$queue"
 }
 
-# WHAT SCRIPT [OPTIONS OF sbatch]: submits the script to follow the last job.
+# WHAT DEPENDENCY ARRAY SCRIPT [ITS ARGUMENTS]: submits the script, unless it is in the queue; id becomes the job's number.
 go_on() {
-  local what=$1 script=$2 id
-  shift 2
-  id=$(awk -F'|' -v what="$what" -v after="$last" '$1 == what && $4 == after {id = $2} END {print id}' "$list" 2>/dev/null)
-  if [[ -z $id ]] || is_gone "$id"; then
+  local what=$1 after=$2 array=$3 script=$4 options try
+  shift 4
+  options=(--comment="$what of $run${array:+ [$array]}")
+  if [[ -n $array ]]; then options+=(--array="$array" --output="${script%.sbatch}-%A_%a.out"); fi
+  for try in {1..30}; do
+    if find_queued "${options[0]#--comment=}"; then break; fi
+    if ((try == 30)); then return 1; fi
+    sleep 10
+  done
+  if [[ -z $id ]]; then
     id=$(
       conf=${SLURM_CONF-}
       unset "${!SLURM@}" "${!SBATCH_@}" "${!SRUN_@}" POLYPHASE_JOB_STARTED POLYPHASE_OUTCOME
       if [[ -n $conf ]]; then export SLURM_CONF=$conf; fi
-      sbatch --parsable --dependency="afterok:$last" --kill-on-invalid-dep=yes "$@" "$script"
+      sbatch --parsable --dependency="$after" --kill-on-invalid-dep=yes "${options[@]}" "$script" "$@"
     ) || return
     id=${id%%;*}
-    echo "$what|$id|$script|$last|$(date -u +%FT%TZ)" >>"$list"
-    echo "job $id: $script${*:+ }$*, after job $last"
   fi
-  last=$id
+  after=${after#*:}
+  echo "$what|$id|$script|${after//:/, }|$(date -u +%FT%TZ)" >>"$run/slurm/jobs.txt"
+  echo "job $id: $script${array:+ [$array]}${*:+ $*}, after job ${after//:/, }"
 }
 
 )bash";
 
-fs::path slurm_folder(const fs::path& run_folder) {
-  return fs::absolute(run_folder / "slurm").lexically_normal();
-}
-
 }  // namespace
 
-std::string next_jobs_text(const fs::path& slurm, const std::vector<std::int64_t>& rounds) {
-  std::string text =
-      "# What the rounds of this run go on with. The script of the job that wrote it reads it.\n";
-  text += fmt::format("list={}\n", shell_word((slurm / kNextJobs).string())) + kGoOn;
-  const auto script = [&](const char* name) { return shell_word((slurm / name).string()); };
-  if (!rounds.empty()) {
-    text += fmt::format("go_on 'rounds {}' {} --array={} &&\n  ", fmt::join(rounds, " "),
-                        script(kTrialScript), fmt::join(rounds, ","));
+std::string stem_of_phase(std::size_t number, const std::string& name) {
+  return fmt::format("{:02}-{}", number + 1, name);
+}
+
+const PhaseUse& last_phase_of(const Round& round) {
+  POLYPHASE_PROMISE(!round.phases.empty(), "round {} has no phase", round.number);
+  const auto own =
+      std::find_if(round.phases.rbegin(), round.phases.rend(),
+                   [&round](const PhaseUse& use) { return use.round == round.number; });
+  return own == round.phases.rend() ? round.phases.back() : *own;
+}
+
+std::vector<PhaseUse> phases_for_jobs(const recipe::Recipe& recipe, const Round& round,
+                                      const std::function<bool(const PhaseUse&)>& is_done) {
+  const PhaseUse& last = last_phase_of(round);
+  const recipe::Strategy* search = search_of(recipe, round);
+  if (search != nullptr && search->search->ranks_per_trial > 0) return {last};
+  std::vector<PhaseUse> uses;
+  for (const PhaseUse& use : round.phases) {
+    if (!is_done(use) || use.name == last.name) uses.push_back(use);
+    if (use.name == last.name) break;
   }
-  return text + fmt::format("go_on run {}\n", script(kRunScript));
+  return uses;
 }
 
-void require_scripts(const fs::path& run_folder) {
-  std::error_code ignored;
-  if (fs::exists(slurm_folder(run_folder) / kRunScript, ignored)) return;
-  fail<RecipeError>(
-      "{}: no script {} to go on with; `polyphase submit` makes it, or leave out --chain",
-      slurm_folder(run_folder).string(), kRunScript);
-}
-
-void write_next_jobs(const fs::path& run_folder, const std::vector<std::int64_t>& rounds) {
-  const fs::path slurm = slurm_folder(run_folder);
-  write_file_atomically(slurm / kNextScript, next_jobs_text(slurm, rounds));
-}
-
-void remove_next_jobs(const fs::path& run_folder) {
-  std::error_code error;
-  fs::remove(slurm_folder(run_folder) / kNextScript, error);
-  if (error) {
-    fail<SystemError>("{}: cannot be removed: {}; check permissions and disk",
-                      (slurm_folder(run_folder) / kNextScript).string(), error.message());
+std::string next_jobs_text(const fs::path& run_folder, const NextJobs& next,
+                           const std::string& writer) {
+  const fs::path run = fs::absolute(run_folder).lexically_normal();
+  std::string text = fmt::format(
+      "# What the rounds of this run go on with. The script of the job that wrote it reads it.\n"
+      "if [[ ${{SLURM_JOB_ID-}} != {} ]]; then return 0; fi\nrun={}\n",
+      shell_word(writer), shell_word(run.string()));
+  text += kGoOn;
+  const auto script = [&run](const PhaseUse& use) {
+    return shell_word((run / "slurm" / (stem_of_phase(use.number, use.name) + ".sbatch")).string());
+  };
+  std::string after = "afterok:$self";
+  if (!next.trials.empty()) text += "arrays=\n";
+  for (const Trials& trials : next.trials) {
+    after = "afterok:$self";
+    for (const PhaseUse& use : trials.phases) {
+      text += fmt::format("go_on 'trials {} (rounds {})' {} {} {} || return\n", use.name,
+                          fmt::join(trials.rounds, " "), after, fmt::join(trials.rounds, ","),
+                          script(use));
+      after = "aftercorr:$id";
+    }
+    text += "arrays+=:$id\n";
   }
+  if (!next.trials.empty()) after = "afterok$arrays";
+  for (const PhaseUse& use : next.phases) {
+    text += fmt::format("go_on 'phase {} (round {})' {} '' {} --round {} || return\n", use.name,
+                        next.round, after, script(use), next.round);
+    after = "afterok:$id";
+  }
+  return text;
+}
+
+std::string comment_of(const std::string& what, const fs::path& run_folder,
+                       const std::string& array) {
+  return fmt::format("{} of {}{}", what, fs::absolute(run_folder).lexically_normal().string(),
+                     array.empty() ? "" : fmt::format(" [{}]", array));
+}
+
+void require_scripts(const fs::path& run_folder, const recipe::Recipe& recipe) {
+  const fs::path slurm = fs::absolute(run_folder / "slurm").lexically_normal();
+  for (std::size_t i = 0; i < recipe.phases.size(); ++i) {
+    const std::string script = stem_of_phase(i, recipe.phases[i].name) + ".sbatch";
+    std::error_code ignored;
+    if (fs::exists(slurm / script, ignored)) continue;
+    fail<RecipeError>(
+        "{}: no script {} to go on with; `polyphase submit` makes it, or leave out --round",
+        slurm.string(), script);
+  }
+}
+
+void write_next_jobs(const fs::path& run_folder, const NextJobs& next) {
+  const char* job = std::getenv("SLURM_JOB_ID");
+  write_file_atomically(run_folder / "slurm" / kNextScript,
+                        next_jobs_text(run_folder, next, job == nullptr ? "" : job));
 }
 
 }  // namespace polyphase

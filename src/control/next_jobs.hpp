@@ -3,35 +3,64 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
+
+#include "control/journal.hpp"
 
 // What the rounds of a run go on with in Slurm: jobs that a job of the run has its own script
 // submit when it has ended well (slurm/phase.sbatch), so that neither needs Slurm where the program
 // runs.
 namespace polyphase {
 
-// In RUN/slurm: the script of a job that goes on with the rounds, the one of a job that trains one
-// round of an array, what is to be submitted, and what was.
-inline constexpr const char* kRunScript = "01-run.sbatch";
-inline constexpr const char* kTrialScript = "02-trial.sbatch";
+// In RUN/slurm: what is to be submitted, and what was.
 inline constexpr const char* kNextScript = "next.sh";
 inline constexpr const char* kNextJobs = "jobs.txt";  // a line each: what|id|script|after|time
 
-// In a round's folder: a phase of it diverged in a job that trained it alone.
+// In a round's folder: a phase of it diverged in a job that leaves the verdict to another.
 inline constexpr const char* kDivergedFile = "diverged";
 
-// The text of kNextScript, for bash: an array of jobs that train these rounds, if there are any,
-// and behind it a job that goes on with all. What a job has submitted before it was requeued is not
-// submitted again. `slurm` is the absolute folder of the scripts.
-std::string next_jobs_text(const std::filesystem::path& slurm,
-                           const std::vector<std::int64_t>& rounds);
+// "01-pretrain", of the phase's script and what it puts out; by its number in the recipe.
+std::string stem_of_phase(std::size_t number, const std::string& name);
+
+// The last phase that a round trains: the job for it also judges the round, and leaves what follows
+// to other jobs.
+const PhaseUse& last_phase_of(const Round& round);
+
+// The phases of a round that are to have a job each, one after the other: those that are not done,
+// and in any case the last one, which has all of them where one job trains whole rounds side by
+// side.
+std::vector<PhaseUse> phases_for_jobs(const recipe::Recipe& recipe, const Round& round,
+                                      const std::function<bool(const PhaseUse&)>& is_done);
+
+// Rounds that are trained beside each other, an array of jobs for each of their phases.
+struct Trials {
+  std::vector<std::int64_t> rounds;
+  std::vector<PhaseUse> phases;
+};
+
+struct NextJobs {
+  std::vector<Trials> trials;    // beside each other; first
+  std::int64_t round = 1;        // that is judged next
+  std::vector<PhaseUse> phases;  // of it, a job each
+};
+
+// The text of kNextScript, for bash. What the job has submitted before it was requeued is not
+// submitted again, as the queue still has it, told by its comment. `writer` is the job's own
+// number: others that find the text have nothing to submit.
+std::string next_jobs_text(const std::filesystem::path& run_folder, const NextJobs& next,
+                           const std::string& writer);
+
+// What tells a job in the queue from all others: of which run it is, what for, and which ones of an
+// array.
+std::string comment_of(const std::string& what, const std::filesystem::path& run_folder,
+                       const std::string& array);
 
 // RecipeError where `submit` did not make the scripts.
-void require_scripts(const std::filesystem::path& run_folder);
+void require_scripts(const std::filesystem::path& run_folder, const recipe::Recipe& recipe);
 
-void write_next_jobs(const std::filesystem::path& run_folder,
-                     const std::vector<std::int64_t>& rounds);
-void remove_next_jobs(const std::filesystem::path& run_folder);
+// For the script of this job.
+void write_next_jobs(const std::filesystem::path& run_folder, const NextJobs& next);
 
 }  // namespace polyphase

@@ -17,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-const std::string kRounds = "rounds ";  // an array's `what` begins with it
+const std::string kTrials = "trials ", kRounds = " (rounds ";  // in an array's `what`
 constexpr std::int64_t kMaxLinesBytes = 1 << 26;
 
 std::filesystem::path file_of(const std::filesystem::path& run_folder) {
@@ -45,7 +45,7 @@ SlurmJobs read_submitted(const std::filesystem::path& file) {
   return jobs;
 }
 
-// One of an array of rounds is a job "round N".
+// One of an array "trials NAME (rounds 2 4)" is a job "trial NAME (round 2)".
 void add_line(const std::string& line, std::set<std::string>& known, SlurmJobs& jobs) {
   std::array<std::string, 5> parts;
   std::istringstream fields(line);
@@ -55,12 +55,19 @@ void add_line(const std::string& line, std::set<std::string>& known, SlurmJobs& 
     jobs.jobs.push_back(
         {.what = what, .id = id, .script = parts[2], .after = parts[3], .time = parts[4]});
   };
-  if (!parts[0].starts_with(kRounds)) return add(parts[0], parts[1]);
-  std::istringstream rounds(parts[0].substr(kRounds.size()));
-  for (std::string round; rounds >> round;) add("round " + round, parts[1] + "_" + round);
+  const std::size_t place = parts[0].rfind(kRounds);
+  if (!parts[0].starts_with(kTrials) || place == std::string::npos) return add(parts[0], parts[1]);
+  const std::string name = parts[0].substr(kTrials.size(), place - kTrials.size());
+  std::istringstream rounds(parts[0].substr(place + kRounds.size()));
+  for (std::int64_t round = 0; rounds >> round;)
+    add(fmt::format("{}{} (round {})", kTrial, name, round), fmt::format("{}_{}", parts[1], round));
 }
 
 }  // namespace
+
+std::string what_of_phase(const std::string& phase, std::int64_t round) {
+  return round == 0 ? kPhase + phase : fmt::format("{}{} (round {})", kPhase, phase, round);
+}
 
 const SubmittedJob* SlurmJobs::find(const std::string& what) const {
   const SubmittedJob* last = nullptr;

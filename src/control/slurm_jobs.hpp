@@ -12,13 +12,17 @@
 // have submitted (next_jobs.hpp).
 namespace polyphase {
 
+// What jobs are called.
+inline constexpr const char* kPrepare = "prepare";
+inline constexpr const char* kWholeRun = "run";  // one job for all
+inline constexpr const char* kPhase = "phase ";  // "phase NAME", of a round "phase NAME (round N)"
+inline constexpr const char* kTrial = "trial ";  // in an array of rounds "trial NAME (round N)"
+
 struct SubmittedJob {
-  // "prepare", "phase NAME", or of a recipe that iterates "run" and, of a job that trains one round
-  // alone, "round N".
   std::string what;
   std::string id;      // Slurm's number; of an array "12_0"
   std::string script;  // file
-  std::string after;   // the job it waits for; "": none
+  std::string after;   // the job it waits for, or jobs: "12, 14"; "": none
   std::string time;    // UTC, when it was submitted
 };
 
@@ -30,6 +34,9 @@ struct SlurmJobs {
   const SubmittedJob* find(const std::string& what) const;
   std::vector<std::string> ids() const;
 };
+
+// What the job of a phase is called; round 0: of a recipe without rounds.
+std::string what_of_phase(const std::string& phase, std::int64_t round);
 
 // Empty when there is no such file; DataError when it cannot be read.
 SlurmJobs read_slurm_jobs(const std::filesystem::path& run_folder);

@@ -100,6 +100,19 @@ Queue read_queue(const std::vector<std::string>& ids) {
   return queue;
 }
 
+std::string find_queued(const std::string& comment) {
+  const Answer answer = ask({"squeue", "--noheader", "--me", "--format=%F|%k"});
+  if (answer.status != 0) {
+    fail<SystemError>("squeue does not answer ({}): {}; submit where Slurm is", answer.status,
+                      answer.err);
+  }
+  std::istringstream lines(answer.out);
+  for (std::string id, own; std::getline(lines, id, '|') && std::getline(lines, own);) {
+    if (own == comment) return id;
+  }
+  return "";
+}
+
 std::string submit_script(const std::vector<std::string>& command) {
   const Answer answer = ask(command);
   if (answer.status == 127 && answer.out.empty()) {

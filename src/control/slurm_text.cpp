@@ -18,8 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kPhase = "phase ";  // a job's `what` begins with it
-
 class SlurmText {
  public:
   explicit SlurmText(const fs::path& run_folder)
@@ -84,6 +82,17 @@ class SlurmText {
     return job.what.starts_with(kPhase) ? job.what.substr(std::string(kPhase).size()) : job.what;
   }
 
+  // The one that the job trains, or judges the round of; nullptr: not known.
+  const report::PhaseState* phase_of(const SubmittedJob& job) const {
+    const auto is_of = [&](const report::PhaseState& phase) {
+      const std::string name = fmt::format("{} (round {})", phase.name, phase.round);
+      return job.what == kPhase + phase.name || job.what == kPhase + name ||
+             job.what == kTrial + name;
+    };
+    const auto found = std::find_if(state_.phases.begin(), state_.phases.end(), is_of);
+    return found == state_.phases.end() ? nullptr : &*found;
+  }
+
   const report::Start* last_start(const SubmittedJob& job) const {
     const report::Start* last = nullptr;
     for (const report::Start& start : starts_) {
@@ -92,15 +101,16 @@ class SlurmText {
     return last;
   }
 
+  // A phase's own, until that is done: its job may have to judge a round behind it.
   std::string state_of(const SubmittedJob& job) const {
-    if (job.what.starts_with(kPhase)) {
-      for (const report::PhaseState& phase : state_.phases) {
-        if (phase.name == name_of(job)) return phase.state;
-      }
-      return "pending";
-    }
+    const report::PhaseState* phase = phase_of(job);
+    if (phase != nullptr && phase->state != "done") return phase->state;
     const report::Start* start = last_start(job);
-    if (start == nullptr) return "pending";
+    if (start == nullptr) {
+      const QueuedJob* queued = queued_job(job);
+      const bool is_over = queued == nullptr || !is_live(*queued);
+      return phase != nullptr && is_over ? "done" : "pending";
+    }
     if (start->exit_code) {
       const int code = *start->exit_code;  // 80: all is done, short of its target
       return code == 0 || code == 80 ? "done" : code == 75 ? "interrupted" : "failed";
@@ -143,9 +153,8 @@ class SlurmText {
   // What status.json says of the phase that the job was for.
   std::string failure_of(const SubmittedJob& job) const {
     for (const report::PhaseState& phase : state_.phases) {
-      const bool asked = job.what == "run" || phase.name == name_of(job) ||
-                         job.what == fmt::format("round {}", phase.round);
-      if (asked && phase.state == "failed") return phase.reason;
+      if ((job.what == kWholeRun || &phase == phase_of(job)) && phase.state == "failed")
+        return phase.reason;
     }
     return "";
   }

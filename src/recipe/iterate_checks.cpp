@@ -197,7 +197,7 @@ class IterateChecks {
       fault(path, "a strategy cannot change a phase's name or gate");
     }
     if (section == "phases" && change.path.find(".slurm") != std::string::npos)
-      fault(path, "a strategy cannot change slurm; all rounds run in one job");
+      fault(path, "a strategy cannot change slurm; all rounds have the same batch scripts");
   }
 
   void check_condition(const std::string& when, const std::string& path) {

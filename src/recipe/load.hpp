@@ -26,8 +26,9 @@ Recipe parse(const std::string& yaml_text, const std::string& name_for_messages,
 // and the model and each phase's batch divide among the ranks. The messages say what would fit.
 void check_layout(const Recipe& recipe, std::int64_t num_ranks);
 
-// Likewise of the recipe with each strategy's changes.
-void check_strategy_layouts(const Recipe& recipe, std::int64_t num_ranks);
+// Likewise of the recipe with each strategy's changes; of one phase, where `only` names it.
+void check_strategy_layouts(const Recipe& recipe, std::int64_t num_ranks,
+                            const std::string& only = "");
 
 // Checks that every file that the recipe names is there and readable; lists all that are not.
 void check_files(const Recipe& recipe);

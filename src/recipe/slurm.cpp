@@ -31,9 +31,14 @@ void replace_where_set(SlurmJob& job, const SlurmJob& own) {
 
 }  // namespace
 
-SlurmJob slurm_job_of(const Recipe& recipe, const Phase* phase) {
+SlurmJob slurm_job_of_all(const Recipe& recipe) {
   SlurmJob job;
   if (recipe.slurm) job = *recipe.slurm;
+  return job;
+}
+
+SlurmJob slurm_job_of(const Recipe& recipe, const Phase* phase) {
+  SlurmJob job = slurm_job_of_all(recipe);
   if (phase == nullptr) {
     if (recipe.slurm && recipe.slurm->prepare) replace_where_set(job, *recipe.slurm->prepare);
   } else if (phase->slurm) {

@@ -35,5 +35,7 @@ struct Slurm : SlurmJob {
 
 // What the job of this phase asks for; nullptr: the job that prepares the data.
 SlurmJob slurm_job_of(const Recipe& recipe, const Phase* phase);
+// What one job of all phases asks for: what stands around them.
+SlurmJob slurm_job_of_all(const Recipe& recipe);
 
 }  // namespace polyphase::recipe

@@ -79,17 +79,8 @@ void check_slurm(const Recipe& recipe, const std::map<std::string, Place>& place
   }
   for (std::size_t i = 0; i < recipe.phases.size(); ++i) {
     const Phase& phase = recipe.phases[i];
-    if (phase.slurm && recipe.iterate) {
-      const std::string path = phase_path(recipe, i) + ".slurm";
-      faults.add_unless_known(
-          nearest_place(places, path),
-          fmt::format(
-              "{}: the jobs of a recipe with iterate train whole rounds, not a phase each; write "
-              "what it needs in the section slurm",
-              path));
-    } else if (phase.slurm) {
+    if (phase.slurm)
       checks.check(*phase.slurm, slurm_job_of(recipe, &phase), phase_path(recipe, i) + ".slurm");
-    }
   }
 }
 

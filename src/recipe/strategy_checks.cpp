@@ -84,17 +84,20 @@ void check_strategies(const Recipe& recipe, const std::map<std::string, Place>& 
   }
 }
 
-void check_strategy_layouts(const Recipe& recipe, std::int64_t num_ranks) {
+void check_strategy_layouts(const Recipe& recipe, std::int64_t num_ranks, const std::string& only) {
   if (!recipe.iterate) return;
   Faults faults;
   std::map<std::string, Place> places;
   for (const auto& [path, place] : recipe.places) places[path] = {place, 0};
-  for (std::size_t i = 0; i < recipe.iterate->strategies.size(); ++i)
+  const bool has_groups = only.empty() || only == recipe.iterate->target.phase;
+  for (std::size_t i = 0; has_groups && i < recipe.iterate->strategies.size(); ++i)
     check_groups(recipe, i, num_ranks, places, faults);
   for (const Strategy& strategy : all_strategies(recipe)) {
     try {
       Recipe changed = variant_of(recipe, {.strategies = {strategy.name}, .gates = {}});
       changed.places.clear();
+      if (!only.empty())
+        std::erase_if(changed.phases, [&](const Phase& phase) { return phase.name != only; });
       check_layout(changed, num_ranks);
     } catch (const RecipeError& error) {
       faults.add(nearest_place(places, "iterate.strategies"),

@@ -4,6 +4,7 @@ import os
 import signal
 import unittest
 
+from event_file import scalars, scalars_by_package, scalars_of_metrics
 from job import DONE, RoadTest
 
 SLOWLY = {"checkpoint.every_steps": 2, "phases.pretrain.stop.steps": 30}
@@ -63,6 +64,17 @@ class ResumeTest(RoadTest):
                     self.assertEqual(mine["metrics"], straight["metrics"])
                     self.assertEqual(mine["handover"], straight["handover"])
                     self.assertEqual(run.half_written(mine["name"]), [])
+                    self.assert_events(run, mine["name"])
+
+    def assert_events(self, run, phase):
+        """TensorBoard's file has what metrics.jsonl has, each step once, however often the phase was killed."""
+        file, expected = run.phase_folder(phase) / "events.out.tfevents.polyphase", scalars_of_metrics(run.metrics(phase))
+        self.assertEqual(sorted(scalars(file)), expected)
+        self.assertLessEqual({"train/loss", "train/learning_rate", "train/tokens_per_second", "valid/loss"},
+                             {tag for tag, _, _ in expected})
+        by_package = scalars_by_package(file)
+        if by_package is not None:
+            self.assertEqual(by_package, expected)
 
 
 if __name__ == "__main__":

@@ -22,13 +22,21 @@ class NextJobs : public testing::Test {
  protected:
   NextJobs() : run_(fs::temp_directory_path() / fmt::format("polyphase-next jobs-{}", getpid())) {
     fs::create_directories(run_ / "slurm");
+    ::setenv("SLURM_JOB_ID", "12", 1);  // of the job that writes
     program("sbatch",
             "n=$(cat number 2>/dev/null || echo 70); n=$((n + 1)); echo $n >number\n"
             "echo \"$*\" >>asked; env | grep -E '^(SLURM|POLYPHASE_OUTCOME)' >>seen\n"
             "test -e refuses && exit 1\necho \"$n;cluster\"\n");
-    program("squeue", "test -e forgets || echo 1\n");
+    // What was asked for is queued, unless it was forgotten: 71 has the first line's comment.
+    program("squeue",
+            "test -e forgets && exit\nn=70\n"
+            "while read -r line; do n=$((n + 1)); c=${line#*--comment=}; c=${c% /*.sbatch*}\n"
+            "echo \"$n|${c% --array=*}\"; done <asked 2>/dev/null; echo '12|other'\n");
   }
-  ~NextJobs() override { fs::remove_all(run_); }
+  ~NextJobs() override {
+    fs::remove_all(run_);
+    ::unsetenv("SLURM_JOB_ID");
+  }
 
   void program(const std::string& name, const std::string& text) {
     std::ofstream(run_ / name) << "#!/bin/bash\ncd \"$(dirname \"$0\")\"\n" << text;
@@ -51,52 +59,83 @@ class NextJobs : public testing::Test {
   fs::path run_;
 };
 
-TEST_F(NextJobs, ArrayAndTheJobBehindItAreSubmittedAndNoted) {
-  write_next_jobs(run_, {4, 6, 7});
+const PhaseUse kTags = {.name = "tags", .number = 1, .round = 4, .folder = "round-4/02-tags"};
+const PhaseUse kTopic = {.name = "topic", .number = 2, .round = 4, .folder = "round-4/03-topic"};
+
+TEST_F(NextJobs, PhasesOfARoundAreJobsOneAfterTheOther) {
+  write_next_jobs(run_, {.trials = {}, .round = 4, .phases = {kTags, kTopic}});
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
-  EXPECT_EQ(asked(),
-            fmt::format("--parsable --dependency=afterok:12 --kill-on-invalid-dep=yes "
-                        "--array=4,6,7 {}\n"
-                        "--parsable --dependency=afterok:71 --kill-on-invalid-dep=yes {}\n",
-                        script(kTrialScript), script(kRunScript)));
+  EXPECT_EQ(
+      asked(),
+      fmt::format("--parsable --dependency=afterok:12 --kill-on-invalid-dep=yes "
+                  "--comment=phase tags (round 4) of {0} {0}/slurm/02-tags.sbatch --round 4\n"
+                  "--parsable --dependency=afterok:71 --kill-on-invalid-dep=yes "
+                  "--comment=phase topic (round 4) of {0} {0}/slurm/03-topic.sbatch --round 4\n",
+                  run_.string()));
   const SlurmJobs jobs = read_slurm_jobs(run_);
-  ASSERT_EQ(jobs.jobs.size(), 4U);
-  EXPECT_EQ(jobs.ids(), (std::vector<std::string>{"71_4", "71_6", "71_7", "72"}));
-  EXPECT_EQ(jobs.find("round 6")->after, "12");
-  EXPECT_EQ(jobs.find("run")->after, "71");
-  EXPECT_EQ(jobs.find("run")->script, script(kRunScript));
+  EXPECT_EQ(jobs.ids(), (std::vector<std::string>{"71", "72"}));
+  EXPECT_EQ(jobs.find("phase topic (round 4)")->after, "71");
   EXPECT_EQ(read_file(run_ / "seen"), "SLURM_CONF=c\nSLURM_CONF=c\n")
       << "what a job is told of itself is not for others";
 }
 
+TEST_F(NextJobs, TrialsAreArraysAndTheJobThatJudgesWaitsForAllOfThem) {
+  const Trials both = {.rounds = {4, 6}, .phases = {kTags, kTopic}};
+  const Trials one = {.rounds = {5}, .phases = {kTopic}};
+  write_next_jobs(run_, {.trials = {both, one}, .round = 4, .phases = {kTopic}});
+  ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
+  for (const char* words :
+       {"=afterok:12 --kill-on-invalid-dep=yes --comment=trials tags (rounds 4 6) of ",
+        "=aftercorr:71 --kill-on-invalid-dep=yes --comment=trials topic (rounds 4 6) of ",
+        " --array=4,6 --output=", "/slurm/03-topic-%A_%a.out ",
+        "=afterok:12 --kill-on-invalid-dep=yes --comment=trials topic (rounds 5) of ",
+        "=afterok:72:73 --kill-on-invalid-dep=yes --comment=phase topic (round 4) of "})
+    EXPECT_NE(asked().find(words), std::string::npos) << words << "\n" << asked();
+  const SlurmJobs jobs = read_slurm_jobs(run_);
+  EXPECT_EQ(jobs.ids(), (std::vector<std::string>{"71_4", "71_6", "72_4", "72_6", "73_5", "74"}));
+  EXPECT_EQ(jobs.find("trial topic (round 6)")->after, "71");
+  EXPECT_EQ(jobs.find("phase topic (round 4)")->after, "72, 73");
+}
+
 TEST_F(NextJobs, JobOfAnArrayIsFollowedByItself) {
-  write_next_jobs(run_, {});
+  ::setenv("SLURM_JOB_ID", "13", 1);
+  write_next_jobs(run_, {.trials = {}, .round = 2, .phases = {kTopic}});
   ASSERT_EQ(end_job("SLURM_JOB_ID=13 SLURM_ARRAY_JOB_ID=12 SLURM_ARRAY_TASK_ID=1"), 0);
   EXPECT_NE(asked().find("afterok:12_1 "), std::string::npos) << asked();
 }
 
+TEST_F(NextJobs, JobThatDidNotWriteItSubmitsNothing) {
+  write_next_jobs(run_, {.trials = {}, .round = 2, .phases = {kTopic}});
+  ASSERT_EQ(end_job("SLURM_JOB_ID=14"), 0);
+  EXPECT_EQ(asked(), "");
+}
+
+// Killed at any moment: what it submitted is in the queue, noted or not.
 TEST_F(NextJobs, RequeuedJobSubmitsNothingTwice) {
-  write_next_jobs(run_, {4, 5});
+  write_next_jobs(
+      run_, {.trials = {{.rounds = {4, 5}, .phases = {kTags}}}, .round = 4, .phases = {kTopic}});
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
   const std::string once = asked();
+  fs::remove(run_ / "slurm" / kNextJobs);
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
   EXPECT_EQ(asked(), once);
+  EXPECT_EQ(read_slurm_jobs(run_).ids(), (std::vector<std::string>{"71_4", "71_5", "72"}));
   std::ofstream(run_ / "forgets") << "";  // what it submitted is no longer in the queue
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
   EXPECT_EQ(asked().size(), 2 * once.size());
 }
 
 TEST_F(NextJobs, RefusedJobIsAnErrorAndNothingFollowsIt) {
-  write_next_jobs(run_, {4, 5});
+  write_next_jobs(run_, {.trials = {}, .round = 4, .phases = {kTags, kTopic}});
   std::ofstream(run_ / "refuses") << "";
   EXPECT_NE(end_job("SLURM_JOB_ID=12"), 0);
   EXPECT_TRUE(read_slurm_jobs(run_).jobs.empty());
-  EXPECT_EQ(asked().find(kRunScript), std::string::npos);
+  EXPECT_EQ(asked().find("03-topic"), std::string::npos);
 }
 
 TEST_F(NextJobs, JobsOfBothListsAreToldOnce) {
-  write_slurm_jobs(run_, {.runs = {}, .jobs = {{"run", "12", "a", "", "t"}}});
-  write_next_jobs(run_, {});
+  write_slurm_jobs(run_, {.runs = {}, .jobs = {{"phase topic (round 1)", "12", "a", "", "t"}}});
+  write_next_jobs(run_, {.trials = {}, .round = 2, .phases = {kTopic}});
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
   const SlurmJobs jobs = read_slurm_jobs(run_);
   write_slurm_jobs(run_, jobs);
@@ -104,9 +143,12 @@ TEST_F(NextJobs, JobsOfBothListsAreToldOnce) {
 }
 
 TEST_F(NextJobs, RunThatWasNotSubmittedHasNoScripts) {
-  EXPECT_THROW(require_scripts(run_), RecipeError);
-  std::ofstream(run_ / "slurm" / kRunScript) << "";
-  require_scripts(run_);
+  recipe::Recipe recipe;
+  recipe.phases.resize(1);
+  recipe.phases[0].name = "pretrain";
+  EXPECT_THROW(require_scripts(run_, recipe), RecipeError);
+  std::ofstream(run_ / "slurm" / "01-pretrain.sbatch") << "";
+  require_scripts(run_, recipe);
 }
 
 }  // namespace

@@ -60,8 +60,8 @@ class SlurmRun(Run):
         lines = self.path / "slurm" / "jobs.txt"
         for line in lines.read_text().splitlines() if lines.exists() else []:
             what, id, script, after, _ = line.split("|")
-            array = what.split()[1:]
-            more = [(f"round {n}", f"{id}_{n}") for n in array] if array else [(what, id)]
+            array = re.fullmatch(r"trials (\S+) \(rounds (.*)\)", what)
+            more = [(f"trial {array[1]} (round {n})", f"{id}_{n}") for n in array[2].split()] if array else [(what, id)]
             records += [{"what": w, "id": i, "script": script, "after": after} for w, i in more
                         if i not in {record["id"] for record in records}]
         return records

@@ -121,15 +121,17 @@ class SlurmTest(RoadTest):
         run = self.slurm_run("dry")
         run.recipe = self.search_recipe()
         said = run.submitted("--dry-run")
-        for words in ("recipe.yaml --chain)", "next_jobs=", "/slurm/next.sh", "--trial $SLURM_ARRAY_TASK_ID",
-                      "afterok:JOB --kill-on-invalid-dep=yes --array=ROUNDS", "/slurm/02-trial.sbatch"):
+        for words in ('recipe.yaml --phase topic ${SLURM_ARRAY_TASK_ID:+--trial $SLURM_ARRAY_TASK_ID} "$@")', "next_jobs=",
+                      "/slurm/next.sh", "/slurm/03-topic.sbatch --round 1)",
+                      "afterok:JOB --kill-on-invalid-dep=yes --array=ROUNDS", "PHASE.sbatch --round ROUND"):
             self.assertIn(words, said)
         said = run.submitted("--dry-run", "--one-job")
-        for words in ("--chain", "next_jobs=", "02-trial"):
+        for words in ("--round", "next_jobs=", "03-topic"):
             self.assertNotIn(words, said)
+        self.assertIn("/slurm/01-run.sbatch", said)
         said = run.submitted("--dry-run", "--seeds", "1,2")
-        for words in ("/dry/seed-${seeds[$SLURM_ARRAY_TASK_ID]}/slurm/next.sh", "/dry/seed-2/slurm/01-run.sbatch",
-                      "/dry/seed-2/slurm/next.sh"):
+        for words in ("/dry/seed-${seeds[$SLURM_ARRAY_TASK_ID]}/slurm/next.sh", "/dry/seed-2/slurm/03-topic.sbatch",
+                      "/dry/seed-2/slurm/next.sh", "--array=0,1"):
             self.assertIn(words, said)
         self.assertFalse(run.path.exists())
 
@@ -148,6 +150,12 @@ class SlurmTest(RoadTest):
         self.assertIn("nothing to add", again)
         self.assertEqual([record["what"] for record in run.records()],
                          ["prepare", "phase pretrain", "phase tags", "phase topic"])
+        # As if `submit` had been killed behind its last sbatch.
+        noted = run.path / "slurm" / "jobs.json"
+        list_of_jobs, known = json.loads(noted.read_text()), [(r["what"], r["id"], r["after"]) for r in run.records()]
+        noted.write_text(json.dumps({**list_of_jobs, "jobs": list_of_jobs["jobs"][:-1]}))
+        self.assertIn("it was in the queue", run.submitted())
+        self.assertEqual([(r["what"], r["id"], r["after"]) for r in run.records()], known)
         run.wait_for_step("pretrain", 5)
         # Another test's job may preempt it for a while.
         until(lambda: all(word in run.told() for word in ("pretrain", "running", "RUNNING", "left; loss", "goodput")), run.told)
@@ -206,12 +214,12 @@ class SlurmTest(RoadTest):
         straight = Run(self.scratch / "straight-gate", self.texts)
         outcome = jobs.Job(["run", recipe, *settings(straight.values)]).wait()
         self.assert_exit(outcome, TARGET_NOT_MET)
-        run = SlurmRun(self.cluster, self.scratch / "gate", self.texts, recipe)
+        run = SlurmRun(self.cluster, self.scratch / "gate", self.texts, recipe, **{"phases.topic.slurm.ranks": 1})
         run.submitted()
         seeds = SlurmRun(self.cluster, self.scratch / "gate-seeds", self.texts, recipe)
         seeds.submitted("--seeds", "4,3")
         run.wait_for_step("pretrain", 5)
-        self.cluster.say("scancel", "--batch", "--signal=USR1", run.id_of("run"))
+        self.cluster.say("scancel", "--batch", "--signal=USR1", run.id_of("phase pretrain (round 1)"))
         run.wait_until_ended()
         seed = SlurmRun(self.cluster, seeds.path / "seed-3", self.texts, recipe)
         seed.wait_until_ended()
@@ -223,7 +231,11 @@ class SlurmTest(RoadTest):
         self.assertEqual([verdict["kept"] for verdict in verdicts[0]][:2], [True, False])
         self.assertEqual(run.starts()[-1]["exit_code"], TARGET_NOT_MET, "and is not requeued for it")
         self.assertGreaterEqual(max(start["restart"] for start in run.starts()), 1)
-        self.assertEqual([r["what"] for r in run.records()], ["prepare"] + ["run"] * len(verdicts[0]), "a job a round")
+        trained = [(use["name"], use["round"]) for r in json.loads((run.path / "decisions.json").read_text())["rounds"]
+                   for use in r["phases"] if use["round"] == r["round"]]
+        self.assertEqual(trained[:4], [("pretrain", 1), ("topic", 1), ("tags", 2), ("topic", 2)])
+        self.assertEqual([r["what"] for r in run.records()],
+                         ["prepare"] + [f"phase {name} (round {number})" for name, number in trained], "a job a phase")
         self.assertNotIn("stopped", run.told())
         self.assertIn("all is done", run.submitted())
 
@@ -238,20 +250,20 @@ class SlurmTest(RoadTest):
         run = SlurmRun(self.cluster, self.scratch / "search", self.texts, recipe,
                        **{**straight.values, "run_dir": self.scratch / "search", **values})
         run.submitted()
-        (run.path / "slurm" / "02-trial.sbatch").write_text("no script\n")
+        (run.path / "slurm" / "02-tags.sbatch").write_text("no script\n")
         run.wait_until_ended()
         self.assert_told(run, "its last job could not submit the next one")
         run.submitted()
         folder = run.path / "round-2" / "03-topic" / "metrics.jsonl"
         until(lambda: folder.exists() and len(folder.read_text().split("\n")) > 8, lambda: f"the first trial; {run.told()}")
         self.assertIn("nothing to add", run.submitted())
-        self.assert_told(run, "round 2", "round 4", "topic (round 2)")
-        self.cluster.say("scancel", "--batch", "--signal=USR1", run.id_of("round 2"))
+        self.assert_told(run, "trial topic (round 2)", "trial topic (round 4)")
+        self.cluster.say("scancel", "--batch", "--signal=USR1", run.id_of("trial topic (round 2)"))
         until(lambda: (run.path / "round-3" / "03-topic" / "metrics.jsonl").exists(), lambda: f"the next array; {run.told()}")
         for number in (3, 5):
-            self.cluster.say("scancel", run.id_of(f"round {number}"))
+            self.cluster.say("scancel", run.id_of(f"trial topic (round {number})"))
         run.wait_until_ended()
-        self.assert_told(run, "the chain of jobs has stopped. round 3: ", "`polyphase submit` goes on")
+        self.assert_told(run, "the chain of jobs has stopped. trial topic (round 3): ", "`polyphase submit` goes on")
         run.submitted()
         run.wait_until_ended()
         kept = [json.loads((r.path / "decisions.json").read_text()) for r in (run, straight)]
@@ -262,7 +274,7 @@ class SlurmTest(RoadTest):
                       for f in files]
             self.assertEqual(*losses, used)
         self.assertEqual(run.starts()[-1]["exit_code"], TARGET_NOT_MET)
-        trial = next(record["id"] for record in run.records() if record["what"] == "round 2")
+        trial = next(record["id"] for record in run.records() if record["what"] == "trial topic (round 2)")
         restarted = [start for start in run.starts() if start["array_job"] == trial]
         *stopped, last = [start["exit_code"] for start in restarted]  # stopped here, and perhaps preempted by another test's job
         self.assertEqual((set(stopped), last), ({75}, 0), run.records())
