@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times whole training steps of a PyTorch encoder or decoder, as the peer that scripts/bench compares with.
+"""Times whole training steps of a PyTorch encoder, decoder or both, as the peer that scripts/bench compares with.
 
 A step is forward, backward, clipping at norm 1.0 and fused AdamW, on random tokens, with dropout 0 and a masked-LM head
-(transform, norm, tied decoder) on 15 % of the positions, or of GPT-2's kind with every next token to predict. Every combination runs in a process of its own and prints one
+(transform, norm, tied decoder) on 15 % of the positions, or of GPT-2's or T5's kind with every next token to predict. Every combination runs in a process of its own and prints one
 line of JSON: shape, precision, mode, tokens/s (median over the steps after the warm-up), the milliseconds of a step, and
 the peak memory of one process in MiB.
 
@@ -24,7 +24,9 @@ SHAPES = {
     "bert-base": {"layers": 12, "width": 768, "heads": 12, "vocabulary": 30522, "sequences": 8, "tokens": 128},
     "small-gpt": {"layers": 6, "width": 384, "heads": 6, "vocabulary": 65, "sequences": 12, "tokens": 256, "causal": True},
     "gpt-2": {"layers": 12, "width": 768, "heads": 12, "vocabulary": 50257, "sequences": 4, "tokens": 256, "causal": True},
+    "t5-small": {"layers": 6, "width": 512, "heads": 8, "vocabulary": 32128, "sequences": 8, "tokens": 64, "causal": True, "source_tokens": 128},
 }
+RELATIVE_BUCKETS, RELATIVE_DISTANCE = 32, 128
 PRECISIONS = ("f32", "bf16")
 MODES = ("eager", "compiled", "ddp")
 MASKED_FRACTION = 0.15
@@ -108,6 +110,101 @@ def make_model(shape):
     return Decoder() if causal else Encoder()
 
 
+def make_encoder_decoder(shape):
+    """T5 1.0 (Raffel et al., 2019): root-mean-square norms in front, relative positions shared by the layers of a stack, ReLU, no biases."""
+    import math
+
+    import torch
+    import torch.nn.functional as functional
+    from torch import nn
+
+    width, heads = shape["width"], shape["heads"]
+
+    def bucket(distance, both_ways):
+        """Of key − query: exact near by, logarithmic up to RELATIVE_DISTANCE."""
+        buckets, offset = RELATIVE_BUCKETS, 0
+        if both_ways:
+            buckets //= 2
+            offset = (distance > 0).long() * buckets
+            distance = distance.abs()
+        else:
+            distance = (-distance).clamp(min=0)
+        exact = buckets // 2
+        far = exact + (torch.log(distance.clamp(min=1) / exact) / math.log(RELATIVE_DISTANCE / exact) * (buckets - exact)).long()
+        return offset + torch.where(distance < exact, distance, far.clamp(max=buckets - 1))
+
+    class Attention(nn.Module):
+        def __init__(self, crossing=False):
+            super().__init__()
+            self.crossing = crossing
+            if crossing:
+                self.query = nn.Linear(width, width, bias=False)
+                self.key_value = nn.Linear(width, 2 * width, bias=False)
+            else:
+                self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+            self.output = nn.Linear(width, width, bias=False)
+
+        def forward(self, x, bias, source=None):
+            batch = x.shape[0]
+            if self.crossing:
+                parts = [self.query(x), *self.key_value(source).chunk(2, dim=-1)]
+            else:
+                parts = self.query_key_value(x).chunk(3, dim=-1)
+            query, key, value = (part.view(batch, -1, heads, width // heads).transpose(1, 2) for part in parts)
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
+            return self.output(mixed.transpose(1, 2).reshape(batch, -1, width))
+
+    class Block(nn.Module):
+        def __init__(self, decoder):
+            super().__init__()
+            self.attention, self.attention_norm = Attention(), nn.RMSNorm(width, eps=1e-6)
+            if decoder:
+                self.cross_attention, self.cross_norm = Attention(crossing=True), nn.RMSNorm(width, eps=1e-6)
+            self.feed_in, self.feed_out = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
+            self.feed_norm = nn.RMSNorm(width, eps=1e-6)
+
+        def forward(self, x, bias, source=None):
+            x = x + self.attention(self.attention_norm(x), bias)
+            if source is not None:
+                x = x + self.cross_attention(self.cross_norm(x), None, source)
+            return x + self.feed_out(functional.relu(self.feed_in(self.feed_norm(x))))
+
+    class Stack(nn.Module):
+        def __init__(self, decoder, tokens):
+            super().__init__()
+            distance = torch.arange(tokens)[None, :] - torch.arange(tokens)[:, None]
+            self.register_buffer("buckets", bucket(distance, both_ways=not decoder))
+            self.register_buffer("hidden", (distance > 0) if decoder else torch.zeros(tokens, tokens, dtype=torch.bool))
+            self.relative = nn.Embedding(RELATIVE_BUCKETS, heads)
+            self.blocks = nn.ModuleList(Block(decoder) for _ in range(shape["layers"]))
+            self.norm = nn.RMSNorm(width, eps=1e-6)
+
+        def forward(self, x, source=None):
+            bias = self.relative(self.buckets).permute(2, 0, 1).masked_fill(self.hidden, -1e9)[None]
+            if torch.is_autocast_enabled("cpu"):
+                bias = bias.to(torch.bfloat16)
+            for block in self.blocks:
+                x = block(x, bias, source)
+            return self.norm(x)
+
+    class EncoderDecoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token = nn.Embedding(shape["vocabulary"], width)
+            self.encoder = Stack(False, shape["source_tokens"])
+            self.decoder = Stack(True, shape["tokens"])
+            for parameter in self.parameters():
+                if parameter.dim() == 2:
+                    nn.init.normal_(parameter, std=0.02)
+
+        def forward(self, tokens, sources, rows, labels):
+            x = self.decoder(self.token(tokens), self.encoder(self.token(sources)))
+            logits = functional.linear(x.reshape(-1, width) * width**-0.5, self.token.weight)
+            return functional.cross_entropy(logits.float(), labels)
+
+    return EncoderDecoder()
+
+
 def make_batches(shape, sequences, count, rank):
     import torch
 
@@ -117,8 +214,10 @@ def make_batches(shape, sequences, count, rank):
     batches = []
     for _ in range(count):
         size = (sequences, shape["tokens"])
-        batches.append((torch.randint(shape["vocabulary"], size, generator=generator),
-                        (torch.arange(shape["tokens"]) >= shape["tokens"] // 2).long().expand(size).contiguous(),
+        segments = (torch.arange(shape["tokens"]) >= shape["tokens"] // 2).long().expand(size).contiguous()
+        if "source_tokens" in shape:
+            segments = torch.randint(shape["vocabulary"], (sequences, shape["source_tokens"]), generator=generator)
+        batches.append((torch.randint(shape["vocabulary"], size, generator=generator), segments,
                         torch.randperm(rows, generator=generator)[:masked].sort().values,
                         torch.randint(shape["vocabulary"], (masked,), generator=generator)))
     return batches
@@ -131,7 +230,7 @@ def time_steps(arguments, rank, processes):
     torch.set_num_threads(1 if processes > 1 else arguments.threads)
     torch.manual_seed(1)
     shape = SHAPES[arguments.shape[0]]
-    model = make_model(shape)
+    model = make_encoder_decoder(shape) if "source_tokens" in shape else make_model(shape)
     step_model = model
     if processes > 1:
         step_model = torch.nn.parallel.DistributedDataParallel(model)
@@ -172,7 +271,7 @@ def run_worker(arguments):
         torch.distributed.destroy_process_group()
     if rank == 0:
         shape = SHAPES[arguments.shape[0]]
-        tokens = shape["sequences"] * shape["tokens"]
+        tokens = shape["sequences"] * (shape["tokens"] + shape.get("source_tokens", 0))
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(json.dumps({"shape": arguments.shape[0], "precision": arguments.precision[0], "mode": arguments.mode[0],
                           "tokens_per_second": round(tokens / seconds, 1), "step_milliseconds": round(1000 * seconds, 2),
@@ -206,7 +305,7 @@ def run_combination(arguments, shape, precision, mode):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description="Times training steps of a PyTorch encoder.")
+    parser = argparse.ArgumentParser(description="Times training steps of PyTorch models.")
     parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     parser.add_argument("--mode", nargs="+", choices=MODES, default=list(MODES))

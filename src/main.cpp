@@ -64,13 +64,18 @@ ExitCode on_rank_0(const Communicator& world, const std::function<ExitCode()>& c
   return code;
 }
 
-// A subcommand that uses a trained model.
+// Which trained model a subcommand uses.
+void add_phase(CLI::App& sub, ModelOptions& model) {
+  sub.add_option("run", model.run, "Run folder")->required();
+  sub.add_option("--phase", model.phase, "Phase whose model is used; default: the last one done");
+  sub.add_option("--round", model.round, "Of a run with rounds; default: the best one")
+      ->check(CLI::PositiveNumber);
+}
+
+// A subcommand that computes with it, on any ranks.
 CLI::App* add_use(CLI::App& app, const char* name, const char* what, ModelOptions& model) {
   CLI::App* sub = app.add_subcommand(name, what);
-  sub->add_option("run", model.run, "Run folder")->required();
-  sub->add_option("--phase", model.phase, "Phase whose model is used; default: the last one done");
-  sub->add_option("--round", model.round, "Of a run with rounds; default: the best one")
-      ->check(CLI::PositiveNumber);
+  add_phase(*sub, model);
   sub->add_option("--tensor", model.tensor, "Tensor-parallel ranks; default: the recipe's")
       ->check(CLI::PositiveNumber);
   return sub;
@@ -237,6 +242,16 @@ void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argume
             verify_command);
 }
 
+void describe_export(CLI::App& app, ExportOptions& options, std::function<ExitCode()>& command,
+                     const Communicator& world) {
+  CLI::App* sub = app.add_subcommand(
+      "export", "A trained phase's model as a folder that the transformers library opens");
+  add_phase(*sub, options);
+  sub->add_option("--output", options.output, "Folder; made, or empty")->required();
+  sub->callback(
+      [&] { command = [&] { return on_rank_0(world, [&] { return export_command(options); }); }; });
+}
+
 // What is wrong with the command's name, in words; empty when it is one of ours (or an option).
 std::string fault_of_command(CLI::App& app, int argc, char** argv) {
   const std::string given = argc > 1 ? argv[1] : "";
@@ -263,12 +278,14 @@ int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSes
   EvaluateOptions evaluate;
   PredictOptions predict;
   GenerateOptions generate;
+  ExportOptions export_options;
   std::function<ExitCode()> command;
   describe_commands(app, recipe, argument, run_options, plan_options, submit, report, world,
                     command);
   describe_evaluate(app, evaluate, command, world);
   describe_predict(app, predict, command, world);
   describe_generate(app, generate, command, world);
+  describe_export(app, export_options, command, world);
   if (const std::string fault = fault_of_command(app, argc, argv); !fault.empty()) {
     throw AgreedError(fault + "; --help tells more", ExitCode::kUsage);
   }

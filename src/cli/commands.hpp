@@ -42,6 +42,9 @@ struct GenerateOptions : ModelOptions {
   std::string references;             // a file that the texts are scored against; empty: none
   GenerationSettings settings;
 };
+struct ExportOptions : ModelOptions {
+  std::string output;  // folder
+};
 struct ReportOptions {
   std::vector<std::string> runs;
   std::string output;  // file of the page; empty: report.html, of several comparison.html, in the
@@ -89,6 +92,9 @@ ExitCode generate_command(const GenerateOptions& options, const Communicator& wo
 ExitCode predict_command(const PredictOptions& options, const Communicator& world);
 // Prints metrics of the model of a phase.
 ExitCode evaluate_command(const EvaluateOptions& options, const Communicator& world);
+
+// Writes a phase's model as a folder of the transformers library.
+ExitCode export_command(const ExportOptions& options);
 
 ExitCode status_command(const std::string& run_folder);
 // One run's page; of several runs a table, and a page that puts them side by side.

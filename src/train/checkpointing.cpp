@@ -288,4 +288,16 @@ std::vector<std::string> parameters_of(const std::filesystem::path& folder) {
   return names;
 }
 
+std::vector<float> read_result(CheckpointReader& reader, const std::string& parameter,
+                               double adapter_scale) {
+  const std::string name = result_name(reader, parameter);
+  Parameter whole;
+  whole.spec.name = parameter;
+  whole.local_shape = reader.tensors().at(name);
+  std::vector<float> values(static_cast<std::size_t>(num_elements(whole.local_shape)));
+  reader.read(name, -1, 0, whole.local_shape, values.data());
+  if (adapter_scale > 0) merge_adapter(reader, whole, parameter, adapter_scale, values.data());
+  return values;
+}
+
 }  // namespace polyphase

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/session.hpp"
+#include "io/checkpoint.hpp"
 #include "optimizer/convert_state.hpp"
 #include "optimizer/optimizer.hpp"
 #include "recipe/adaptation.hpp"
@@ -74,5 +75,10 @@ void take_over_state(const std::filesystem::path& folder, const ParameterSet& pa
 
 // Names of all parameters of a checkpoint.
 std::vector<std::string> parameters_of(const std::filesystem::path& folder);
+
+// All of a parameter as the phase hands it over, row-major: its average where there is one, with
+// its low-rank addition unless adapter_scale is 0.
+std::vector<float> read_result(CheckpointReader& reader, const std::string& parameter,
+                               double adapter_scale);
 
 }  // namespace polyphase

@@ -11,15 +11,18 @@
 namespace polyphase {
 
 // A model and a step of it, as benchmarks know it by name. An encoder has a masked-language-model
-// head on 15 % of its rows, a decoder predicts every next token.
+// head on 15 % of its rows, a decoder predicts every next token; one with an encoder before it has
+// as many layers again there, which read `source_tokens` a sequence.
 struct BenchShape {
   recipe::Family family;
-  std::int64_t layers, width, heads, vocabulary, sequences, tokens;
+  std::int64_t layers, width, heads, vocabulary, sequences, tokens, source_tokens = 0;
+
+  std::int64_t tokens_of_step() const { return sequences * (tokens + source_tokens); }
 };
 
 const std::map<std::string, BenchShape>& bench_shapes();
 
-inline bool is_causal(const BenchShape& shape) { return shape.family == recipe::Family::kGpt; }
+inline bool is_causal(const BenchShape& shape) { return shape.family != recipe::Family::kBert; }
 
 // Random tokens in full rows.
 Batch random_batch(const BenchShape& shape, std::int64_t sequences, std::uint64_t key);

@@ -71,6 +71,11 @@ const std::map<std::string, recipe::Shard> kShard = {{"none", recipe::Shard::kNo
                                                      {"gradients", recipe::Shard::kGradients},
                                                      {"optimizer", recipe::Shard::kOptimizer}};
 
+const char* objective_of(const BenchShape& shape) {
+  if (shape.source_tokens > 0) return "span";
+  return is_causal(shape) ? "clm" : "mlm";
+}
+
 recipe::Recipe recipe_of(const BenchShape& shape, const std::string& precision,
                          const std::string& recompute, std::int64_t micro_batch, double dropout) {
   recipe::Recipe recipe;
@@ -80,11 +85,11 @@ recipe::Recipe recipe_of(const BenchShape& shape, const std::string& precision,
   recipe.model.num_layers = shape.layers;
   recipe.model.width = shape.width;
   recipe.model.num_heads = shape.heads;
-  recipe.model.max_tokens = shape.tokens;
+  recipe.model.max_tokens = std::max(shape.tokens, shape.source_tokens);
   recipe.model.dropout = recipe.model.attention_dropout = dropout;
   recipe::Phase phase;
   phase.name = "bench";
-  phase.objectives = {{is_causal(shape) ? "clm" : "mlm", 1.0}};
+  phase.objectives = {{objective_of(shape), 1.0}};
   phase.batch = {.sequences = shape.sequences, .micro_batch = micro_batch};
   recipe.phases = {phase};
   return recipe;
@@ -237,7 +242,7 @@ void run(const Options& options, const Communicator& world) {
     targets += static_cast<double>(model->num_terms(batch)[0]);
   double all_targets = 0;
   for (const double part : grid.data.gather(std::vector{targets})) all_targets += part;
-  const std::int64_t rows = micro_batch * shape.tokens;
+  const std::int64_t rows = micro_batch * std::max(shape.tokens, shape.source_tokens);
   const double own = options.precision == "bf16"
                          ? product_rate<bf16>(rows, 4 * shape.width, shape.width)
                          : product_rate<float>(rows, 4 * shape.width, shape.width);
@@ -259,7 +264,7 @@ void run(const Options& options, const Communicator& world) {
       {"state_mib", state},
       {"arena_mib", static_cast<double>(model->arena_peak_bytes()) / (1024.0 * 1024.0)},
       {"planned_arena_mib", arena},
-      {"tokens_per_second", static_cast<double>(shape.sequences * shape.tokens) / step_seconds},
+      {"tokens_per_second", static_cast<double>(shape.tokens_of_step()) / step_seconds},
       {"step_milliseconds", 1e3 * step_seconds},
       {"gflops", gflops},
       {"product_gflops", products},
