@@ -15,6 +15,9 @@ namespace polyphase {
 // ("counting") take() hands out empty addresses, kernels do nothing, and peak_bytes() is what a
 // real pass of the same shapes needs.
 //
+// It may lie in two pieces, of which several arenas have the second in common: what one that is not
+// at work holds lies in its first piece. A tensor that the first has no room for begins the second.
+//
 // Its end can serve for something else while a pass no longer reaches so far: limit() says from
 // where on.
 class Arena {
@@ -26,6 +29,11 @@ class Arena {
       : base_(static_cast<std::byte*>(base)),
         capacity_bytes_(capacity_bytes),
         limit_bytes_(capacity_bytes) {}
+  Arena(void* base, std::size_t num_bytes, void* second, std::size_t second_bytes)
+      : Arena(base, num_bytes + second_bytes) {
+    second_ = static_cast<std::byte*>(second);
+    first_bytes_ = num_bytes;
+  }
 
   bool counting() const { return base_ == nullptr; }
   std::byte* data() const { return base_; }
@@ -37,6 +45,9 @@ class Arena {
     high_water_bytes_ = used_bytes_;
     return most;
   }
+
+  // From now on writes what is in use to the list whenever that changes; nullptr: no more.
+  void trace(std::vector<std::size_t>* used_bytes) { trace_ = used_bytes; }
 
   // Uninitialised memory for `count` elements, aligned to 64 bytes.
   template <class T>
@@ -50,7 +61,10 @@ class Arena {
   }
 
   // Gives back everything taken since used_bytes() was `mark`.
-  void release(std::size_t mark) { used_bytes_ = mark; }
+  void release(std::size_t mark) {
+    used_bytes_ = mark;
+    if (trace_ != nullptr) trace_->push_back(used_bytes_);
+  }
 
   // Nothing is handed out from this byte on until lift_limit().
   void limit(std::size_t num_bytes) {
@@ -61,13 +75,16 @@ class Arena {
 
  private:
   void* take_bytes(std::size_t num_bytes) {
-    const std::size_t begin = used_bytes_;
-    used_bytes_ += (num_bytes + kAlignment - 1) / kAlignment * kAlignment;
+    const std::size_t taken = (num_bytes + kAlignment - 1) / kAlignment * kAlignment;
+    const bool in_first = used_bytes_ + taken <= first_bytes_;
+    const std::size_t begin = in_first ? used_bytes_ : std::max(used_bytes_, first_bytes_);
+    used_bytes_ = begin + taken;
+    if (trace_ != nullptr) trace_->push_back(used_bytes_);
     peak_bytes_ = std::max(peak_bytes_, used_bytes_);
     high_water_bytes_ = std::max(high_water_bytes_, used_bytes_);
     if (counting()) return nullptr;
     check_limit();
-    return base_ + begin;
+    return in_first || second_ == nullptr ? base_ + begin : second_ + (begin - first_bytes_);
   }
   void check_limit() const {
     POLYPHASE_PROMISE(used_bytes_ <= limit_bytes_,
@@ -75,7 +92,9 @@ class Arena {
                       capacity_bytes_, limit_bytes_);
   }
 
-  std::byte* base_ = nullptr;
+  std::byte *base_ = nullptr, *second_ = nullptr;
+  std::size_t first_bytes_ = 0;  // where the second piece begins, if there is one
+  std::vector<std::size_t>* trace_ = nullptr;
   std::size_t capacity_bytes_ = 0;
   std::size_t limit_bytes_ = 0;
   std::size_t used_bytes_ = 0;

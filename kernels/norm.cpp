@@ -44,7 +44,7 @@ void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_N
   const float* shift = shift_C.extent(0) == 0 ? nullptr : shift_C.data();
   const bool with_dropout = dropout.rate != 0.0F;
   // A root-mean-square norm is a layer norm whose mean is taken as 0.
-  const bool centred = norm.kind == NormKind::kLayer;
+  const bool centred = norm.kind == NormKind::kLayer, normalises = norm.kind != NormKind::kNone;
   const float epsilon = norm.epsilon;
   const DropoutRule rule(dropout);
   for_rows(
@@ -53,6 +53,15 @@ void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_N
         float* sum = row_data(sum_NC, n);
         const float total = add_row(row, num_columns, sum, row_data(residual_NC, n),
                                     row_data(update_NC, n), bias, rule, with_dropout);
+        Real* y = row_data(y_NC, n);
+        float* y_float = row_data(y_float_NC, n);
+        if (!normalises) {
+          row.each(num_columns, [=](std::int64_t c) {
+            y[c] = from_float<Real>(sum[c]);
+            if (y_float != nullptr) y_float[c] = sum[c];
+          });
+          return;
+        }
         const float mean = centred ? total / static_cast<float>(num_columns) : 0.0F;
         const float squares = row.sum(num_columns, [=](std::int64_t c) {
           const float deviation = sum[c] - mean;
@@ -62,8 +71,6 @@ void add_norm_forward(const Exec& exec, Tensor2<float> sum_NC, Tensor2<Real> y_N
         if (centred) mean_N(n) = mean;
         rstd_N(n) = rstd;
         const float* gain = gain_C.data();
-        Real* y = row_data(y_NC, n);
-        float* y_float = row_data(y_float_NC, n);
         row.each(num_columns, [=](std::int64_t c) {
           const float value =
               (sum[c] - mean) * rstd * gain[c] + (shift == nullptr ? 0.0F : shift[c]);
@@ -100,6 +107,7 @@ struct NormBackward {
   // The gradient of row n's sum, and what the row adds to the gradients of gain and shift.
   KOKKOS_INLINE_FUNCTION void norm_row(const Row& row, std::int64_t n,
                                        std::int64_t num_columns) const {
+    if (kind == NormKind::kNone) return pass_row(row, n, num_columns);
     const float *dy = row_data(dy_NC, n), *sum = row_data(sum_NC, n), *gain = gain_C.data();
     const bool centred = kind == NormKind::kLayer;
     const float mean = centred ? mean_N(n) : 0.0F, rstd = rstd_N(n);
@@ -126,6 +134,15 @@ struct NormBackward {
       dsum[c] = rstd * (gradient * gain[c] - mean_gradient - normalised * mean_product) +
                 to_sum * skipped;
     });
+  }
+
+  // The same of a row that is not normalised.
+  KOKKOS_INLINE_FUNCTION void pass_row(const Row& row, std::int64_t n,
+                                       std::int64_t num_columns) const {
+    const float *dy = row_data(dy_NC, n), *skip = row_data(dskip_NC, n);
+    float* dsum = row_data(dsum_NC, n);
+    row.each(num_columns,
+             [=](std::int64_t c) { dsum[c] = skip == nullptr ? dy[c] : dy[c] + skip[c]; });
   }
 
   // The gradient of row n's update, and what the row adds to the gradient of the bias.
@@ -206,7 +223,7 @@ void add_norm_backward(const Exec& exec, Tensor2<float> dsum_NC, Tensor2<Real> d
                                  place,
                                  kind};
   backward_blocks(exec, given, dropout);
-  column_sum<float>(exec, dgain_C, write, given.dgain_PC);
+  if (kind != NormKind::kNone) column_sum<float>(exec, dgain_C, write, given.dgain_PC);
   if (with_shift) column_sum<float>(exec, dshift_C, write, given.dshift_PC);
   if (with_bias) column_sum<float>(exec, dbias_C, write, given.dbias_PC);
 }
@@ -219,12 +236,17 @@ void norm_again(const Exec& exec, Tensor2<Real> y_NC, Tensor2<const float> sum_N
   note_moved(exec, y_NC, sum_NC);
   const std::int64_t num_columns = sum_NC.extent(1);
   const float* shift = shift_C.extent(0) == 0 ? nullptr : shift_C.data();
-  const bool centred = kind == NormKind::kLayer;
+  const bool centred = kind == NormKind::kLayer, normalises = kind != NormKind::kNone;
   for_rows(
       exec, sum_NC.extent(0), KOKKOS_LAMBDA(const Row& row) {
-        const float mean = centred ? mean_N(row.index()) : 0.0F, rstd = rstd_N(row.index());
-        const float *sum = row_data(sum_NC, row.index()), *gain = gain_C.data();
+        const float* sum = row_data(sum_NC, row.index());
         Real* y = row_data(y_NC, row.index());
+        if (!normalises) {
+          row.each(num_columns, [=](std::int64_t c) { y[c] = from_float<Real>(sum[c]); });
+          return;
+        }
+        const float mean = centred ? mean_N(row.index()) : 0.0F, rstd = rstd_N(row.index());
+        const float* gain = gain_C.data();
         row.each(num_columns, [=](std::int64_t c) {
           y[c] = from_float<Real>((sum[c] - mean) * rstd * gain[c] +
                                   (shift == nullptr ? 0.0F : shift[c]));

@@ -12,6 +12,7 @@ enum class NormPlace { kPre, kPost };
 enum class NormKind {
   kLayer,  // (x - mean) / sqrt(variance + epsilon) (Ba et al., 2016)
   kRms,    // x / sqrt(mean square + epsilon) (Zhang and Sennrich, 2019)
+  kNone,   // x: only the chain's step, where it is cut; without gain, shift and statistics
 };
 
 struct Norm {

@@ -33,6 +33,8 @@ struct Work {
   // Arrays of so many floats that are added up with others' of the same place.
   std::map<std::int64_t, std::int64_t> shared_sums;
 
+  double passed_on = 0;  // floats that another stage of a pipeline gets
+
   double product_flops() const {
     double flops = 0;
     for (const auto& [product, calls] : products)

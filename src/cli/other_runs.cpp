@@ -172,7 +172,7 @@ class OtherRunsCheck {
     theirs.parallel = recipe_.parallel;
     theirs.places.clear();
     theirs.name = recipe::other_run_name(use.other);
-    if (num_ranks_ % recipe_.parallel.tensor != 0) return;  // a fault of its own
+    if (num_ranks_ % recipe_.parallel.ranks_of_copy() != 0) return;  // a fault of its own
     recipe::check_layout(theirs, num_ranks_);
   }
 

@@ -87,6 +87,10 @@ std::string memory_table(const recipe::Recipe& recipe, const std::vector<recipe:
   return table.text();
 }
 
+std::string words(const recipe::Recipe& recipe, std::int64_t data_ranks) {
+  return recipe::layout_words(recipe.parallel.tensor, recipe.parallel.pipeline, data_ranks);
+}
+
 // Of searches whose trials train side by side: how many do, and what a rank then needs of the
 // phases that they train.
 std::string searches_text(const recipe::Recipe& recipe, std::int64_t num_ranks) {
@@ -99,11 +103,11 @@ std::string searches_text(const recipe::Recipe& recipe, std::int64_t num_ranks) 
     for (const recipe::Phase& phase : recipe.phases) {
       if (recipe::touches(*strategy.search, phase.name)) phases.push_back(phase);
     }
-    const std::int64_t data_ranks = size / recipe.parallel.tensor;
+    const std::int64_t data_ranks = size / recipe.parallel.ranks_of_copy();
     text += fmt::format(
-        "\nsearch \"{}\": {} trials side by side on {} ranks each; memory of one rank of {} ({} "
-        "tensor × {} data):\n{}",
-        strategy.name, num_ranks / size, size, size, recipe.parallel.tensor, data_ranks,
+        "\nsearch \"{}\": {} trials side by side on {} ranks each; memory of one rank of {} "
+        "({}):\n{}",
+        strategy.name, num_ranks / size, size, size, words(recipe, data_ranks),
         memory_table(recipe, phases, data_ranks));
   }
   return text;
@@ -128,10 +132,9 @@ ExitCode plan_command(const RecipeOptions& options, const PlanOptions& how) {
   }
   recipe::check_strategy_layouts(recipe, num_ranks);
   check_all_patterns(recipe);
-  const std::int64_t data_ranks = num_ranks / recipe.parallel.tensor;
-  fmt::print("memory of one rank of {} ({} tensor × {} data):\n{}{}", num_ranks,
-             recipe.parallel.tensor, data_ranks, memory_table(recipe, recipe.phases, data_ranks),
-             searches_text(recipe, num_ranks));
+  const std::int64_t data_ranks = num_ranks / recipe.parallel.ranks_of_copy();
+  fmt::print("memory of one rank of {} ({}):\n{}{}", num_ranks, words(recipe, data_ranks),
+             memory_table(recipe, recipe.phases, data_ranks), searches_text(recipe, num_ranks));
   if (machine) {
     fmt::print("{}", time_tables(recipe, num_ranks, *machine, costs));
     fmt::print("{}", layout_table(recipe, num_ranks, *machine, costs));

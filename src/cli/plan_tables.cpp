@@ -80,31 +80,41 @@ struct PlannedPhase {
   std::optional<std::int64_t> num_steps;
 };
 
-std::string step_table(const std::vector<PlannedPhase>& phases) {
-  report::Table table({{"phase"},
-                       right("step"),
-                       right("products"),
-                       right("attention"),
-                       right("other kernels"),
-                       right("optimizer"),
-                       right("tensor sums"),
-                       right("data sums"),
-                       right("tokens/s"),
-                       right("MFU"),
-                       right("steps"),
-                       right("hours")});
+// The pipeline has a column where there is one.
+std::string step_table(const std::vector<PlannedPhase>& phases, bool with_pipeline) {
+  std::vector<report::Table::Column> columns = {{"phase"},
+                                                right("step"),
+                                                right("products"),
+                                                right("attention"),
+                                                right("other kernels"),
+                                                right("optimizer"),
+                                                right("tensor sums"),
+                                                right("data sums"),
+                                                right("tokens/s"),
+                                                right("MFU"),
+                                                right("steps"),
+                                                right("hours")};
+  constexpr std::ptrdiff_t kBehindSums = 8;
+  if (with_pipeline) columns.insert(columns.begin() + kBehindSums, right("pipeline"));
+  report::Table table(columns);
   for (const PlannedPhase& planned : phases) {
     const PlannedTime& time = planned.time;
     const double step = time.step_seconds();
-    table.add_row({planned.phase->name, seconds_text(step), share_text(time.product_seconds, step),
-                   share_text(time.attention_seconds, step), share_text(time.row_seconds, step),
-                   share_text(time.update_seconds, step),
-                   share_text(time.tensor_sums.seconds, step),
-                   share_text(time.exposed_data_seconds, step),
-                   quantity(time.tokens_per_second(), {"", "k", "M"}, 1000.0),
-                   fmt::format("{:.1f} %", 100 * time.mfu),
-                   planned.num_steps ? fmt::format("{}", *planned.num_steps) : "?",
-                   hours_text(planned.num_steps, step)});
+    std::vector<std::string> row = {planned.phase->name,
+                                    seconds_text(step),
+                                    share_text(time.product_seconds, step),
+                                    share_text(time.attention_seconds, step),
+                                    share_text(time.row_seconds, step),
+                                    share_text(time.update_seconds, step),
+                                    share_text(time.tensor_sums.seconds, step),
+                                    share_text(time.exposed_data_seconds, step),
+                                    quantity(time.tokens_per_second(), {"", "k", "M"}, 1000.0),
+                                    fmt::format("{:.1f} %", 100 * time.mfu),
+                                    planned.num_steps ? fmt::format("{}", *planned.num_steps) : "?",
+                                    hours_text(planned.num_steps, step)};
+    if (with_pipeline)
+      row.insert(row.begin() + kBehindSums, share_text(time.pipeline_seconds(), step));
+    table.add_row(row);
   }
   return table.text();
 }
@@ -144,7 +154,8 @@ std::string traffic_table(const recipe::Recipe& recipe, const std::vector<Planne
 std::string time_tables(const recipe::Recipe& recipe, std::int64_t num_ranks,
                         const Machine& machine, const PhaseCosts& costs) {
   const Layout layout = {.tensor = recipe.parallel.tensor,
-                         .data = num_ranks / recipe.parallel.tensor,
+                         .pipeline = recipe.parallel.pipeline,
+                         .data = num_ranks / recipe.parallel.ranks_of_copy(),
                          .shard = recipe.parallel.shard,
                          .recompute = recipe.recompute};
   std::vector<PlannedPhase> phases;
@@ -157,7 +168,8 @@ std::string time_tables(const recipe::Recipe& recipe, std::int64_t num_ranks,
   return fmt::format(
       "\ntime of a step on {}, every sequence as long as it may be:\n{}\nsent by a rank in a step, "
       "and stored:\n{}",
-      machine.name, step_table(phases), traffic_table(recipe, phases, machine));
+      machine.name, step_table(phases, layout.pipeline > 1),
+      traffic_table(recipe, phases, machine));
 }
 
 std::string layout_table(const recipe::Recipe& recipe, std::int64_t num_ranks,

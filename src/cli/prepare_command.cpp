@@ -23,7 +23,7 @@ std::filesystem::path data_dir_of(const recipe::Recipe& recipe) {
 }
 
 void check_extent(const recipe::Recipe& recipe, std::int64_t num_ranks, const Extent& extent) {
-  if (!extent.trains) return check_other_runs(recipe, recipe.parallel.tensor);
+  if (!extent.trains) return check_other_runs(recipe, recipe.parallel.ranks_of_copy());
   const recipe::Phase* only = recipe::find_phase(recipe, extent.phase);
   if (only != nullptr) {
     recipe::Recipe alone = recipe;

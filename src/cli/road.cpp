@@ -45,7 +45,8 @@ Road::Road(const recipe::Recipe& recipe, const Communicator& world, const RoadOp
       world_(world),
       options_(options),
       stop_(recipe.limits.wall_time_seconds),
-      grid_(make_grid(world, static_cast<int>(recipe.parallel.tensor))) {
+      grid_(make_grid(world, static_cast<int>(recipe.parallel.tensor),
+                      static_cast<int>(recipe.parallel.pipeline))) {
   run_dir_ = from_rank_0(world, [&] {
     open();
     return folder_->path().string();

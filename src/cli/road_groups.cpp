@@ -109,7 +109,9 @@ int size_of_groups(int num_ranks, int smallest, std::size_t count) {
 }  // namespace
 
 RankGroups& Road::groups_of(int size) {
-  return groups_.try_emplace(size, world_, size, static_cast<int>(recipe_.parallel.tensor))
+  return groups_
+      .try_emplace(size, world_, size, static_cast<int>(recipe_.parallel.tensor),
+                   static_cast<int>(recipe_.parallel.pipeline))
       .first->second;
 }
 

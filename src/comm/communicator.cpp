@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <numeric>
 
@@ -99,6 +100,15 @@ std::vector<std::string> Communicator::gather(const std::string& mine) const {
                                static_cast<std::size_t>(counts[rank])));
   }
   return texts;
+}
+
+// As sums of their bits, which no rounding changes.
+void Communicator::combine(std::vector<double>& numbers) const {
+  if (size() == 1) return;
+  std::vector<std::int64_t> bits;
+  for (const double number : numbers) bits.push_back(std::bit_cast<std::int64_t>(number));
+  sum(bits.data(), static_cast<std::int64_t>(bits.size()));
+  for (std::size_t i = 0; i < bits.size(); ++i) numbers[i] = std::bit_cast<double>(bits[i]);
 }
 
 std::string Communicator::broadcast(const std::string& text, int root) const {

@@ -33,6 +33,8 @@ class Communicator {
   std::vector<double> gather(const std::vector<double>& mine) const;
   std::vector<std::int64_t> gather(const std::vector<std::int64_t>& mine) const;
   std::vector<std::string> gather(const std::string& mine) const;
+  // Gives every rank the numbers that one rank has where all others have 0, to the last bit.
+  void combine(std::vector<double>& numbers) const;
   std::string broadcast(const std::string& text, int root = 0) const;
   void barrier() const;
 

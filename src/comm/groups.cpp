@@ -27,11 +27,11 @@ struct RankGroups::State {
   int num_received = 0;
   std::vector<MPI_Request> sends;
 
-  State(const Communicator& world_in, int size_in, int tensor_size)
+  State(const Communicator& world_in, int size_in, int tensor_size, int pipeline_size)
       : world(world_in),
         size(size_in),
         ranks(split(world_in.impl(), world_in.rank() / size_in, world_in.rank())),
-        grid(make_grid(ranks, tensor_size)) {}
+        grid(make_grid(ranks, tensor_size, pipeline_size)) {}
 
   int count() const { return world.size() / size; }
   int own() const { return world.rank() / size; }
@@ -72,10 +72,10 @@ struct RankGroups::State {
   }
 };
 
-RankGroups::RankGroups(const Communicator& world, int size, int tensor_size) {
+RankGroups::RankGroups(const Communicator& world, int size, int tensor_size, int pipeline_size) {
   POLYPHASE_PROMISE(size > 0 && world.size() % size == 0, "groups of {} of {} ranks", size,
                     world.size());
-  state_ = std::make_unique<State>(world, size, tensor_size);
+  state_ = std::make_unique<State>(world, size, tensor_size, pipeline_size);
 }
 
 RankGroups::~RankGroups() = default;

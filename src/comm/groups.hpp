@@ -14,9 +14,9 @@ namespace polyphase {
 // to stop, without waiting for them.
 class RankGroups {
  public:
-  // Groups of `size` ranks, which divides those of the world; tensor_size divides it. Collective
-  // over the world, which must outlive the groups.
-  RankGroups(const Communicator& world, int size, int tensor_size);
+  // Groups of `size` ranks, which divides those of the world; tensor_size × pipeline_size divides
+  // it. Collective over the world, which must outlive the groups.
+  RankGroups(const Communicator& world, int size, int tensor_size, int pipeline_size = 1);
   ~RankGroups();
   RankGroups(const RankGroups&) = delete;
   RankGroups& operator=(const RankGroups&) = delete;

@@ -31,7 +31,8 @@ inline constexpr std::int64_t kMaxCount = std::int64_t{1} << 30;
 // parts have the one above them: a rank may begin one while its neighbour still sums.
 inline constexpr int kNumTreeSumTags = 1 << 14;
 inline constexpr int kExchangeTag = kNumTreeSumTags;
-inline constexpr int kGroupsTag = kExchangeTag + 1;  // of RankGroups, in the world
+inline constexpr int kGroupsTag = kExchangeTag + 1;    // of RankGroups, in the world
+inline constexpr int kFirstStageTag = kGroupsTag + 1;  // of StageLinks, by subject
 
 // Ranks of the same colour become a group, in the order of their keys. Collective over the parent.
 Communicator split(const Communicator::Impl& parent, int colour, int key);

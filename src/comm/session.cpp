@@ -53,23 +53,28 @@ int MpiSession::num_ranks_of_node() const {
 
 void MpiSession::abort(ExitCode code) const { abort_job(code); }
 
-Communicator planning_communicator(int size) {
+Communicator planning_communicator(int size, int rank) {
   auto impl = std::make_unique<Communicator::Impl>();
   impl->size = size;
+  impl->rank = rank;
   return Communicator(std::move(impl));
 }
 
-RankGrid make_grid(const Communicator& world, int tensor_size) {
-  if (tensor_size < 1 || world.size() % tensor_size != 0) {
+RankGrid make_grid(const Communicator& world, int tensor_size, int pipeline_size) {
+  const int copy_size = tensor_size * pipeline_size;
+  if (tensor_size < 1 || pipeline_size < 1 || world.size() % copy_size != 0) {
     fail<RecipeError>(
-        "parallel.tensor is {}, which does not divide the {} ranks of this job; start a "
-        "multiple of {} ranks or change parallel.tensor",
-        tensor_size, world.size(), tensor_size);
+        "parallel.tensor {} × parallel.pipeline {} do not divide the {} ranks of this job; start a "
+        "multiple of {} ranks or change these keys",
+        tensor_size, pipeline_size, world.size(), copy_size);
   }
-  const int data_rank = world.rank() / tensor_size;
+  const int data_size = world.size() / copy_size;
   const int tensor_rank = world.rank() % tensor_size;
-  return {.tensor = split(world.impl(), data_rank, tensor_rank),
-          .data = split(world.impl(), tensor_rank, data_rank)};
+  const int data_rank = world.rank() / tensor_size % data_size;
+  const int stage = world.rank() / (tensor_size * data_size);
+  return {.tensor = split(world.impl(), stage * data_size + data_rank, tensor_rank),
+          .data = split(world.impl(), stage * tensor_size + tensor_rank, data_rank),
+          .pipeline = split(world.impl(), data_rank * tensor_size + tensor_rank, stage)};
 }
 
 }  // namespace polyphase

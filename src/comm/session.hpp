@@ -26,18 +26,19 @@ class MpiSession {
 };
 
 // The ranks as a grid: tensor-parallel ranks share one copy of the model and are neighbours (they
-// talk most); data-parallel ranks hold the same part of it. rank = data_rank × tensor_size +
-// tensor_rank.
+// talk most); data-parallel ranks hold the same part of it; the ranks of a pipeline, its stages,
+// hold layers one behind the other, and may be farthest apart. rank = (stage × data_size +
+// data_rank) × tensor_size + tensor_rank.
 struct RankGrid {
   Communicator tensor;
   Communicator data;
+  Communicator pipeline;
 };
 
-// A group of `size` ranks that is only counted with, seen as rank 0; nothing can be sent through
-// it.
-Communicator planning_communicator(int size);
+// A group of `size` ranks that is only counted with; nothing can be sent through it.
+Communicator planning_communicator(int size, int rank = 0);
 
-// Throws RecipeError when tensor_size does not divide the number of ranks.
-RankGrid make_grid(const Communicator& world, int tensor_size);
+// Throws RecipeError when tensor_size × pipeline_size does not divide the number of ranks.
+RankGrid make_grid(const Communicator& world, int tensor_size, int pipeline_size = 1);
 
 }  // namespace polyphase

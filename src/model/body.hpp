@@ -19,10 +19,11 @@ class Body {
   virtual const EmbeddingLayer& embedding() const = 0;
 
   // `pass` is of the batch's own rows. Returns their final hidden states, whole on every
-  // tensor-parallel rank, in the arena.
+  // tensor-parallel rank, in the arena; on a stage of a pipeline that is not the last, nothing of
+  // use.
   virtual Tensor2<const Real> forward(const Pass& pass) = 0;
 
-  // As Stack's.
+  // As Stack's. On the last stage, dhidden_NC is the gradient; on others only memory.
   using FinalFrom = std::function<void(std::size_t)>;
   virtual void backward(const Pass& pass, Tensor2<float> dhidden_NC,
                         const FinalFrom& final_from) = 0;

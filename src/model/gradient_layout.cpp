@@ -123,6 +123,7 @@ std::vector<GradientWrites::Unit> GradientWrites::units_of(
     if (!parameters[number].spec.joins_previous) units.push_back({.first = number});
     Unit& unit = units.back();
     unit.end = number + 1;
+    if (!parameters[number].is_own) continue;
     const bool in_passing = is_made_in_passing(parameters[number]);
     const std::int64_t bytes = bytes_behind_[number];
     unit.bytes_behind = std::max(unit.bytes_behind, bytes < 0 && in_passing ? most : bytes);

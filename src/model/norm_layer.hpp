@@ -19,6 +19,9 @@ class NormLayer {
   // `own_rows`: of those alone that this tensor-parallel rank has (Pass::own()).
   NormLayer(ParameterSet& parameters, const std::string& name, const recipe::Model& model,
             bool own_rows = false);
+  // Where the chain is cut between stages of a pipeline: the step without a norm.
+  explicit NormLayer(ParameterSet& parameters)
+      : parameters_(parameters), norm_{.kind = NormKind::kNone} {}
 
   // Takes memory in the arena for the statistics of the forward pass that follows. The sum is kept
   // in sum_NC: of a norm without an update, its input.
@@ -53,11 +56,11 @@ class NormLayer {
   void again(const Pass& pass, Tensor2<Out> y_NC) const;
 
  private:
+  Tensor1<const float> gain() const;
   Tensor1<const float> shift() const;
 
   ParameterSet& parameters_;
-  std::size_t gain_ = 0;
-  std::optional<std::size_t> shift_;
+  std::optional<std::size_t> gain_, shift_;
   Norm norm_;
   Tensor2<float> sum_NC_;
   Tensor1<float> mean_N_, rstd_N_;

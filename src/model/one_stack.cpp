@@ -10,7 +10,9 @@ OneStack<Real>::OneStack(ParameterSet& parameters, const Communicator& tensor,
                          const recipe::Model& model, std::int64_t vocab_size, bool causal)
     : embedding_(parameters, tensor, model, recipe::num_token_ids(model, vocab_size)),
       stack_(parameters, tensor, model, embedding_,
-             {.num_layers = model.num_layers, .causal = causal}) {}
+             {.num_layers = model.num_layers,
+              .stages = StageLayers(parameters.stage(), model.num_layers),
+              .causal = causal}) {}
 
 template class OneStack<float>;
 template class OneStack<bf16>;

@@ -73,19 +73,45 @@ bool is_adapter(const std::string& parameter) {
 }
 
 std::size_t ParameterSet::declare(const ParameterSpec& spec) {
-  const std::size_t number = parameters_.size();
+  const std::size_t number = next_++;
+  if (number < parameters_.size()) {
+    POLYPHASE_PROMISE(at(number).spec.name == spec.name, "{} declared again as {}",
+                      at(number).spec.name, spec.name);
+    return number;
+  }
   POLYPHASE_PROMISE(numbers_.emplace(spec.name, number).second, "parameter {} declared twice",
                     spec.name);
-  Parameter parameter{.spec = spec, .local_shape = spec.global_shape};
+  Parameter parameter{.spec = spec, .stages = stages_, .local_shape = spec.global_shape};
   if (spec.split_dimension >= 0) parameter.local_shape[spec.split_dimension] = spec.split.size;
-  parameter.count = num_elements(parameter.local_shape);
-  if (!spec.joins_previous) {
-    total_count_ = (total_count_ + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;
-  }
-  parameter.offset = total_count_;
-  total_count_ += parameter.count;
+  place(parameter);
   parameters_.push_back(parameter);
   return number;
+}
+
+void ParameterSet::declare_again(const std::function<void()>& make) {
+  next_ = 0;
+  make();
+  next_ = parameters_.size();
+}
+
+// Behind all that was placed before.
+void ParameterSet::place(Parameter& parameter) {
+  parameter.is_own = parameter.stages.front() == stage_.number;
+  parameter.is_copy = !parameter.is_own && std::ranges::count(parameter.stages, stage_.number) > 0;
+  parameter.count = parameter.is_here() ? num_elements(parameter.local_shape) : 0;
+  if (!parameter.spec.joins_previous)
+    total_count_ = (total_count_ + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;
+  parameter.offset = total_count_;
+  total_count_ += parameter.count;
+}
+
+void ParameterSet::place_too(std::size_t number) {
+  std::vector<int>& stages = parameters_[number].stages;
+  stages.insert(stages.end(), stages_.begin(), stages_.end());
+  std::ranges::sort(stages);
+  stages.erase(std::unique(stages.begin(), stages.end()), stages.end());
+  total_count_ = 0;
+  for (Parameter& parameter : parameters_) place(parameter);
 }
 
 void ParameterSet::allocate() {
@@ -101,6 +127,14 @@ void ParameterSet::place_gradients(const GradientLayout& layout) {
     parameters_[number].sum_offset =
         layout.sum_offsets.empty() ? layout.offsets[number] : layout.sum_offsets[number];
   }
+  std::int64_t offset = 0;
+  for (Parameter& parameter : parameters_) {
+    if (!parameter.is_copy) continue;
+    parameter.gradient_offset = offset;
+    offset += parameter.count;
+  }
+  gradients_of_copies_ = Kokkos::View<float*, Memory>(
+      Kokkos::view_alloc(Kokkos::WithoutInitializing, "gradients of copies"), offset);
   gradients_.clear();
   gradient_memory_.clear();
   shared_arena_ = nullptr;
@@ -175,7 +209,8 @@ std::vector<StorageRange> ParameterSet::trained_ranges() const {
   for (std::size_t number = 0; number < parameters_.size(); ++number) {
     const std::int64_t end =
         number + 1 < parameters_.size() ? parameters_[number + 1].offset : total_count_;
-    const bool trained = parameters_[number].trained;
+    if (!parameters_[number].is_here()) continue;
+    const bool trained = parameters_[number].is_trained_here();
     if (trained && goes_on) ranges.back().end = end;
     if (trained && !goes_on) ranges.push_back({parameters_[number].offset, end});
     goes_on = trained;
@@ -186,6 +221,13 @@ std::vector<StorageRange> ParameterSet::trained_ranges() const {
 std::int64_t ParameterSet::global_count() const {
   std::int64_t count = 0;
   for (const Parameter& parameter : parameters_) count += num_elements(parameter.spec.global_shape);
+  return count;
+}
+
+std::int64_t ParameterSet::count_of_copies() const {
+  std::int64_t count = 0;
+  for (const Parameter& parameter : parameters_)
+    if (parameter.is_copy) count += parameter.count;
   return count;
 }
 
@@ -227,6 +269,7 @@ void ParameterSet::begin_micro_batch(std::size_t set) {
 Write ParameterSet::gradient_write(std::size_t number, std::size_t span) {
   if (written_[number]) return Write::kAccumulate;
   skip_gradients(number, span);
+  if (at(number).is_copy) return Write::kOverwrite;
   if (writes_ != nullptr) writes_->hear(number, span);
   POLYPHASE_PROMISE(written_behind_.empty() || given_back_ <= written_behind_[number],
                     "the gradient of {} is written before those from parameter {} on are given "
@@ -247,6 +290,7 @@ Tensor1<float> ParameterSet::gradient1(std::size_t number, std::size_t span) con
   const std::int64_t count = span_count(parameters_, number, span),
                      offset = parameters_[number].gradient_offset;
   if (offset < 0) return Tensor1<float>(nullptr, count);
+  if (at(number).is_copy) return Tensor1<float>(gradients_of_copies_.data() + offset, count);
   return Tensor1<float>(written().data() + offset, count);
 }
 
@@ -258,7 +302,7 @@ Tensor2<float> ParameterSet::gradient2(std::size_t number, std::size_t span) con
 
 void ParameterSet::write_zeros(std::size_t first, std::size_t end) {
   for (std::size_t number = first; number < end; ++number) {
-    if (written_[number]) continue;
+    if (written_[number] || !at(number).is_here()) continue;
     gradient_write(number);
     const Tensor1<float> gradient = gradient1(number);
     if (gradient.data() != nullptr) fill(Exec{}, gradient, 0.0F);
@@ -267,8 +311,8 @@ void ParameterSet::write_zeros(std::size_t first, std::size_t end) {
 
 void ParameterSet::check_all_written() const {
   for (std::size_t number = 0; number < parameters_.size(); ++number) {
-    POLYPHASE_PROMISE(written_[number], "no backward pass wrote the gradient of {}",
-                      parameters_[number].spec.name);
+    POLYPHASE_PROMISE(written_[number] || !at(number).is_here(),
+                      "no backward pass wrote the gradient of {}", parameters_[number].spec.name);
   }
 }
 

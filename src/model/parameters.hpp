@@ -38,16 +38,30 @@ struct ParameterSpec {
   bool sums_own_rows = false;
 };
 
+// The stage of a pipeline that this rank is, or the whole model.
+struct PipelineStage {
+  int number = 0, count = 1;
+  bool is_last() const { return number + 1 == count; }
+};
+
 struct Parameter {
   ParameterSpec spec;
-  std::vector<std::int64_t> local_shape;
-  std::int64_t offset = 0;            // into the flat storage of values
-  std::int64_t count = 0;             // elements on this rank
-  std::int64_t gradient_offset = -1;  // into what passes write; -1: it has none
+  std::vector<int> stages;  // that have it, by rising number; the first of them owns it
+  bool is_own = true;       // this stage owns it: sums its gradient, updates and saves it
+  bool is_copy = false;     // this stage has it beside its owner; with neither, it is elsewhere
+  std::vector<std::int64_t> local_shape;  // of a stage that has it
+  std::int64_t offset = 0;                // into the flat storage of values
+  std::int64_t count = 0;                 // elements on this rank: 0 where it is elsewhere
+  std::int64_t gradient_offset = -1;      // into what passes write; -1: it has none
   // Of its first element in a set of gradients. Less than 0 where a set that has not all elements
   // begins behind that one.
   std::int64_t sum_offset = -1;
-  bool trained = true;  // false: frozen; its gradient is neither exchanged nor used
+  // Of the whole model, the same on every stage. False: frozen; its gradient is neither exchanged
+  // nor used.
+  bool trained = true;
+
+  bool is_here() const { return is_own || is_copy; }
+  bool is_trained_here() const { return trained && is_own; }
 };
 
 // Low-rank additions to the weights of products (Hu et al., 2022, section 4.1): where the weight is
@@ -77,13 +91,32 @@ struct GradientLayout;
 // be counted. A parameter that joins the previous one can be seen together with it, as one tensor
 // of more rows: query, key and value weights are one product.
 //
+// Every stage of a pipeline declares the whole model, so that numbers, and what is said of names,
+// are the same everywhere; what is elsewhere has no elements. A few parameters are on several
+// stages (a token table that is the output, too). One of them owns such a parameter; the others
+// have copies of its values, and a place for their part of its gradient, which is no part of any
+// set: parts are added up on their way to the owner (model/shared_parameters.hpp).
+//
 // Gradients are one flat float32 storage too, or several of them (sets), each laid out as
 // model/gradient_layout.hpp says. Passes write to one of the sets; or, where a set has but this
 // rank's share, to a place beside them, which the share is copied from.
 class ParameterSet {
  public:
+  // Before anything is declared.
+  void begin_stage(const PipelineStage& stage) { stage_ = stage; }
+  const PipelineStage& stage() const { return stage_; }
+  // The stages that have what is declared from here on.
+  void place_on(std::vector<int> stages) { stages_ = std::move(stages); }
+  // What is declared already is on those stages, too.
+  void place_too(std::size_t number);
+
   // Returns the parameter's number, which layers keep. A name may be declared once.
   std::size_t declare(const ParameterSpec& spec);
+  // The number that the next one gets.
+  std::size_t next() const { return next_; }
+  // While `make` runs, the layers that it makes get the numbers of those that were made first:
+  // other passes of theirs are under way at the same time.
+  void declare_again(const std::function<void()>& make);
 
   // What the products declared from here on have; empty: nothing.
   void adapt(Adapters adapters) { adapters_ = std::move(adapters); }
@@ -107,15 +140,18 @@ class ParameterSet {
   const Parameter& at(std::size_t number) const { return parameters_[number]; }
   const Parameter* find(const std::string& name) const;
   void set_trained(std::size_t number, bool trained) { parameters_[number].trained = trained; }
-  // Of the `span` parameters from this one on; nothing in front of a number is any_trained(0, it).
+  // Of the `span` parameters from this one on, on whatever stage; nothing in front of a number is
+  // any_trained(0, it).
   bool any_trained(std::size_t number, std::size_t span) const;
-  // Of the flat storage, by rising begin; all of it, gaps included, when every parameter is
-  // trained.
+  // Of the flat storage, what this stage owns, by rising begin; all of that, gaps included, when
+  // every parameter is trained.
   std::vector<StorageRange> trained_ranges() const;
   std::int64_t total_count() const {
     return total_count_;
   }                                   // of this rank, with alignment gaps, which stay zero
   std::int64_t global_count() const;  // parameters of the whole model
+  // Elements of the gradients of copies, which lie beside all sets.
+  std::int64_t count_of_copies() const;
 
   Tensor1<float> values() const { return Tensor1<float>(values_.data(), values_.size()); }
   Tensor1<const float> value1(std::size_t number) const;
@@ -158,14 +194,19 @@ class ParameterSet {
  private:
   std::vector<Parameter> parameters_;
   std::map<std::string, std::size_t> numbers_;
+  std::size_t next_ = 0;
+  PipelineStage stage_;
+  std::vector<int> stages_ = {0};
   Adapters adapters_;
   std::int64_t total_count_ = 0;
+  void place(Parameter& parameter);
   void place_gradients(const GradientLayout& layout);
   void make_sets(std::int64_t count, std::size_t num_sets);
 
   Kokkos::View<float*, Memory> values_;
   std::vector<Kokkos::View<float*, Memory>> gradient_memory_;
   std::vector<Tensor1<float>> gradients_;
+  Kokkos::View<float*, Memory> gradients_of_copies_;
   Tensor1<float> beside_sets_;
   std::vector<std::size_t> stops_, written_behind_;  // as in GradientLayout
   std::size_t given_back_ = 0;

@@ -119,6 +119,25 @@ Tensor2<const float> Pass::all_rows(Tensor2<const float> own_NC, Tensor2<float> 
   return x_NC;
 }
 
+bool Pass::has_stage(int distance) const {
+  if (links == nullptr) return false;
+  const int stage = links->stage() + distance;
+  return stage >= 0 && stage < links->num_stages();
+}
+
+void Pass::send(int distance, Tensor2<const float> rows, Subject subject) const {
+  if (Work* const work = WorkCount::of(exec)) work->passed_on += static_cast<double>(rows.size());
+  if (!exec.counting()) links->send(exec, links->stage() + distance, subject, flat(rows));
+}
+
+void Pass::receive(int distance, Tensor2<float> rows, Subject subject) const {
+  if (!exec.counting()) links->receive(exec, links->stage() + distance, subject, flat(rows));
+}
+
+void Pass::poll_links() const {
+  if (links != nullptr && !exec.counting()) links->poll();
+}
+
 template void Pass::gather_own_rows(Tensor2<float>) const;
 template void Pass::gather_own_rows(Tensor2<bf16>) const;
 

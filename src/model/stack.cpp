@@ -24,7 +24,11 @@ Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const r
       model_(model),
       embedding_(embedding),
       first_place_(role.first_place),
-      relative_(parameters, tensor, model, role.prefix, !role.causal) {
+      layers_(role.stages.own(role.first_layer, role.num_layers)),
+      begin_parameter_(parameters.next()),
+      relative_(parameters, tensor, model, role.prefix, !role.causal,
+                role.stages.stages_of(role.first_layer, role.num_layers)),
+      cut_(parameters) {
   const auto add_norm = [&](const std::string& name) {
     norms_.emplace_back(parameters, name + ".norm", model, true);
   };
@@ -34,20 +38,25 @@ Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const r
     sublayers_.push_back(std::make_unique<Layer>(parameters, tensor, model, name, args...));
     add_norm(name);
   };
+  const auto place_on_stage_of = [&](std::int64_t layer) {
+    parameters.place_on({role.stages.stage_of(role.first_layer + layer)});
+  };
+  place_on_stage_of(0);
   if (post()) add_norm(role.prefix + "embedding");
   for (std::int64_t layer = 0; layer < role.num_layers; ++layer) {
-    first_parameter_.push_back(parameters.all().size());
+    place_on_stage_of(layer);
+    first_parameter_.push_back(parameters.next());
     const std::string name = fmt::format("{}layers.{}", role.prefix, layer);
     add(name + ".attention", std::type_identity<SelfAttention<Real>>(), relative_, role.causal);
     if (encoder != nullptr)
       add(name + ".cross_attention", std::type_identity<CrossAttention<Real>>(), *encoder);
     add(name + ".feed_forward", std::type_identity<FeedForward<Real>>());
   }
-  first_parameter_.push_back(parameters.all().size());
+  first_parameter_.push_back(parameters.next());
   sublayers_of_layer_ = encoder != nullptr ? 3 : 2;
   keeps_attention_.resize(role.num_layers);
   if (!post()) add_norm(role.prefix + "final");
-  end_parameter_ = parameters.all().size();
+  end_parameter_ = parameters.next();
 }
 
 template <class Real>
@@ -58,7 +67,8 @@ Dropout Stack<Real>::embedding_dropout(const Pass& pass) const {
 template <class Real>
 std::vector<std::int64_t> Stack<Real>::chain(const Pass& pass) const {
   std::vector<std::int64_t> links;
-  for (std::int64_t s = 1; s <= num_sublayers(); ++s) {
+  for (std::int64_t s = layers_.begin * sublayers_of_layer_ + 1;
+       s <= layers_.end * sublayers_of_layer_; ++s) {
     const auto layer = static_cast<std::uint64_t>((s - 1) / sublayers_of_layer_);
     if (!pass.skips_layer(first_place_ + kLayerPlaces + layer)) links.push_back(s);
   }
@@ -67,8 +77,12 @@ std::vector<std::int64_t> Stack<Real>::chain(const Pass& pass) const {
 
 template <class Real>
 NormLayer<Real>& Stack<Real>::norm(std::size_t i) {
-  if (post()) return norms_[i == 0 ? 0 : chain_[i - 1]];
-  return i < chain_.size() ? norms_[chain_[i] - 1] : norms_.back();
+  if (post()) {
+    if (i == 0) return layers_.has_first() ? norms_[0] : cut_;
+    return norms_[chain_[i - 1]];
+  }
+  if (i < chain_.size()) return norms_[chain_[i] - 1];
+  return layers_.has_last() ? norms_.back() : cut_;
 }
 
 template <class Real>
@@ -106,6 +120,7 @@ void Stack<Real>::run_sublayer(const Pass& pass, std::size_t i, Tensor2<float> u
 template <class Real>
 void Stack<Real>::run_link(const Pass& pass, std::size_t i, Tensor2<float> update_NC) {
   const std::int64_t s = chain_[i - 1];
+  pass.poll_links();
   run_sublayer(pass, i, update_NC);
   pass.sum_own_rows(update_NC);
   norm(i).forward(pass, pass.own_rows(y_NC_), y_float_NC_,
@@ -113,7 +128,7 @@ void Stack<Real>::run_link(const Pass& pass, std::size_t i, Tensor2<float> updat
                    .update_NC = pass.own_rows(update_NC),
                    .bias_C = sublayer(s).output().bias(),
                    .dropout = update_dropout(pass, s)});
-  pass.gather_own_rows(y_NC_);
+  if (i < chain_.size() || layers_.has_last()) pass.gather_own_rows(y_NC_);
 }
 
 template <class Real>
@@ -134,14 +149,19 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
   }
   update_NC_ = arena.take2<float>(n, c);
 
-  embedding_.forward(pass, update_NC_);
-  pass.sum_own_rows(update_NC_);
+  const bool embeds = layers_.has_first();
   const Tensor2<float> embedded_NC = pass.own_rows(update_NC_);
+  if (embeds) {
+    embedding_.forward(pass, update_NC_);
+    pass.sum_own_rows(update_NC_);
+  } else {
+    pass.receive(Pass::kBefore, embedded_NC);
+  }
   const Tensor2<Real> y_own_NC = pass.own_rows(y_NC_);
-  if (!post()) dropout_apply<float>(pass.exec, embedded_NC, embedding_dropout(pass));
+  if (embeds && !post()) dropout_apply<float>(pass.exec, embedded_NC, embedding_dropout(pass));
   reserve_norm(pass, 0);
   norm(0).forward(pass, y_own_NC, y_float_NC_, {.residual_NC = embedded_NC});
-  if (post()) {
+  if (embeds && post()) {
     dropout_apply<Real>(pass.exec, y_own_NC, embedding_dropout(pass));
     if constexpr (!std::is_same_v<Real, float>)
       dropout_apply<float>(pass.exec, y_float_NC_, embedding_dropout(pass));
@@ -162,6 +182,7 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
     if (!part.kept) arena.release(mark);
     kept_end_[part.last] = arena.used_bytes();
   }
+  if (!layers_.has_last()) pass.send(Pass::kBehind, residual());
   return y_NC_;
 }
 
@@ -197,7 +218,8 @@ template <class Real>
 template <class Out>
 void Stack<Real>::input_again(const Pass& pass, std::size_t i, Tensor2<Out> y_NC) {
   norm(i - 1).again(pass, y_NC);
-  if (post() && i == 1) dropout_apply<Out>(pass.exec, y_NC, embedding_dropout(pass));
+  if (post() && i == 1 && layers_.has_first())
+    dropout_apply<Out>(pass.exec, y_NC, embedding_dropout(pass));
 }
 
 template <class Real>
@@ -228,23 +250,28 @@ template <class Real>
 void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                            const FinalFrom& final_from) {
   Arena& arena = *pass.exec.arena;
-  // Whatever feeds this stack was declared before it.
-  if (!parameters_.any_trained(0, end_parameter_)) {
+  // Whatever feeds this stack, or this stage of it, was declared before it. So stages agree on who
+  // waits for a gradient.
+  const std::size_t begin = first_parameter_[static_cast<std::size_t>(layers_.begin)];
+  std::size_t final = first_parameter_[static_cast<std::size_t>(layers_.end)];
+  const std::size_t end = layers_.has_last() ? end_parameter_ : final;
+  if (!parameters_.any_trained(0, end)) {
     arena.release(first_byte_);
-    return parameters_.skip_gradients(0, end_parameter_);
+    return parameters_.skip_gradients(0, end);
   }
   // Of the output of the norm whose turn it is, which takes its own rows of it.
   const Tensor2<float> dy_NC = dhidden_NC, dy_own_NC = pass.own_rows(dy_NC);
+  if (!layers_.has_last()) pass.receive(Pass::kBehind, dy_own_NC);
   Tensor2<float> dsum_NC;  // of the norm before: what arrives along the residual
   // The forward pass has no more use for its updates.
   const Tensor2<Real> dupdate_NC(reinterpret_cast<Real*>(update_NC_.data()), pass.num_rows,
                                  model_.width);
   const NormPlace place = post() ? NormPlace::kPost : NormPlace::kPre;
   if (lesson_ != nullptr) lesson_->add_hidden_gradient(pass, dy_own_NC, num_layers() - 1);
-  std::size_t final = first_parameter_.back();  // gradients from this parameter on
   for (std::size_t i = chain_.size(); i >= 1; --i) {
     const std::int64_t s = chain_[i - 1];
     const Linear& output = sublayer(s).output();
+    pass.poll_links();
     if (lesson_ != nullptr && ends_layer(i) && i < chain_.size())
       lesson_->add_hidden_gradient(pass, dsum_NC, layer_of(i));
     dsum_NC = norm(i).backward(pass,
@@ -274,15 +301,22 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
     sublayer(s).backward(pass, dy_NC, dupdate_NC, y_NC_);
     pass.sum_own_rows(dy_NC);
   }
-  if (post()) {  // both gradients of norm 0's output passed its dropout
+  const bool embeds = layers_.has_first();
+  if (embeds && post()) {  // both gradients of norm 0's output passed its dropout
     dropout_apply<float>(pass.exec, dy_own_NC, embedding_dropout(pass));
     if (!chain_.empty()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
   }
   dsum_NC = norm(0).backward(pass, {.dy_NC = dy_own_NC, .dskip_NC = dsum_NC}, place);
   relative_.end_backward();
-  end_layers(first_parameter_[0], final, final_from);
-  if (!post()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
-  embedding_.backward(pass, pass.all_rows(dsum_NC, dy_NC));
+  end_layers(begin, final, final_from);
+  if (embeds) {
+    if (!post()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
+    embedding_.backward(pass, pass.all_rows(dsum_NC, dy_NC));
+  } else if (parameters_.any_trained(0, begin)) {
+    pass.send(Pass::kBefore, dsum_NC);
+  } else {
+    parameters_.skip_gradients(0, begin);
+  }
   arena.release(first_byte_);
 }
 

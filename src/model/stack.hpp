@@ -11,6 +11,7 @@
 #include "model/norm_layer.hpp"
 #include "model/relative_table.hpp"
 #include "model/stack_lesson.hpp"
+#include "model/stage_layers.hpp"
 #include "model/sublayer.hpp"
 
 namespace polyphase {
@@ -19,6 +20,8 @@ namespace polyphase {
 struct StackRole {
   std::string prefix;  // of its parameters' names
   std::int64_t num_layers = 0;
+  std::int64_t first_layer = 0;  // counted through the model's stacks
+  StageLayers stages;            // that the model's layers are on
   bool causal = false;
   std::uint64_t first_place = 0;  // keys dropout; places of stacks must not overlap
 };
@@ -32,6 +35,10 @@ struct StackRole {
 // (Pass::divides_rows). A layer that is passed over in a step is a chain's link
 // left out, with the norms that belong to it.
 //
+// A stage of a pipeline runs the links of its own layers. At its ends the chain is cut: of the last
+// link it makes but the residual plus the update (pre), or its norm (post), which is the residual
+// stream that the next stage begins with.
+//
 // Of links that a pass makes again (recipe::Recompute), the sum of the norm behind the last is kept
 // and all else given back to the arena. The backward pass, arrived at them, runs them once more
 // from the norm in front, under the same keys of dropout and with the same sums over the
@@ -44,7 +51,13 @@ class Stack {
         const EmbeddingLayer& embedding, const StackRole& role,
         const EncoderOutput<Real>* encoder = nullptr);
 
-  // Returns the final hidden states, whole on every tensor-parallel rank, in the arena.
+  // The layers of this stage; without any, no pass goes through here.
+  const LayerRange& layers() const { return layers_; }
+  // Whether a pass needs gradients of what feeds this stack, on whatever stage that is.
+  bool feeder_is_trained() const { return parameters_.any_trained(0, begin_parameter_); }
+
+  // Returns the final hidden states, whole on every tensor-parallel rank, in the arena; on a stage
+  // without the last layer nothing of use, having sent on what there is.
   Tensor2<const Real> forward(const Pass& pass);
 
   // dhidden_NC is the gradient of the final hidden states, whose own rows are read, and memory for
@@ -71,6 +84,10 @@ class Stack {
   Tensor2<const Real> output() const { return y_NC_; }
 
  private:
+  // Where the residual stream stands behind the last link.
+  Tensor2<const float> residual() {
+    return post() ? Tensor2<const float>(y_float_NC_) : norm(chain_.size()).sum();
+  }
   bool post() const { return model_.norm == recipe::NormPlacement::kPost; }
   std::int64_t num_sublayers() const { return static_cast<std::int64_t>(sublayers_.size()); }
   Sublayer<Real>& sublayer(std::int64_t s) const { return *sublayers_[s - 1]; }  // counted from 1
@@ -111,15 +128,18 @@ class Stack {
   const recipe::Model model_;
   const EmbeddingLayer& embedding_;
   const std::uint64_t first_place_;
+  const LayerRange layers_;
+  const std::size_t begin_parameter_;  // of this stack
   RelativeTable relative_;
   std::vector<std::unique_ptr<Sublayer<Real>>> sublayers_;
   std::int64_t sublayers_of_layer_ = 0;
   std::vector<NormLayer<Real>> norms_;  // one more than sublayers
-  std::vector<std::int64_t> chain_;     // of the last forward pass, as are these:
-  std::size_t first_byte_ = 0;          // of the arena, of all that this stack takes
-  std::vector<std::size_t> kept_end_;   // of the arena, behind what a part's last link kept
-  Tensor2<Real> y_NC_;                  // what the last norm has put out
-  Tensor2<float> y_float_NC_;           // the residual stream of a post-norm model: own rows
+  NormLayer<Real> cut_;                // of a stage: in front of its first link, or behind the last
+  std::vector<std::int64_t> chain_;    // of the last forward pass, as are these:
+  std::size_t first_byte_ = 0;         // of the arena, of all that this stack takes
+  std::vector<std::size_t> kept_end_;  // of the arena, behind what a part's last link kept
+  Tensor2<Real> y_NC_;                 // what the last norm has put out
+  Tensor2<float> y_float_NC_;          // the residual stream of a post-norm model: own rows
   Tensor2<float> update_NC_;
   const Pass* pass_ = nullptr;
   StackLesson<Real>* lesson_ = nullptr;

@@ -30,7 +30,9 @@ VocabularyOutput<Real>::VocabularyOutput(ParameterSet& parameters, const recipe:
       vocabulary_(embedding.vocabulary()),
       num_classes_(embedding.num_token_ids()),
       block_bytes_(shape.block_bytes) {
-  if (!shape.tied) {
+  if (shape.tied) {
+    parameters.place_too(table_);
+  } else {
     table_ = parameters.declare({.name = name + ".weight",
                                  .global_shape = {num_classes_, model.width},
                                  .split_dimension = 0,

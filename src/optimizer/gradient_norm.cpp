@@ -2,10 +2,9 @@
 #include "optimizer/gradient_norm.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
-#include "comm/communicator.hpp"
+#include "comm/session.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/range_sums.hpp"
 
@@ -17,7 +16,7 @@ namespace {
 std::vector<ElementRange> own_parts(const ParameterSet& parameters, const Shards& shards) {
   std::vector<ElementRange> ranges;
   for (const Parameter& parameter : parameters.all()) {
-    if (!parameter.trained) continue;
+    if (!parameter.is_trained_here()) continue;
     const std::vector<Piece> own = shards.own_pieces_of(parameter);
     for (const StorageRange& part : parts_of(parameter)) {
       const bool is_here = std::any_of(own.begin(), own.end(), [&part](const Piece& piece) {
@@ -31,23 +30,14 @@ std::vector<ElementRange> own_parts(const ParameterSet& parameters, const Shards
   return ranges;
 }
 
-// Gives every rank the numbers that one rank has where all others have 0: as sums of their bits,
-// which no rounding changes.
-void share(std::vector<double>& numbers, const Communicator& data) {
-  std::vector<std::int64_t> bits;
-  for (const double number : numbers) bits.push_back(std::bit_cast<std::int64_t>(number));
-  data.sum(bits.data(), static_cast<std::int64_t>(bits.size()));
-  for (std::size_t i = 0; i < bits.size(); ++i) numbers[i] = std::bit_cast<double>(bits[i]);
-}
-
-// Sums of the squares of each parameter's gradients; 0 of what is not trained.
+// Sums of the squares of each parameter's gradients; 0 of what is not trained, or elsewhere.
 std::vector<double> squares_of(const ParameterSet& parameters,
                                const std::vector<double>& squares_of_parts) {
   std::vector<double> squares;
   auto next = squares_of_parts.begin();
   for (const Parameter& parameter : parameters.all()) {
     squares.push_back(0.0);
-    if (!parameter.trained) continue;
+    if (!parameter.is_trained_here()) continue;
     const std::size_t num_parts = parts_of(parameter).size();
     for (std::size_t part = 0; part < num_parts; ++part) squares.back() += *next++;
   }
@@ -72,11 +62,12 @@ double norm_of(const ParameterSet& parameters, const std::vector<double>& square
 }  // namespace
 
 double gradient_norm(const Exec& exec, const ParameterSet& parameters,
-                     Tensor1<const float> gradients, const Shards& shards,
-                     const Communicator& tensor, const Communicator& data) {
+                     Tensor1<const float> gradients, const Shards& shards, const RankGrid& grid) {
   std::vector<double> parts = sums_of_squares(exec, gradients, own_parts(parameters, shards));
-  if (shards.divided()) share(parts, data);
-  return norm_of(parameters, squares_of(parameters, parts), tensor);
+  if (shards.divided()) grid.data.combine(parts);
+  std::vector<double> squares = squares_of(parameters, parts);
+  grid.pipeline.combine(squares);
+  return norm_of(parameters, squares, grid.tensor);
 }
 
 void count_gradient_norm(const Exec& exec, const ParameterSet& parameters) {
@@ -86,7 +77,7 @@ void count_gradient_norm(const Exec& exec, const ParameterSet& parameters) {
 void clamp_gradients(const Exec& exec, const ParameterSet& parameters, Tensor1<float> gradients,
                      const Shards& shards, double max_value) {
   for (const Parameter& parameter : parameters.all()) {
-    if (!parameter.trained) continue;
+    if (!parameter.is_trained_here()) continue;
     for (const Piece& piece : shards.own_pieces_of(parameter)) {
       clamp(exec,
             Tensor1<float>(gradients.data() + parameter.sum_offset + piece.begin, piece.count),

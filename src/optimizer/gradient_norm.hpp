@@ -6,15 +6,15 @@
 
 namespace polyphase {
 
-class Communicator;
+struct RankGrid;
 
 // Euclidean norm of the gradients of all trained parameters of the whole model, the same on every
 // rank: parameters that every tensor-parallel rank holds count once, parts of split ones add up.
 // Where the optimizer is divided, this data rank has the sums of those gradients alone that the
-// shards give it: the norm is the same to the last bit. Collective over both groups.
+// shards give it, and a stage of a pipeline those of its own parameters: the norm is the same to
+// the last bit. Collective over the whole grid.
 double gradient_norm(const Exec& exec, const ParameterSet& parameters,
-                     Tensor1<const float> gradients, const Shards& shards,
-                     const Communicator& tensor, const Communicator& data);
+                     Tensor1<const float> gradients, const Shards& shards, const RankGrid& grid);
 // Takes from a counting arena what gradient_norm() does.
 void count_gradient_norm(const Exec& exec, const ParameterSet& parameters);
 

@@ -39,8 +39,8 @@ Optimizer::Optimizer(const ParameterSet& parameters, const recipe::Phase& phase,
       shards_(std::move(shards)),
       layout_(shards_) {
   for (std::size_t number = 0; number < parameters.all().size(); ++number) {
-    if (!treatments_[number].is_trained()) continue;
     const Parameter& parameter = parameters.at(number);
+    if (!treatments_[number].is_trained() || !parameter.is_own) continue;
     for (const Piece& piece : shards_.pieces_of(parameter)) {
       Trained trained = {.number = number,
                          .piece = piece,

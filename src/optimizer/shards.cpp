@@ -142,7 +142,9 @@ Shards make_shards(const recipe::Recipe& recipe, const recipe::Phase& phase,
     const Parameter& parameter = parameters.at(number);
     whole.push_back(
         {.range = {.begin = parameter.offset, .end = parameter.offset + parameter.count},
-         .weight = treated[number].is_trained() ? weight_of(parameter, *rule, phase) : 0});
+         .weight = treated[number].is_trained() && parameter.is_own
+                       ? weight_of(parameter, *rule, phase)
+                       : 0});
     total += whole.back().weight;
   }
   const double even = static_cast<double>(total) / num_ranks;

@@ -76,7 +76,8 @@ std::optional<PlannedLayout> smallest(const recipe::Recipe& recipe, std::int64_t
   // Not always that of the most tensor-parallel ranks: they divide neither optimizer nor gradients.
   for (const std::int64_t tensor : tensors) {
     const Layout layout = {.tensor = tensor,
-                           .data = num_ranks / tensor,
+                           .pipeline = recipe.parallel.pipeline,
+                           .data = num_ranks / tensor / recipe.parallel.pipeline,
                            .shard = recipe::Shard::kGradients,
                            .recompute = recipe::Recompute::kFull};
     const recipe::Recipe sized =
@@ -89,8 +90,9 @@ std::optional<PlannedLayout> smallest(const recipe::Recipe& recipe, std::int64_t
 }
 
 std::string words(const PlannedLayout& planned) {
-  return fmt::format("{} tensor × {} data, shard gradients, recompute full: {:.2f} GiB a rank",
-                     planned.layout.tensor, planned.layout.data,
+  const Layout& layout = planned.layout;
+  return fmt::format("{}, shard gradients, recompute full: {:.2f} GiB a rank",
+                     recipe::layout_words(layout.tensor, layout.pipeline, layout.data),
                      static_cast<double>(planned.memory_bytes) / (1024.0 * 1024.0 * 1024.0));
 }
 
@@ -112,6 +114,7 @@ recipe::Recipe with_micro_batch(recipe::Recipe recipe, std::int64_t most) {
 recipe::Recipe with_layout(const recipe::Recipe& recipe, const Layout& layout) {
   recipe::Recipe other = recipe;
   other.parallel.tensor = layout.tensor;
+  other.parallel.pipeline = layout.pipeline;
   other.parallel.shard = layout.shard;
   other.recompute = layout.recompute;
   return other;
@@ -125,11 +128,11 @@ std::vector<PlannedLayout> plan_layouts(const recipe::Recipe& recipe, std::int64
       });
   std::vector<PlannedLayout> planned;
   for (const std::int64_t tensor : legal_tensors(recipe, num_ranks)) {
-    const std::int64_t data = num_ranks / tensor;
+    const std::int64_t pipeline = recipe.parallel.pipeline, data = num_ranks / tensor / pipeline;
     for (const recipe::Recompute recompute : kRecomputes) {
       std::vector<std::pair<StepWork, double>> phases;  // with how often
-      const recipe::Recipe laid_out =
-          with_layout(recipe, {.tensor = tensor, .data = data, .recompute = recompute});
+      const recipe::Recipe laid_out = with_layout(
+          recipe, {.tensor = tensor, .pipeline = pipeline, .data = data, .recompute = recompute});
       for (const recipe::Phase& phase : recipe.phases) {
         if (phase.generate) continue;
         phases.emplace_back(costs.work(laid_out, phase, data),
@@ -137,8 +140,11 @@ std::vector<PlannedLayout> plan_layouts(const recipe::Recipe& recipe, std::int64
       }
       for (const recipe::Shard shard : kShards) {
         if (shard != recipe::Shard::kNone && data == 1) continue;
-        PlannedLayout one = {
-            .layout = {.tensor = tensor, .data = data, .shard = shard, .recompute = recompute}};
+        PlannedLayout one = {.layout = {.tensor = tensor,
+                                        .pipeline = pipeline,
+                                        .data = data,
+                                        .shard = shard,
+                                        .recompute = recompute}};
         one.memory_bytes = memory_of(with_layout(recipe, one.layout), one.layout, costs);
         one.fits = static_cast<double>(one.memory_bytes) <= rank_bytes(machine, num_ranks);
         for (const auto& [work, times] : phases) {

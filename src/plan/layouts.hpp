@@ -19,8 +19,8 @@ struct PlannedLayout {
   bool fits = false;
 };
 
-// What a phase costs on recipe.parallel.tensor × so many data-parallel ranks, with the recipe's own
-// shard and recompute.
+// What a phase costs on recipe.parallel.tensor × pipeline × so many data-parallel ranks, with the
+// recipe's own shard and recompute.
 struct PhaseCosts {
   std::function<std::int64_t(const recipe::Recipe&, const recipe::Phase&, std::int64_t)>
       memory_bytes;
@@ -29,7 +29,8 @@ struct PhaseCosts {
 
 recipe::Recipe with_layout(const recipe::Recipe& recipe, const Layout& layout);
 
-// Every layout that the program can run: tensor × data that the recipe's extents and batches allow,
+// Every layout that the program can run with the recipe's own pipeline: tensor × data that the
+// recipe's extents and batches allow,
 // what can be divided over data ranks or not, each mode of recompute. Those that fit come first,
 // the fastest first; those that do not fit behind them, by memory. Phases that make a corpus are
 // left out.

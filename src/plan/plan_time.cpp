@@ -70,6 +70,20 @@ CollectiveCost sum_over_tensor(const StepWork& work, const Layout& layout, const
   return sums;
 }
 
+// Between stages, which are as far apart as all ranks of one stage: rows of each micro-batch and
+// their gradients, one message each way.
+CollectiveCost send_between_stages(const StepWork& work, const Layout& layout,
+                                   const Network& network) {
+  if (layout.pipeline == 1) return {};
+  const auto micro_batches = static_cast<double>(work.num_micro_batches);
+  const bool within = layout.tensor * layout.data < network.ranks_a_node;
+  const Link& link = within ? network.within : network.between;
+  const double bytes = kFloatBytes * work.pass.passed_on;
+  CollectiveCost cost = {.seconds = micro_batches * (link.seconds(bytes) + link.seconds(0))};
+  (within ? cost.within_bytes : cost.between_bytes) = micro_batches * bytes;
+  return cost;
+}
+
 double exposed(const CollectiveCost& sums, double overlap, double backward_seconds) {
   return sums.seconds - std::min(overlap * sums.seconds, backward_seconds);
 }
@@ -113,8 +127,12 @@ PlannedTime plan_time(const StepWork& work, const Layout& layout, const Machine&
                       .attention_seconds = micro_batches * pass.attention,
                       .row_seconds = micro_batches * pass.rows,
                       .update_seconds = update_seconds(work, layout, rates),
+                      .stage_sends = send_between_stages(work, layout, network),
                       .tensor_sums = sum_over_tensor(work, layout, network),
                       .data_sums = sum_gradients(work, layout, network)};
+  time.idle_seconds =
+      static_cast<double>(layout.pipeline - 1) *
+      (pass.products + pass.attention + pass.rows + time.tensor_sums.seconds / micro_batches);
   const RankGroup data = {.size = layout.data, .stride = layout.tensor};
   if (layout.shard != recipe::Shard::kNone) {
     time.shared_updates =

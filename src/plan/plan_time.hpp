@@ -13,11 +13,11 @@ namespace polyphase {
 
 // How ranks share a phase's work.
 struct Layout {
-  std::int64_t tensor = 1, data = 1;
+  std::int64_t tensor = 1, pipeline = 1, data = 1;
   recipe::Shard shard = recipe::Shard::kNone;
   recipe::Recompute recompute = recipe::Recompute::kNone;
 
-  std::int64_t num_ranks() const { return tensor * data; }
+  std::int64_t num_ranks() const { return tensor * pipeline * data; }
 };
 
 // Where the time of a step goes, of one rank; all wait for one another.
@@ -26,6 +26,10 @@ struct PlannedTime {
   double attention_seconds = 0;
   double row_seconds = 0;     // all other kernels of the passes
   double update_seconds = 0;  // sums of micro-batches, norm, optimizer
+  // What stages of a pipeline have nothing to do in, since the first micro-batch has not come yet
+  // or the last is gone; and what they send each other, which hides behind nothing.
+  double idle_seconds = 0;
+  CollectiveCost stage_sends;
   CollectiveCost tensor_sums, data_sums, shared_updates;
   double exposed_data_seconds = 0;  // of data_sums and shared_updates, what hides behind nothing
   double tokens = 0;                // of a step, whole job
@@ -34,8 +38,9 @@ struct PlannedTime {
 
   double step_seconds() const {
     return product_seconds + attention_seconds + row_seconds + update_seconds +
-           tensor_sums.seconds + exposed_data_seconds;
+           tensor_sums.seconds + exposed_data_seconds + pipeline_seconds();
   }
+  double pipeline_seconds() const { return idle_seconds + stage_sends.seconds; }
   double tokens_per_second() const { return tokens / step_seconds(); }
 };
 

@@ -85,7 +85,7 @@ double floats(const ParameterSet& parameters) {
 std::int64_t num_parts_of_rows(const recipe::Recipe& recipe, const ParameterSet& parameters) {
   std::int64_t count = 0;
   for (const Parameter& parameter : parameters.all())
-    if (parameter.trained && parameter.spec.sums_own_rows) count += parameter.count;
+    if (parameter.is_trained_here() && parameter.spec.sums_own_rows) count += parameter.count;
   return recipe.parallel.sequence ? count : 0;
 }
 
@@ -99,14 +99,13 @@ std::int64_t whole_state_bytes(const recipe::Recipe& recipe, const recipe::Phase
   return model->parameters().global_count() * std::int64_t{sizeof(float)} + optimizer.state_bytes();
 }
 
-}  // namespace
-
-StepWork count_step(const recipe::Recipe& recipe, const recipe::Phase& phase,
-                    std::int64_t num_data_ranks, const recipe::Recipe* teacher_recipe,
-                    const recipe::Phase* teacher_phase) {
-  POLYPHASE_PROMISE(!phase.generate, "a phase that makes a corpus has no steps");
+StepWork count_stage(const recipe::Recipe& recipe, const recipe::Phase& phase, int stage,
+                     std::int64_t num_data_ranks, const recipe::Recipe* teacher_recipe,
+                     const recipe::Phase* teacher_phase) {
   const Communicator tensor = planning_communicator(static_cast<int>(recipe.parallel.tensor));
-  const auto model = planned_model(recipe, phase, tensor);
+  const Communicator pipeline =
+      planning_communicator(static_cast<int>(recipe.parallel.pipeline), stage);
+  const auto model = planned_model(recipe, phase, tensor, &pipeline);
   ParameterSet& parameters = model->parameters();
   const Optimizer optimizer(parameters, phase, tensor);
   optimizer.mark_trained(parameters);
@@ -144,6 +143,26 @@ StepWork count_step(const recipe::Recipe& recipe, const recipe::Phase& phase,
     step.update = count.work();
   }
   return step;
+}
+
+}  // namespace
+
+// Stages wait for the one that takes longest.
+StepWork count_step(const recipe::Recipe& recipe, const recipe::Phase& phase,
+                    std::int64_t num_data_ranks, const recipe::Recipe* teacher_recipe,
+                    const recipe::Phase* teacher_phase) {
+  POLYPHASE_PROMISE(!phase.generate, "a phase that makes a corpus has no steps");
+  const auto num_stages = static_cast<int>(recipe.parallel.pipeline);
+  StepWork longest;
+  double model_flops = 0;
+  for (int stage = 0; stage < num_stages; ++stage) {
+    StepWork one = count_stage(recipe, phase, stage, num_data_ranks, teacher_recipe, teacher_phase);
+    model_flops += one.model_flops / num_stages;
+    const auto flops = [](const Work& work) { return work.product_flops() + work.attention_flops; };
+    if (stage == 0 || flops(one.pass) > flops(longest.pass)) longest = std::move(one);
+  }
+  longest.model_flops = model_flops;
+  return longest;
 }
 
 }  // namespace polyphase

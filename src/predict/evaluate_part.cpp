@@ -138,7 +138,7 @@ std::optional<PartMetrics> evaluate_part(TrainedPhase& phase, const std::string&
                                            .micro_batch = micro_batch,
                                            .data_rank = phase.grid().data.rank(),
                                            .num_data_ranks = phase.grid().data.size()},
-                                          world, phase.grid().data, stop);
+                                          world, phase.grid(), stop);
   if (!corpora) return std::nullopt;
   PartMetrics result = {.values = metrics_of_corpora(phase.model(), *corpora, phase.phase())};
   for (std::size_t i = 0; i < parts.size(); ++i) {

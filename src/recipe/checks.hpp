@@ -43,6 +43,11 @@ void check_generation(const Recipe& recipe, const std::map<std::string, Place>& 
 // Its part on Slurm jobs.
 void check_slurm(const Recipe& recipe, const std::map<std::string, Place>& places, Faults& faults);
 
+// Keys whose product is the number of ranks that share one copy of the model.
+inline const char* copy_keys(const Parallel& parallel) {
+  return parallel.pipeline == 1 ? "parallel.tensor" : "parallel.tensor × parallel.pipeline";
+}
+
 // The place of the key, else of the nearest section around it that has one.
 Place nearest_place(const std::map<std::string, Place>& places, std::string path);
 

@@ -165,11 +165,11 @@ class IterateChecks {
 
   // What the number of ranks decides is in check_strategy_layouts().
   void check_ranks_per_trial(const Search& search, const std::string& path) {
-    const std::int64_t tensor = recipe_.parallel.tensor;
-    if (search.ranks_per_trial % tensor != 0) {
-      const std::int64_t fits = (search.ranks_per_trial / tensor + 1) * tensor;
-      fault(path, "{} is {}, no multiple of parallel.tensor, which is {}; {} would fit", path,
-            search.ranks_per_trial, tensor, fits);
+    const std::int64_t copy = recipe_.parallel.ranks_of_copy();
+    if (search.ranks_per_trial % copy != 0) {
+      const std::int64_t fits = (search.ranks_per_trial / copy + 1) * copy;
+      fault(path, "{} is {}, no multiple of {}, which is {}; {} would fit", path,
+            search.ranks_per_trial, copy_keys(recipe_.parallel), copy, fits);
     }
     for (const std::size_t number : road_to(recipe_, recipe_.iterate->target.phase)) {
       const Phase& phase = recipe_.phases[number];

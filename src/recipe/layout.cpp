@@ -22,7 +22,11 @@ std::string divisors_of(std::int64_t number) {
 class LayoutChecks {
  public:
   LayoutChecks(const Recipe& recipe, std::int64_t num_ranks)
-      : recipe_(recipe), num_ranks_(num_ranks), tensor_(recipe.parallel.tensor) {
+      : recipe_(recipe),
+        num_ranks_(num_ranks),
+        tensor_(recipe.parallel.tensor),
+        pipeline_(recipe.parallel.pipeline),
+        divides_(num_ranks % recipe.parallel.ranks_of_copy() == 0) {
     for (const auto& [path, place] : recipe.places) places_[path] = {place, 0};
   }
 
@@ -32,13 +36,20 @@ class LayoutChecks {
             "parallel.tensor is {}, which does not divide {} ranks; with that many it may be {}",
             tensor_, num_ranks_, divisors_of(num_ranks_));
     }
+    if (num_ranks_ % tensor_ == 0 && !divides_) {
+      fault("parallel.pipeline",
+            "parallel.pipeline is {}, which does not divide the {} ranks of each tensor-parallel "
+            "rank; it may be {}",
+            pipeline_, num_ranks_ / tensor_, divisors_of(num_ranks_ / tensor_));
+    }
     check_split("model.num_heads", recipe_.model.num_heads);
     if (recipe_.model.num_key_heads > 0)
       check_split("model.num_key_heads", recipe_.model.num_key_heads);
     check_split("model.width", recipe_.model.width);
     check_split("model.feed_forward", feed_forward_of(recipe_.model));
-    if (num_ranks_ % tensor_ == 0) {
-      for (std::size_t i = 0; i < recipe_.phases.size(); ++i) check_batch(i);
+    for (std::size_t i = 0; i < recipe_.phases.size(); ++i) {
+      check_stages(i);
+      if (divides_) check_batch(i);
     }
     faults_.throw_if_any();
   }
@@ -57,12 +68,34 @@ class LayoutChecks {
           path, extent, tensor_, std::gcd(extent, tensor_));
   }
 
+  // Every stage has a layer, and learning from a teacher compares layers of one rank.
+  void check_stages(std::size_t index) {
+    const Phase& phase = recipe_.phases[index];
+    if (phase.generate || pipeline_ == 1) return;
+    const Model model = model_of(recipe_, phase);
+    const std::int64_t layers =
+        model.num_layers + (has_decoder(model, phase) ? num_decoder_layers_of(model) : 0);
+    if (layers < pipeline_) {
+      fault("parallel.pipeline",
+            "parallel.pipeline is {}, but phase {} has {} layers, and each stage needs one; a "
+            "pipeline of {} would fit",
+            pipeline_, quoted(phase.name), layers, layers);
+    }
+    if (phase.adaptation.distil) {
+      const std::string path = phase_path(recipe_, index) + ".distil";
+      fault(path,
+            "{} needs all layers on one rank, but parallel.pipeline is {}; train this phase by "
+            "itself, with --phase {} --set parallel.pipeline=1",
+            path, pipeline_, phase.name);
+    }
+  }
+
   void check_batch(std::size_t index) {
     const Phase& phase = recipe_.phases[index];
     if (phase.generate) return;
     const std::int64_t sequences = phase.batch.fewest_sequences();
     const std::int64_t micro_batch = micro_batch_of(phase);
-    const std::int64_t data_ranks = num_ranks_ / tensor_;
+    const std::int64_t data_ranks = num_ranks_ / recipe_.parallel.ranks_of_copy();
     const std::int64_t together = data_ranks * micro_batch;
     if (sequences % together == 0) return;
     const std::string path =
@@ -77,12 +110,18 @@ class LayoutChecks {
 
   const Recipe& recipe_;
   std::int64_t num_ranks_;
-  std::int64_t tensor_;
+  std::int64_t tensor_, pipeline_;
+  bool divides_;  // tensor × pipeline the ranks
   std::map<std::string, Place> places_;
   Faults faults_;
 };
 
 }  // namespace
+
+std::string layout_words(std::int64_t tensor, std::int64_t pipeline, std::int64_t data) {
+  if (pipeline == 1) return fmt::format("{} tensor × {} data", tensor, data);
+  return fmt::format("{} tensor × {} pipeline × {} data", tensor, pipeline, data);
+}
 
 void check_layout(const Recipe& recipe, std::int64_t num_ranks) {
   POLYPHASE_PROMISE(num_ranks >= 1, "a job has at least one rank, not {}", num_ranks);

@@ -22,9 +22,13 @@ Recipe load(const std::string& path, const std::vector<std::string>& overrides =
 Recipe parse(const std::string& yaml_text, const std::string& name_for_messages,
              const std::vector<std::string>& overrides = {});
 
-// Faults that show only with the number of ranks of the whole job: `parallel.tensor` divides it,
-// and the model and each phase's batch divide among the ranks. The messages say what would fit.
+// Faults that show only with the number of ranks of the whole job: `parallel.tensor` ×
+// `parallel.pipeline` divides it, and the model and each phase's batch divide among the ranks. The
+// messages say what would fit.
 void check_layout(const Recipe& recipe, std::int64_t num_ranks);
+
+// "2 tensor × 4 data", and with stages "2 tensor × 2 pipeline × 4 data".
+std::string layout_words(std::int64_t tensor, std::int64_t pipeline, std::int64_t data);
 
 // Likewise of the recipe with each strategy's changes; of one phase, where `only` names it.
 void check_strategy_layouts(const Recipe& recipe, std::int64_t num_ranks,

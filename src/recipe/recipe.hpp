@@ -111,12 +111,15 @@ struct Model {
 enum class Shard { kNone, kOptimizer, kGradients };
 
 struct Parallel {
-  // Ranks that share one copy of the model; all other ranks are data parallel.
-  std::int64_t tensor = 1;
+  // Ranks that share the work inside of layers, and stages of neighbouring layers, each with so
+  // many ranks: together they share one copy of the model. All other ranks are data parallel.
+  std::int64_t tensor = 1, pipeline = 1;
   // Whether those ranks divide, beside the products, the rows of all that lies between them
   // (Korthikanti et al., 2022, section 4.2.2).
   bool sequence = false;
   Shard shard = Shard::kNone;  // what data-parallel ranks divide among them
+
+  std::int64_t ranks_of_copy() const { return tensor * pipeline; }
 };
 
 enum class Precision { kF32, kBf16 };

@@ -40,20 +40,21 @@ void check_groups(const Recipe& recipe, std::size_t index, std::int64_t num_rank
                   const std::map<std::string, Place>& places, Faults& faults) {
   const std::optional<Search>& search = recipe.iterate->strategies[index].search;
   const std::int64_t size = search ? search->ranks_per_trial : 0;
-  const std::int64_t tensor = recipe.parallel.tensor;
-  if (size == 0 || num_ranks % tensor != 0) return;  // the latter is a fault of its own
-  if (num_ranks % size == 0 && size % tensor == 0) return;
+  const std::int64_t copy = recipe.parallel.ranks_of_copy();
+  if (size == 0 || num_ranks % copy != 0) return;  // the latter is a fault of its own
+  if (num_ranks % size == 0 && size % copy == 0) return;
   std::vector<std::string> fits = {"0"};
-  for (std::int64_t ranks = tensor; ranks <= num_ranks; ranks += tensor) {
+  for (std::int64_t ranks = copy; ranks <= num_ranks; ranks += copy) {
     if (num_ranks % ranks == 0) fits.push_back(fmt::format("{}", ranks));
   }
   const std::string path = strategy_path(recipe, places, index) + ".search.ranks_per_trial";
   Place place = nearest_place(places, path);
   if (place.text.empty()) place.text = recipe.name;
-  faults.add(place,
-             fmt::format("{} is {}; of {} ranks in groups of parallel.tensor {} a trial may have "
-                         "{} (0: all, one trial after the other)",
-                         path, size, num_ranks, tensor, alternatives(fits)));
+  faults.add(
+      place,
+      fmt::format("{} is {}; of {} ranks in groups of {} {} a trial may have {} (0: all, "
+                  "one trial after the other)",
+                  path, size, num_ranks, copy_keys(recipe.parallel), copy, alternatives(fits)));
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ void add_step(History& history, double step, const json& record) {
   add(history.step_seconds, number_of(record, "seconds"));
   history.data_wait_seconds += number_of(record, "data_wait_seconds").value_or(0);
   history.tensor_wait_seconds += number_of(record, "tensor_wait_seconds").value_or(0);
+  history.pipeline_wait_seconds += number_of(record, "pipeline_wait_seconds").value_or(0);
   const auto parts = record.find("losses");
   if (parts == record.end() || !parts->is_object()) return;
   for (const auto& [name, value] : parts->items())

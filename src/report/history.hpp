@@ -39,7 +39,7 @@ struct History {
   Points tokens_per_second;  // whole job
   Points step_seconds;
   // Of all steps, what the rank that writes them waited for others of each axis.
-  double data_wait_seconds = 0, tensor_wait_seconds = 0;
+  double data_wait_seconds = 0, tensor_wait_seconds = 0, pipeline_wait_seconds = 0;
   std::optional<double> unigram_nats;  // entropy of the training tokens by frequency
   std::vector<Event> events;
   std::vector<Save> saves;

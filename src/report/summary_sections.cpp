@@ -125,7 +125,8 @@ static std::string waits_html(const History& history) {
   for (const Point& step : history.step_seconds) seconds += step.y;
   std::string html;
   for (const auto& [wait, axis] : {std::pair{history.data_wait_seconds, "data"},
-                                   std::pair{history.tensor_wait_seconds, "tensor"}}) {
+                                   std::pair{history.tensor_wait_seconds, "tensor"},
+                                   std::pair{history.pipeline_wait_seconds, "pipeline"}}) {
     if (wait > 0 && seconds > 0) {
       html += fmt::format("{}{:.0f} % {}", html.empty() ? "" : "<br/>", 100 * wait / seconds, axis);
     }

@@ -15,7 +15,7 @@ namespace polyphase {
 namespace {
 
 // Whether this rank writes a tensor of parameter `number`: of the data-parallel copies one each, of
-// unsplit ones the first tensor rank.
+// unsplit ones the first tensor rank. Of stages of a pipeline, the parameter's owner writes it.
 bool writes(bool is_split, std::size_t number, const RankGrid& grid) {
   const bool my_turn = static_cast<int>(number) % grid.data.size() == grid.data.rank();
   return my_turn && (is_split || grid.tensor.rank() == 0);
@@ -39,7 +39,7 @@ struct Snapshot {
     for (std::size_t number = 0; number < parameters.all().size(); ++number) {
       const Parameter& parameter = parameters.at(number);
       const ParameterSpec& spec = parameter.spec;
-      if (!writes(spec.split_dimension >= 0, number, grid)) continue;
+      if (!parameter.is_own || !writes(spec.split_dimension >= 0, number, grid)) continue;
       add({.name = "parameters/" + spec.name,
            .global_shape = spec.global_shape,
            .split_dimension = spec.split_dimension,

@@ -32,6 +32,7 @@ constexpr const char* kParameters = "parameters/";
 // `name`: of the tensor, with its group.
 void read_parameter(CheckpointReader& reader, const std::string& name, const Parameter& parameter,
                     float* values) {
+  if (!parameter.is_here()) return;
   const ParameterSpec& spec = parameter.spec;
   reader.read(name, spec.split_dimension, spec.split_dimension < 0 ? 0 : spec.split.begin,
               parameter.local_shape, values + parameter.offset);
@@ -96,6 +97,7 @@ bool merge_adapter(CheckpointReader& reader, const Parameter& parameter, const s
   const auto a = reader.tensors().find(result_name(reader, adapter_a(name)));
   const auto b = reader.tensors().find(result_name(reader, adapter_b(name)));
   if (a == reader.tensors().end() || b == reader.tensors().end()) return false;
+  if (!parameter.is_here()) return true;
   const std::int64_t rank = a->second[0];
   const std::int64_t rows = parameter.local_shape[0], columns = parameter.local_shape[1];
   std::vector<float> a_RI(static_cast<std::size_t>(rank * columns));

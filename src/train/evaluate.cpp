@@ -2,6 +2,8 @@
 #include "train/evaluate.hpp"
 
 #include <array>
+#include <bit>
+#include <nlohmann/json.hpp>
 
 #include "train/fixed_tree.hpp"
 
@@ -57,7 +59,48 @@ std::vector<double> gather_records(const std::vector<std::vector<Tally>>& mine,
   return result;
 }
 
+// As text that keeps every bit.
+std::string text_of(const std::vector<Tally>& tallies) {
+  const auto bits = [](double value) { return std::bit_cast<std::uint64_t>(value); };
+  nlohmann::json json = nlohmann::json::array();
+  for (const Tally& tally : tallies) {
+    nlohmann::json records = nlohmann::json::array();
+    for (const double record : tally.records) records.push_back(bits(record));
+    json.push_back({{"nats", bits(tally.nats)},
+                    {"num_terms", tally.num_terms},
+                    {"counts", tally.counts},
+                    {"records", records},
+                    {"divergence", bits(tally.divergence)}});
+  }
+  return json.dump();
+}
+
+std::vector<Tally> tallies_of(const std::string& text) {
+  const auto value = [](const nlohmann::json& bits) {
+    return std::bit_cast<double>(bits.get<std::uint64_t>());
+  };
+  std::vector<Tally> tallies;
+  for (const nlohmann::json& json : nlohmann::json::parse(text)) {
+    Tally& tally = tallies.emplace_back();
+    tally.nats = value(json["nats"]);
+    tally.num_terms = json["num_terms"];
+    tally.counts = json["counts"].get<std::vector<std::int64_t>>();
+    for (const nlohmann::json& record : json["records"]) tally.records.push_back(value(record));
+    tally.divergence = value(json["divergence"]);
+  }
+  return tallies;
+}
+
 }  // namespace
+
+std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine, const RankGrid& grid,
+                               Dealing dealing) {
+  const int last = grid.pipeline.size() - 1;
+  std::vector<Tally> totals;
+  if (grid.pipeline.rank() == last) totals = sum_tallies(mine, grid.data, dealing);
+  if (last == 0) return totals;
+  return tallies_of(grid.pipeline.broadcast(text_of(totals), last));
+}
 
 std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
                                const Communicator& data, Dealing dealing) {
@@ -95,15 +138,17 @@ std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
 
 std::optional<std::vector<Tally>> evaluation_tallies(PhaseModel& model, EvaluationStream& stream,
                                                      const Communicator& world,
-                                                     const Communicator& data, StopRequest& stop) {
+                                                     const RankGrid& grid, StopRequest& stop) {
   std::vector<std::vector<Tally>> tallies;
+  const auto num_stages = static_cast<std::size_t>(grid.pipeline.size());
   while (const std::optional<EvaluationBatch> next = stream.next()) {
-    if (stop.agreed(world)) return std::nullopt;
+    // All ranks wait for each other there, so that stages work side by side in between.
+    if (tallies.size() % num_stages == 0 && stop.agreed(world)) return std::nullopt;
     tallies.push_back(next->batch.num_sequences() > 0
                           ? model.evaluate(next->batch)
                           : std::vector<Tally>(model.objective_names().size()));
   }
-  return sum_tallies(tallies, data, Dealing::kInTurn);
+  return sum_tallies(tallies, grid, Dealing::kInTurn);
 }
 
 }  // namespace polyphase

@@ -13,14 +13,17 @@
 namespace polyphase {
 
 // Each objective's tally of a data set's part under the model as it is; the same bits on any number
-// of data-parallel ranks. Collective. Empty when a stop was asked for meanwhile.
+// of data-parallel ranks and stages. Collective. Empty when a stop was asked for meanwhile.
 std::optional<std::vector<Tally>> evaluation_tallies(PhaseModel& model, EvaluationStream& stream,
                                                      const Communicator& world,
-                                                     const Communicator& data, StopRequest& stop);
+                                                     const RankGrid& grid, StopRequest& stop);
 
 // Sums tallies of micro-batches over the data-parallel ranks. `mine` are this rank's, by objective;
 // every rank gives the same number of micro-batches, as they were dealt.
 std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
                                const Communicator& data, Dealing dealing);
+// The same of those that the last stage of a pipeline has, for all stages.
+std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine, const RankGrid& grid,
+                               Dealing dealing);
 
 }  // namespace polyphase

@@ -88,7 +88,7 @@ auto GradientReducer::stretches(std::size_t first, std::size_t end) const -> std
   std::vector<Stretch> pieces;
   for (std::size_t number = first; number < end; ++number) {
     const Parameter& parameter = parameters_.at(number);
-    if (!parameter.trained) continue;
+    if (!parameter.is_trained_here()) continue;
     for (const Piece& piece : pieces_[number]) {
       const std::int64_t begin = parameter.gradient_offset + piece.begin;
       pieces.push_back({.begin = begin,
@@ -173,7 +173,7 @@ void GradientReducer::sum_parts_of_rows(Tensor1<float> gradients) const {
   std::int64_t count = 0;
   for (std::size_t number = 0; number < pieces_.size(); ++number) {
     const Parameter& parameter = parameters_.at(number);
-    if (!parameter.trained || !parameter.spec.sums_own_rows) continue;
+    if (!parameter.is_trained_here() || !parameter.spec.sums_own_rows) continue;
     for (const Piece& piece : pieces_[number]) {
       if (piece.owner != kEveryDataRank && piece.owner != rank_) continue;
       parts.emplace_back(gradients.data() + parameter.sum_offset + piece.begin, piece.count);

@@ -48,7 +48,8 @@ class PhaseRun {
       : job_(job),
         phase_(phase_of(job)),
         corpus_(open_corpus(job)),
-        model_(make_phase_model(job.recipe, phase_, corpus_.phase_data(), job.grid.tensor)),
+        model_(make_phase_model(job.recipe, phase_, corpus_.phase_data(), job.grid.tensor,
+                                &job.grid.pipeline)),
         evaluation_(job, corpus_, *model_),
         micro_batch_(recipe::micro_batch_of(phase_)),
         phase_key_(phase_key(phase_.name)),
@@ -70,6 +71,7 @@ class PhaseRun {
     if (phase_.regularisation.average)
       average_.emplace(model_->parameters(), phase_, shards, job.grid.data);
     optimizer_->mark_trained(model_->parameters());
+    model_->plan_micro_batches(local_micro_batches);
     // Training last: the vocabulary's blocks are as wide as the last pass counted makes them.
     model_->plan_arena_bytes(largest, false);
     model_->plan_arena_bytes(largest, true);
@@ -183,7 +185,7 @@ class PhaseRun {
   bool evaluate_valid() {
     std::optional<PartMetrics> valid;
     {
-      const AveragedParameters averaged(model_->parameters(), average());
+      const AveragedParameters averaged(*model_, average());
       valid = evaluation_.metrics_of("valid", state_.step, state_, *log_);
     }
     if (!valid) return false;
@@ -254,7 +256,7 @@ class PhaseRun {
   PhaseOutcome finish() {
     const bool last = state_.result_step == state_.step;
     if (!last) take_result();
-    const AveragedParameters averaged(model_->parameters(), last ? average() : nullptr);
+    const AveragedParameters averaged(*model_, last ? average() : nullptr);
     PartMetrics metrics;
     for (const std::string part : {"valid", "test"}) {
       if (!corpus_.has(part)) continue;

@@ -173,6 +173,19 @@ void keep_state(const PhaseJob& job, const fs::path& folder, const HandOverRules
   optimizer.go_on_from(parameters, hand_over.kept_updates, hand_over.square_updates);
 }
 
+// Each stage of a pipeline has kept the state of its own parameters.
+void join_stages(HandOver& hand_over, const Communicator& pipeline) {
+  const nlohmann::json mine = {hand_over.kept_updates, hand_over.square_updates, hand_over.state};
+  for (const std::string& text : pipeline.gather(mine.dump())) {
+    const nlohmann::json stage = nlohmann::json::parse(text);
+    hand_over.kept_updates.merge(stage[0].get<std::map<std::string, std::int64_t>>());
+    hand_over.square_updates.merge(stage[1].get<std::map<std::string, std::int64_t>>());
+    for (const std::string line : stage[2]) {
+      if (std::ranges::count(hand_over.state, line) == 0) hand_over.state.push_back(line);
+    }
+  }
+}
+
 // "12 parameters carried from pretrain, 24 copied from other layers (stack), 4 new, 3 left behind"
 std::string hand_over_text(const recipe::Phase& phase, const std::string& from,
                            const HandOver& hand_over) {
@@ -234,6 +247,8 @@ void take_over_model(const PhaseJob& job, const PhaseCorpus& corpus, ParameterSe
                       remedy_for(from, result));
     }
   });
+  if (phase.optimizer.state != recipe::StateHandover::kReset)
+    join_stages(hand_over, job.grid.pipeline);
   log_info("{}: {}", phase.name, hand_over_text(phase, from.name, hand_over));
   if (phase.optimizer.state != recipe::StateHandover::kReset)
     log_info("{}: {}", phase.name, state_text(phase, from.phase, hand_over));
@@ -310,14 +325,16 @@ void load_result(const PhaseJob& job, ParameterSet& parameters) {
 void begin_to_save_phase(CheckpointWriter& writer, const PhaseJob& job, const PhaseCorpus& corpus,
                          const PhaseState& state, const ParameterSet& parameters,
                          const Optimizer& optimizer, const WeightAverage* average) {
-  const nlohmann::json json = {
-      {"phase", phase_of(job).name},
-      {"recipe_hash", recipe::recipe_hash(job.recipe)},
-      {"phase_hash", recipe::phase_hash(job.recipe, job.phase_number)},
-      {"data", state_of_data(corpus)},
-      {"layout", {{"tensor", job.grid.tensor.size()}, {"data", job.grid.data.size()}}},
-      {"lineage", state.lineage},
-      {"phase_state", state}};
+  const nlohmann::json json = {{"phase", phase_of(job).name},
+                               {"recipe_hash", recipe::recipe_hash(job.recipe)},
+                               {"phase_hash", recipe::phase_hash(job.recipe, job.phase_number)},
+                               {"data", state_of_data(corpus)},
+                               {"layout",
+                                {{"tensor", job.grid.tensor.size()},
+                                 {"pipeline", job.grid.pipeline.size()},
+                                 {"data", job.grid.data.size()}}},
+                               {"lineage", state.lineage},
+                               {"phase_state", state}};
   writer.begin(state.step, json, parameters, optimizer, average, kept_steps(state));
 }
 

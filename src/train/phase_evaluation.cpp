@@ -37,7 +37,7 @@ std::optional<PartMetrics> PhaseEvaluation::metrics_of(const std::string& part, 
                           .data_rank = job_.grid.data.rank(),
                           .num_data_ranks = job_.grid.data.size(),
                           .max_samples = part == "valid" ? phase_.evaluate.max_samples : 0},
-                         job_.world, job_.grid.data, job_.stop);
+                         job_.world, job_.grid, job_.stop);
   state.seconds += now_seconds() - begin;
   if (!tallies) return std::nullopt;
   const PartMetrics metrics = metrics_of_corpora(model_, *tallies, phase_);

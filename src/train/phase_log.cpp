@@ -5,6 +5,7 @@
 
 #include "base/clock.hpp"
 #include "comm/agreement.hpp"
+#include "recipe/load.hpp"
 #include "train/phase_data.hpp"
 
 namespace polyphase {
@@ -34,8 +35,9 @@ PhaseLog::PhaseLog(const PhaseJob& job, const PhaseStart& start,
     }
     if (start.resumed) {
       event(last_step, "resumed",
-            fmt::format("on {} tensor × {} data ranks", job.grid.tensor.size(),
-                        job.grid.data.size()));
+            fmt::format("on {} ranks",
+                        recipe::layout_words(job.grid.tensor.size(), job.grid.pipeline.size(),
+                                             job.grid.data.size())));
     }
   });
 }
@@ -69,6 +71,7 @@ void PhaseLog::step(const PhaseState& state, const StepPlan& plan, const StepBat
                          {"seconds", seconds},
                          {"data_wait_seconds", record.data_wait_seconds},
                          {"tensor_wait_seconds", record.tensor_wait_seconds},
+                         {"pipeline_wait_seconds", record.pipeline_wait_seconds},
                          {"tokens_per_second", static_cast<double>(record.num_tokens) / seconds}};
   if (plan.penalty.on()) line["penalty"] = record.penalty;
   if (phase_.regularisation.r_drop.value_or(0.0) > 0) line["divergence"] = record.divergence;

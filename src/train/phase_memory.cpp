@@ -12,7 +12,13 @@ static constexpr std::size_t kSlack = std::size_t{1} << 20;
 
 auto PhaseModel::plan_training(std::size_t num_gradient_sets, std::size_t update_bytes,
                                const Shards& shards) const -> TrainingMemory {
-  TrainingMemory memory = {.arena_bytes = std::max(arena_bytes_, update_bytes)};
+  TrainingMemory memory = {
+      .arena_bytes = std::max(arena_bytes_, update_bytes),
+      .copy_bytes = static_cast<std::size_t>(parameters_.count_of_copies()) * sizeof(float)};
+  if (!more_arenas_.empty()) {
+    memory.arena_bytes = std::max(memory.arena_bytes, kept_bytes_ + work_bytes_ + kSlack) +
+                         more_arenas_.size() * kept_bytes_;
+  }
   const bool one = num_gradient_sets == 1;
   std::optional<GradientShare> share;
   if (shards.divides_gradients) {
@@ -29,7 +35,10 @@ auto PhaseModel::plan_training(std::size_t num_gradient_sets, std::size_t update
   // Sets of all gradients that wait for those of other micro-batches would be written over by their
   // passes; what is copied out of a pass's place is not there any more when the update comes.
   const bool shares = one || share;
-  if (shares) {
+  if (shares && !more_arenas_.empty()) {
+    memory.first_gradient = memory.arena_bytes;  // other passes are under way
+    memory.bytes = memory.share_bytes + memory.arena_bytes + memory.layout.num_bytes();
+  } else if (shares) {
     memory.first_gradient =
         std::max(memory.layout.first_byte, one ? update_bytes : std::size_t{0}) + kSlack;
     memory.bytes = memory.share_bytes +
@@ -37,6 +46,8 @@ auto PhaseModel::plan_training(std::size_t num_gradient_sets, std::size_t update
   } else {
     memory.bytes = memory.arena_bytes + memory.gradient_bytes;
   }
+  memory.gradient_bytes += memory.copy_bytes;
+  memory.bytes += memory.copy_bytes;
   return memory;
 }
 
@@ -46,12 +57,26 @@ void PhaseModel::allocate_training(std::size_t num_gradient_sets, std::size_t up
   const TrainingMemory memory = plan_training(num_gradient_sets, update_bytes, shards);
   parameters_.allocate();
   if (num_gradient_sets == 1 || shards.divides_gradients) {
-    allocate_arena(memory.bytes - memory.share_bytes);
+    allocate_arena(memory.bytes - memory.share_bytes - memory.copy_bytes);
+    divide_arena(memory.arena_bytes);
     parameters_.share_gradients(memory.layout, arena_, memory.first_gradient,
                                 num_gradient_sets == 1 ? 0 : num_gradient_sets);
   } else {
     allocate_arena(memory.arena_bytes);
+    divide_arena(memory.arena_bytes);
     parameters_.allocate_gradients(memory.layout, num_gradient_sets);
+  }
+}
+
+// Each pass under way has a piece for what it keeps. That of the first one is followed by the piece
+// that all of them work in.
+void PhaseModel::divide_arena(std::size_t num_bytes) {
+  const std::size_t first_bytes = num_bytes - more_arenas_.size() * kept_bytes_;
+  if (!more_arenas_.empty()) arena_ = Arena(memory_.data(), first_bytes);
+  std::byte* next = memory_.data() + first_bytes;
+  for (Arena& arena : more_arenas_) {
+    arena = Arena(next, kept_bytes_, memory_.data() + kept_bytes_, first_bytes - kept_bytes_);
+    next += kept_bytes_;
   }
 }
 

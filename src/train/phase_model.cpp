@@ -7,6 +7,7 @@
 #include "kernels/elementwise.hpp"
 #include "model/body.hpp"
 #include "model/key_value_cache.hpp"
+#include "model/shared_parameters.hpp"
 #include "optimizer/gradient_norm.hpp"
 #include "optimizer/name_pattern.hpp"
 #include "recipe/load.hpp"
@@ -36,19 +37,37 @@ std::unique_ptr<Body<Real>> make_phase_body(ParameterSet& parameters, const Comm
   return body;
 }
 
+// Of what was in use after the other: the most that was given back again before the end.
+std::size_t most_given_back(const std::vector<std::size_t>& used_bytes) {
+  std::size_t most = 0, least_behind = used_bytes.back();
+  for (auto used = used_bytes.rbegin(); used != used_bytes.rend(); ++used) {
+    least_behind = std::min(least_behind, *used);
+    most = std::max(most, *used - least_behind);
+  }
+  return most;
+}
+
 template <class Real>
 class PhaseModelOf final : public PhaseModel {
  public:
   PhaseModelOf(const recipe::Recipe& recipe, const recipe::Phase& phase, const PhaseData& data,
-               const Communicator& tensor)
+               const Communicator& tensor, const Communicator* pipeline)
       : tensor_(tensor),
         width_(recipe.model.width),
         recompute_(recipe.recompute),
         divides_rows_(recipe.parallel.sequence),
         r_drop_(static_cast<float>(phase.regularisation.r_drop.value_or(0.0))),
-        body_(make_phase_body<Real>(parameters_, tensor, recipe, phase, data.vocab_size)) {
+        make_body_([this, &tensor, recipe, phase, vocab_size = data.vocab_size] {
+          return make_phase_body<Real>(parameters_, tensor, recipe, phase, vocab_size);
+        }) {
+    if (pipeline != nullptr && pipeline->size() > 1) {
+      links_.emplace(*pipeline);
+      parameters_.begin_stage({.number = pipeline->rank(), .count = pipeline->size()});
+    }
+    passes_.push_back(std::make_unique<UnderWay>(arena_, make_body_()));
+    parameters_.place_on({parameters_.stage().count - 1});
     for (auto& [objective, weight] :
-         make_objectives<Real>(parameters_, tensor, recipe, phase, data, *body_)) {
+         make_objectives<Real>(parameters_, tensor, recipe, phase, data, body())) {
       names_.push_back(objective->name());
       weights_.push_back(weight);
       objectives_.push_back(std::move(objective));
@@ -66,7 +85,7 @@ class PhaseModelOf final : public PhaseModel {
       teaching_heads_.push_back(
           teacher_->objectives_[static_cast<std::size_t>(found - teacher_->names_.begin())].get());
     }
-    const std::vector<Stack<Real>*> own = body_->stacks(), theirs = teacher_->body_->stacks();
+    const std::vector<Stack<Real>*> own = body().stacks(), theirs = teacher_->body().stacks();
     POLYPHASE_PROMISE(own.size() == theirs.size(), "{} stacks learn from {}", own.size(),
                       theirs.size());
     for (std::size_t i = 0; i < own.size(); ++i)
@@ -98,32 +117,50 @@ class PhaseModelOf final : public PhaseModel {
     return terms;
   }
 
+  void plan_micro_batches(std::int64_t num_micro_batches) override {
+    const PipelineStage& stage = parameters_.stage();
+    const std::int64_t together =
+        std::min<std::int64_t>(num_micro_batches, stage.count - stage.number);
+    while (std::ssize(passes_) < together) {
+      parameters_.declare_again([this] {
+        passes_.push_back(std::make_unique<UnderWay>(more_arenas_.emplace_back(), make_body_()));
+      });
+    }
+  }
+
+  std::int64_t num_ahead() const override { return std::ssize(passes_) - 1; }
+
   std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
                              const std::vector<float>& scales) override {
-    if (r_drop_ > 0) repeated_ = repeated(batch);
+    UnderWay& way = *passes_[newest_++ % passes_.size()];
+    if (r_drop_ > 0) way.repeated = repeated(batch);
     if (teacher_ != nullptr) hear_teacher(teacher_->exec_, batch);
-    begin(exec_, r_drop_ > 0 ? repeated_ : batch, dropout, true);
-    return run_heads(scales);
+    begin(way, way.exec, r_drop_ > 0 ? way.repeated : batch, dropout, true);
+    return run_heads(way, scales);
   }
 
   void backward(const std::function<void(std::size_t)>& final_from) override {
-    body_->backward(*pass_, dhidden_NC_, final_from);
-    pass_.reset();
-    arena_.release(0);
+    UnderWay& way = *passes_[oldest_++ % passes_.size()];
+    backward(way, way.exec, final_from);
+    way.exec.arena->release(0);
   }
 
+  void share_copies() override { share_values(exec_, parameters_, links()); }
+
   std::vector<Tally> evaluate(const Batch& batch) override {
-    begin(exec_, batch, {}, false);
-    std::vector<Tally> tallies = run_heads(std::vector<float>(names_.size()));
+    UnderWay& way = first();
+    begin(way, exec_, batch, {}, false);
+    std::vector<Tally> tallies = run_heads(way, std::vector<float>(names_.size()));
     tallies.resize(names_.size());
-    pass_.reset();
+    way.pass.reset();
     return tallies;
   }
 
   std::vector<Prediction> predict(const Batch& batch) override {
-    begin(exec_, batch, {}, false);
-    std::vector<Prediction> predictions = objectives_.at(0)->predict(*pass_, hidden_NC_);
-    pass_.reset();
+    UnderWay& way = first();
+    begin(way, exec_, batch, {}, false);
+    std::vector<Prediction> predictions = objectives_.at(0)->predict(*way.pass, way.hidden_NC);
+    way.pass.reset();
     return predictions;
   }
 
@@ -153,14 +190,17 @@ class PhaseModelOf final : public PhaseModel {
       parameters_.tell(&writes_);
     }
     parameters_.begin_micro_batch(0);
-    begin(exec, both, {}, training);
-    run_heads(std::vector<float>(names_.size()));
+    UnderWay& way = first();
+    std::vector<std::size_t> used_bytes;
+    counting.trace(&used_bytes);
+    begin(way, exec, both, {}, training);
+    counting.trace(nullptr);
+    const std::size_t kept_bytes = counting.used_bytes();
+    run_heads(way, std::vector<float>(names_.size()));
     teaching_bytes_ = std::max(teaching_bytes_, teaching.peak_bytes());
-    if (training) {
-      body_->backward(*pass_, dhidden_NC_,
-                      [this](std::size_t parameter) { writes_.final_from(parameter); });
-    }
-    pass_.reset();
+    if (training)
+      backward(way, exec, [this](std::size_t parameter) { writes_.final_from(parameter); });
+    way.pass.reset();
     counting.release(0);
     if (training) {
       count_gradient_norm(exec, parameters_);
@@ -168,25 +208,57 @@ class PhaseModelOf final : public PhaseModel {
       writes_.end_pass();
     }
     arena_bytes_ = std::max(arena_bytes_, counting.peak_bytes());
+    if (training) {
+      kept_bytes_ = std::max(kept_bytes_, kept_bytes);
+      work_bytes_ =
+          std::max({work_bytes_, most_given_back(used_bytes), counting.peak_bytes() - kept_bytes});
+    }
     return counting.peak_bytes();
   }
 
  private:
+  // A pass under way: layers of its own, which keep what their backward pass needs, over the
+  // parameters that all passes have in common.
+  struct UnderWay {
+    UnderWay(Arena& arena, std::unique_ptr<Body<Real>> body_in)
+        : exec{.space = {}, .arena = &arena}, body(std::move(body_in)) {}
+    Exec exec;
+    std::unique_ptr<Body<Real>> body;
+    Batch repeated;  // with R-Drop, what is trained on
+    std::optional<Pass> pass;
+    Tensor2<const Real> hidden_NC;
+    Tensor2<float> dhidden_NC;
+  };
+  UnderWay& first() const { return *passes_.front(); }
+  Body<Real>& body() const { return *first().body; }
+  StageLinks* links() { return links_ ? &*links_ : nullptr; }
+  bool has_heads() const { return parameters_.stage().is_last(); }
+
   // Starts a pass on an empty arena and runs the body.
-  void begin(const Exec& exec, const Batch& batch, const PassDropout& dropout, bool training) {
+  void begin(UnderWay& way, const Exec& exec, const Batch& batch, const PassDropout& dropout,
+             bool training) {
     exec.arena->release(0);
     exec.arena->lift_limit();  // no gradients of an earlier pass are needed
-    pass_.emplace(begin_pass(exec, tensor_, batch, batch, dropout, training));
-    pass_->divides_rows = divides_rows_;
-    dhidden_NC_ = {};
+    Pass& pass = way.pass.emplace(begin_pass(exec, tensor_, batch, batch, dropout, training));
+    pass.divides_rows = divides_rows_;
+    pass.links = links();
+    way.dhidden_NC = {};
     if (training) {
-      pass_->recompute = recompute_;
-      pass_->r_drop = r_drop_;
+      pass.recompute = recompute_;
+      pass.r_drop = r_drop_;
       // Below what the backward pass gives back as it goes.
-      dhidden_NC_ = exec.arena->take2<float>(pass_->num_rows, width_);
-      fill(exec, flat(dhidden_NC_), 0.0F);
+      way.dhidden_NC = exec.arena->take2<float>(pass.num_rows, width_);
+      fill(exec, flat(way.dhidden_NC), 0.0F);
     }
-    hidden_NC_ = body_->forward(*pass_);
+    way.hidden_NC = way.body->forward(pass);
+  }
+
+  void backward(UnderWay& way, const Exec& exec,
+                const std::function<void(std::size_t)>& final_from) {
+    receive_gradients(exec, parameters_, links());
+    way.body->backward(*way.pass, way.dhidden_NC, final_from);
+    send_gradients(exec, parameters_, links());
+    way.pass.reset();
   }
 
   // The first pass needs the most memory. It is counted without the cache, whose memory is not the
@@ -204,13 +276,13 @@ class PhaseModelOf final : public PhaseModel {
   // Logits behind every sequence's last row.
   std::vector<float> run_generation(const Exec& exec, const Batch& batch) {
     exec.arena->release(0);
-    pass_.emplace(begin_pass(exec, tensor_, batch, batch, {}, false));
-    if (!exec.counting()) pass_->cache = &*cache_;
-    hidden_NC_ = body_->forward(*pass_);
+    Pass& pass = first().pass.emplace(begin_pass(exec, tensor_, batch, batch, {}, false));
+    if (!exec.counting()) pass.cache = &*cache_;
+    const Tensor2<const Real> hidden_NC = body().forward(pass);
     const Objective<Real>& model = *objectives_[0];
     const std::int64_t b = batch.num_sequences();
     const auto logits_BV = exec.arena->take2<float>(b, model.vocabulary().size);
-    model.logits(*pass_, logits_BV, hidden_NC_, last_rows(batch));
+    model.logits(pass, logits_BV, hidden_NC, last_rows(batch));
     if (exec.counting()) return {};
     return whole_vocabulary(exec, logits_BV, model.vocabulary());
   }
@@ -221,7 +293,7 @@ class PhaseModelOf final : public PhaseModel {
     std::vector<float> part(static_cast<std::size_t>(logits_BV.size()));
     copy_to_host(exec, part.data(), Tensor1<const float>(flat(logits_BV)));
     if (tensor_.size() == 1) return part;
-    const std::int64_t all = body_->embedding().num_token_ids();
+    const std::int64_t all = body().embedding().num_token_ids();
     std::vector<float> whole(static_cast<std::size_t>(b * all), 0.0F);
     for (std::int64_t row = 0; row < b; ++row) {
       std::copy_n(part.begin() + row * mine.size, mine.size,
@@ -231,22 +303,24 @@ class PhaseModelOf final : public PhaseModel {
     return whole;
   }
 
-  std::vector<Tally> run_heads(const std::vector<float>& scales) {
+  std::vector<Tally> run_heads(UnderWay& way, const std::vector<float>& scales) {
     std::vector<Tally> tallies;
+    if (!has_heads()) return tallies;
     for (std::size_t o = 0; o < objectives_.size(); ++o) {
-      tallies.push_back(objectives_[o]->run(*pass_, hidden_NC_, dhidden_NC_, scales[o]));
+      tallies.push_back(objectives_[o]->run(*way.pass, way.hidden_NC, way.dhidden_NC, scales[o]));
     }
-    if (pass_->training) hear_lessons(tallies, scales);
+    if (way.pass->training) hear_lessons(*way.pass, tallies, scales);
     return tallies;
   }
 
   // What stacks were compared with while they ran: objectives of training alone.
-  void hear_lessons(std::vector<Tally>& tallies, const std::vector<float>& scales) {
-    const std::vector<std::int64_t> terms = num_terms(pass_->batch);
+  void hear_lessons(const Pass& pass, std::vector<Tally>& tallies,
+                    const std::vector<float>& scales) {
+    const std::vector<std::int64_t> terms = num_terms(pass.batch);
     Tally hidden = {.counts = {}}, attention = {.counts = {}};
     for (const auto& lesson : lessons_) {
-      hidden.nats += lesson->hidden_sum(*pass_);
-      attention.nats += lesson->attention_sum(*pass_);
+      hidden.nats += lesson->hidden_sum(pass);
+      attention.nats += lesson->attention_sum(pass);
     }
     float hidden_scale = 0.0F, attention_scale = 0.0F;
     const auto add = [&](double weight, Tally& tally, float& scale) {
@@ -262,9 +336,10 @@ class PhaseModelOf final : public PhaseModel {
 
   // Runs the teacher's body on the batch and lets its heads speak to this model's.
   void hear_teacher(const Exec& teacher_exec, const Batch& batch) {
-    teacher_->begin(teacher_exec, batch, {}, false);
+    UnderWay& theirs = teacher_->first();
+    teacher_->begin(theirs, teacher_exec, batch, {}, false);
     for (std::size_t o = 0; o < objectives_.size() && distil_.weight > 0; ++o) {
-      SoftTargets soft = teaching_heads_[o]->teach(*teacher_->pass_, teacher_->hidden_NC_);
+      SoftTargets soft = teaching_heads_[o]->teach(*theirs.pass, theirs.hidden_NC);
       soft.temperature = static_cast<float>(distil_.temperature);
       soft.weight = static_cast<float>(distil_.weight);
       objectives_[o]->learn_from(std::move(soft));
@@ -281,18 +356,17 @@ class PhaseModelOf final : public PhaseModel {
   recipe::Recompute recompute_;
   bool divides_rows_;  // passed on to all but the passes of a generation, which have few rows
   float r_drop_;
-  Batch repeated_;  // with R-Drop, what is trained on
-  std::unique_ptr<Body<Real>> body_;
+  std::optional<StageLinks> links_;
+  std::function<std::unique_ptr<Body<Real>>()> make_body_;
+  std::vector<std::unique_ptr<UnderWay>> passes_;  // at least one
+  std::size_t newest_ = 0, oldest_ = 0;  // of all passes so far: what goes forward next, and back
   std::vector<std::unique_ptr<Objective<Real>>> objectives_;
-  std::optional<Pass> pass_;
   std::optional<KeyValueCache> cache_;
   PhaseModelOf* teacher_ = nullptr;
   recipe::Distil distil_;
   std::vector<Objective<Real>*> teaching_heads_;  // of the teacher, for each of the objectives
   std::vector<std::unique_ptr<StackLesson<Real>>> lessons_;  // of each stack
   std::int64_t generation_tokens_ = 0;  // of a generation that is not yet planned
-  Tensor2<const Real> hidden_NC_;
-  Tensor2<float> dhidden_NC_;
 };
 
 }  // namespace
@@ -310,11 +384,12 @@ std::map<std::string, double> PhaseModel::metrics(const std::vector<Tally>& tota
 
 std::unique_ptr<PhaseModel> make_phase_model(const recipe::Recipe& recipe,
                                              const recipe::Phase& phase, const PhaseData& data,
-                                             const Communicator& tensor) {
+                                             const Communicator& tensor,
+                                             const Communicator* pipeline) {
   if (recipe.precision == recipe::Precision::kBf16) {
-    return std::make_unique<PhaseModelOf<bf16>>(recipe, phase, data, tensor);
+    return std::make_unique<PhaseModelOf<bf16>>(recipe, phase, data, tensor, pipeline);
   }
-  return std::make_unique<PhaseModelOf<float>>(recipe, phase, data, tensor);
+  return std::make_unique<PhaseModelOf<float>>(recipe, phase, data, tensor, pipeline);
 }
 
 }  // namespace polyphase

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -19,7 +20,9 @@
 namespace polyphase {
 
 // What a phase trains: one body with the heads of its objectives, in the recipe's precision, with
-// the arena that its passes work in.
+// the arena that its passes work in. On a stage of a pipeline it has the stage's layers, the last
+// stage the heads; passes of all stages are collective over the pipeline. Several micro-batches can
+// then be under way, each with an arena of its own.
 class PhaseModel {
  public:
   virtual ~PhaseModel() = default;
@@ -31,13 +34,24 @@ class PhaseModel {
   // Terms of each objective in a micro-batch: the denominators of its loss.
   virtual std::vector<std::int64_t> num_terms(const Batch& batch) const = 0;
 
+  // Of the micro-batches that a rank has in a step, how many go forward on this stage before the
+  // first comes back (1F1B: Narayanan et al., 2019, "PipeDream"): as many as there are stages
+  // behind it. To be called before anything is planned.
+  virtual void plan_micro_batches(std::int64_t num_micro_batches) = 0;
+  virtual std::int64_t num_ahead() const = 0;
+
   // One micro-batch through body and heads, with R-Drop twice. scales[o] multiplies the gradient of
-  // objective o's summed loss. Returns each objective's tally. A training pass must be followed by
-  // backward().
+  // objective o's summed loss. Returns each objective's tally; none of a stage that is not the
+  // last. A training pass must be followed by backward(), of passes under way that of the oldest;
+  // the batch lives until then.
   virtual std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
                                      const std::vector<float>& scales) = 0;
   // Hears, going down, from which parameter on all gradients are final.
   virtual void backward(const std::function<void(std::size_t)>& final_from) = 0;
+
+  // Where several stages have a parameter, gives its owner's values to the others; of those that
+  // the step trains. Collective over the pipeline.
+  virtual void share_copies() = 0;
 
   // Distillation: from now on, training passes learn from the teacher's model too, which sees the
   // same micro-batches without dropout in an arena of its own. It is of the same family, precision
@@ -49,7 +63,7 @@ class PhaseModel {
   // Bytes of the teacher's arena, known when a training pass was planned.
   std::size_t teaching_bytes() const { return teaching_bytes_; }
 
-  // A micro-batch without gradients.
+  // A micro-batch without gradients. No pass is under way.
   virtual std::vector<Tally> evaluate(const Batch& batch) = 0;
 
   // What the phase's task says of each sequence of a micro-batch without labels (of tagging, 0 on
@@ -76,11 +90,12 @@ class PhaseModel {
   // Beside the parameters' values, what training needs when so many sets of gradients are kept and
   // the optimizer's update works in update_bytes of the arena.
   struct TrainingMemory {
-    std::size_t arena_bytes = 0;     // of passes and updates
+    std::size_t arena_bytes = 0;     // of updates and passes, all that are under way
     std::size_t gradient_bytes = 0;  // of all sets, and of what passes write beside them
     std::size_t bytes = 0;           // of both: what passes write may share memory with the arena
     std::size_t first_gradient = 0;  // where that begins
     std::size_t share_bytes = 0;     // of sets of this rank's share, which share nothing
+    std::size_t copy_bytes = 0;      // of gradients of copies, likewise
     GradientLayout layout;
   };
   TrainingMemory plan_training(std::size_t num_gradient_sets, std::size_t update_bytes,
@@ -103,21 +118,30 @@ class PhaseModel {
 
   ParameterSet parameters_;
   Arena arena_;
+  std::deque<Arena> more_arenas_;  // of passes under way at the same time
   Exec exec_ = {.space = {}, .arena = &arena_};
   std::vector<std::string> names_;
   std::vector<double> weights_;
   std::size_t num_heads_ = 0;  // the objectives that evaluation has; those of training alone follow
   std::size_t teaching_bytes_ = 0;
-  std::size_t arena_bytes_ = 0;  // of the passes that were planned, the most
-  GradientWrites writes_;        // of those that train
+  // Of the passes that were planned, the most.
+  std::size_t arena_bytes_ = 0;
+  GradientWrites writes_;  // of those that train
+  // Likewise, of those under way beside others: what each keeps while another is at work, and what
+  // that one needs beside what it will keep.
+  std::size_t kept_bytes_ = 0, work_bytes_ = 0;
 
  private:
+  void divide_arena(std::size_t num_bytes);
+
   Kokkos::View<std::byte*, Memory> memory_;
 };
 
-// Declares all parameters; does not allocate them.
+// Declares all parameters; does not allocate them. `pipeline`: the stages of which this rank is
+// one; nullptr: the rank has the whole model. Both groups must live on.
 std::unique_ptr<PhaseModel> make_phase_model(const recipe::Recipe& recipe,
                                              const recipe::Phase& phase, const PhaseData& data,
-                                             const Communicator& tensor);
+                                             const Communicator& tensor,
+                                             const Communicator* pipeline = nullptr);
 
 }  // namespace polyphase

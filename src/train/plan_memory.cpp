@@ -35,17 +35,18 @@ PhaseModel::TrainingMemory most_training_memory(const PhaseModel& model,
   return most;
 }
 
-}  // namespace
-
-PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& phase,
-                          int num_data_ranks, const recipe::Recipe* teacher_recipe,
-                          const recipe::Phase* teacher_phase) {
+PlannedMemory plan_stage(const recipe::Recipe& recipe, const recipe::Phase& phase, int stage,
+                         int num_data_ranks, const recipe::Recipe* teacher_recipe,
+                         const recipe::Phase* teacher_phase) {
   const Communicator tensor = planning_communicator(static_cast<int>(recipe.parallel.tensor));
-  const auto model = planned_model(recipe, phase, tensor);
+  const Communicator pipeline =
+      planning_communicator(static_cast<int>(recipe.parallel.pipeline), stage);
+  const auto model = planned_model(recipe, phase, tensor, &pipeline);
   const std::int64_t micro_batch = recipe::micro_batch_of(phase);
   PlannedMemory plan;
   plan.num_parameters = model->parameters().global_count();
   plan.num_micro_batches = phase.batch.sequences / micro_batch / num_data_ranks;
+  model->plan_micro_batches(plan.num_micro_batches);
   const std::int64_t parameter_bytes =
       model->parameters().total_count() * std::int64_t{sizeof(float)};
   std::unique_ptr<PhaseModel> teacher;
@@ -80,6 +81,20 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
       plan.gradient_bytes + plan.activation_bytes - static_cast<std::int64_t>(training.bytes);
   plan.teacher_bytes += static_cast<std::int64_t>(model->teaching_bytes());
   return plan;
+}
+
+}  // namespace
+
+PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& phase,
+                          int num_data_ranks, const recipe::Recipe* teacher_recipe,
+                          const recipe::Phase* teacher_phase) {
+  PlannedMemory most;
+  for (int stage = 0; stage < recipe.parallel.pipeline; ++stage) {
+    const PlannedMemory one =
+        plan_stage(recipe, phase, stage, num_data_ranks, teacher_recipe, teacher_phase);
+    if (stage == 0 || one.total_bytes() > most.total_bytes()) most = one;
+  }
+  return most;
 }
 
 }  // namespace polyphase

@@ -11,6 +11,7 @@ inline constexpr int kAssumedLabels = 64;
 // A phase's model before any corpus is opened, with all parameters declared and no memory behind
 // them: the vocabulary is as large as the recipe asks for.
 std::unique_ptr<PhaseModel> planned_model(const recipe::Recipe& recipe, const recipe::Phase& phase,
-                                          const Communicator& tensor);
+                                          const Communicator& tensor,
+                                          const Communicator* pipeline = nullptr);
 
 }  // namespace polyphase

@@ -24,7 +24,7 @@ SampleLog::SampleLog(const PhaseJob& job, std::int64_t step) {
       MetricsWriter(file_of(job.folder, rank)).truncate_after(step);
   });
   agree_on(job.world, [&] {
-    if (job.log_samples && job.grid.tensor.rank() == 0)
+    if (job.log_samples && job.grid.tensor.rank() == 0 && job.grid.pipeline.rank() == 0)
       writer_.emplace(file_of(job.folder, job.grid.data.rank()));
   });
 }

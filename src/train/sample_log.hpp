@@ -25,7 +25,7 @@ class SampleLog {
 
  private:
   std::vector<std::string> corpora_;
-  std::optional<MetricsWriter> writer_;  // on the first tensor rank of each data rank
+  std::optional<MetricsWriter> writer_;  // on the first stage's first tensor rank of each data rank
 };
 
 }  // namespace polyphase

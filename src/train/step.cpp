@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/step.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "comm/agreement.hpp"
@@ -42,9 +43,31 @@ double clip(const StepPlan& plan, const PhaseModel& model, ParameterSet& paramet
             const RankGrid& grid) {
   if (plan.max_grad_value > 0) {
     clamp_gradients(model.exec(), parameters, gradients, shards, plan.max_grad_value);
-    grad_norm = gradient_norm(model.exec(), parameters, gradients, shards, grid.tensor, grid.data);
+    grad_norm = gradient_norm(model.exec(), parameters, gradients, shards, grid);
   }
   return clip_scale(grad_norm, plan.max_grad_norm);
+}
+
+// One forward and one backward pass in turn (1F1B), stages of a pipeline ahead of those behind them
+// by as many forward passes as there are. On every stage, micro-batches come back in their order.
+std::vector<std::vector<Tally>> run_micro_batches(const StepPlan& plan,
+                                                  const std::vector<Batch>& micro_batches,
+                                                  const std::vector<float>& scales,
+                                                  PhaseModel& model, GradientReducer& reducer) {
+  std::vector<std::vector<Tally>> tallies;
+  const auto size = std::ssize(micro_batches), ahead = std::min(size, model.num_ahead());
+  const auto forward = [&](std::int64_t number) {
+    const Batch& batch = micro_batches[static_cast<std::size_t>(number)];
+    tallies.push_back(model.forward(batch, plan.dropout, scales));
+  };
+  for (std::int64_t number = 0; number < ahead; ++number) forward(number);
+  for (std::int64_t number = 0; number < size; ++number) {
+    reducer.begin_micro_batch();  // heads write gradients
+    if (number + ahead < size) forward(number + ahead);
+    model.backward([&](std::size_t parameter) { reducer.final_from(parameter); });
+    reducer.end_micro_batch();
+  }
+  return tallies;
 }
 
 StepRecord take_step(const StepPlan& plan, const StepBatches& batches, PhaseModel& model,
@@ -58,22 +81,17 @@ StepRecord take_step(const StepPlan& plan, const StepBatches& batches, PhaseMode
                                                          static_cast<double>(counts[o])));
   }
 
-  std::vector<std::vector<Tally>> tallies;
   optimizer.begin_step(model.parameters(), plan.step);
   reducer.begin_step(static_cast<std::int64_t>(batches.micro_batches.size()));
-  for (const Batch& batch : batches.micro_batches) {
-    reducer.begin_micro_batch();
-    tallies.push_back(model.forward(batch, plan.dropout, scales));
-    model.backward([&](std::size_t parameter) { reducer.final_from(parameter); });
-    reducer.end_micro_batch();
-  }
+  const std::vector<std::vector<Tally>> tallies =
+      run_micro_batches(plan, batches.micro_batches, scales, model, reducer);
   const Tensor1<float> gradients = reducer.finish();
   StepRecord record = {.num_tokens = counts.back()};
   record.penalty = add_penalty(model.exec(), model.parameters(), gradients, plan.penalty,
-                               optimizer.shards(), grid.tensor);
-  record.grad_norm = gradient_norm(model.exec(), model.parameters(), gradients, optimizer.shards(),
-                                   grid.tensor, grid.data);
-  const std::vector<Tally> totals = sum_tallies(tallies, grid.data, dealing_of(optimizer.shards()));
+                               optimizer.shards(), grid);
+  record.grad_norm =
+      gradient_norm(model.exec(), model.parameters(), gradients, optimizer.shards(), grid);
+  const std::vector<Tally> totals = sum_tallies(tallies, grid, dealing_of(optimizer.shards()));
   for (std::size_t o = 0; o < totals.size(); ++o) {
     record.losses.push_back(mean_loss(totals[o]));
     if (counts[o] == 0) continue;
@@ -88,6 +106,7 @@ StepRecord take_step(const StepPlan& plan, const StepBatches& batches, PhaseMode
   optimizer.update(model.exec(), model.parameters(), gradients, plan.learning_rate, scale,
                    plan.step);
   optimizer.share_updates(model.exec(), model.parameters(), grid.data);
+  model.share_copies();
   return record;
 }
 
@@ -95,10 +114,12 @@ StepRecord take_step(const StepPlan& plan, const StepBatches& batches, PhaseMode
 
 StepRecord train_step(const StepPlan& plan, const StepBatches& batches, PhaseModel& model,
                       GradientReducer& reducer, Optimizer& optimizer, const RankGrid& grid) {
-  const double data = grid.data.wait_seconds(), tensor = grid.tensor.wait_seconds();
+  const double data = grid.data.wait_seconds(), tensor = grid.tensor.wait_seconds(),
+               pipeline = grid.pipeline.wait_seconds();
   StepRecord record = take_step(plan, batches, model, reducer, optimizer, grid);
   record.data_wait_seconds = grid.data.wait_seconds() - data;
   record.tensor_wait_seconds = grid.tensor.wait_seconds() - tensor;
+  record.pipeline_wait_seconds = grid.pipeline.wait_seconds() - pipeline;
   return record;
 }
 

@@ -40,7 +40,7 @@ struct StepRecord {
   std::int64_t num_tokens = 0;  // of the whole job
   // How long this rank waited for the others of each axis, with nothing to do: exposed
   // communication, and the time that others are slower. Not the same on every rank.
-  double data_wait_seconds = 0, tensor_wait_seconds = 0;
+  double data_wait_seconds = 0, tensor_wait_seconds = 0, pipeline_wait_seconds = 0;
   // Why nothing was updated: parameters and optimizer state are as they were before the step.
   std::optional<std::string> fault;
 };

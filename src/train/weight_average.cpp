@@ -22,8 +22,8 @@ Planned plan(const ParameterSet& parameters, const std::vector<Treatment>& treat
              const Shards& shards) {
   Planned planned = {.layout = StateLayout(shards)};
   for (std::size_t number = 0; number < treated.size(); ++number) {
-    if (!treated[number].is_trained()) continue;
     const Parameter& parameter = parameters.at(number);
+    if (!treated[number].is_trained() || !parameter.is_own) continue;
     for (const Piece& piece : shards.pieces_of(parameter)) {
       planned.tensors.push_back(state_tensor({"average"}, number, parameter, piece, shards));
       planned.layout.place(planned.tensors.back());

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "optimizer/optimizer.hpp"
+#include "train/phase_model.hpp"
 
 namespace polyphase {
 
@@ -46,24 +47,28 @@ class WeightAverage {
   Kokkos::View<float*, Memory> values_;
 };
 
-// While it lives, the model's parameters are their averages: where these are divided, its beginning
-// and its end are collective. An error that ends its life leaves the parameters as averages, since
-// ranks may then have parted. Without an average it does nothing.
+// While it lives, the model's parameters are their averages: where these are divided, or the model
+// has stages, its beginning and its end are collective. An error that ends its life leaves the
+// parameters as averages, since ranks may then have parted. Without an average it does nothing.
 class AveragedParameters {
  public:
-  AveragedParameters(ParameterSet& parameters, WeightAverage* average)
-      : parameters_(parameters), average_(average) {
-    if (average_ != nullptr) average_->swap(parameters_);
+  AveragedParameters(PhaseModel& model, WeightAverage* average) : model_(model), average_(average) {
+    swap();
   }
   ~AveragedParameters() noexcept(false) {
-    if (average_ != nullptr && std::uncaught_exceptions() == num_errors_)
-      average_->swap(parameters_);
+    if (std::uncaught_exceptions() == num_errors_) swap();
   }
   AveragedParameters(const AveragedParameters&) = delete;
   AveragedParameters& operator=(const AveragedParameters&) = delete;
 
  private:
-  ParameterSet& parameters_;
+  void swap() {
+    if (average_ == nullptr) return;
+    average_->swap(model_.parameters());
+    model_.share_copies();
+  }
+
+  PhaseModel& model_;
   WeightAverage* average_;
   int num_errors_ = std::uncaught_exceptions();
 };

@@ -138,7 +138,7 @@ double peak_memory_mib() {
 
 struct Options {
   std::string shape = "encoder-4-256", precision = "f32", recompute = "none", shard = "none";
-  int steps = 12, warmup = 3, tensor = 1, micro_batches = 1, sequences = 0;
+  int steps = 12, warmup = 3, tensor = 1, pipeline = 1, micro_batches = 1, sequences = 0;
   double dropout = 0;
   bool sequence = false;
   bool kernels = false;
@@ -151,8 +151,10 @@ nlohmann::json planned(const Options& options, recipe::Recipe recipe, const Benc
                        std::int64_t num_data_ranks) {
   recipe.tokenizer.vocab_size = shape.vocabulary;
   recipe.parallel.tensor = options.tensor;
+  recipe.parallel.pipeline = options.pipeline;
   const PlannedTime time = plan_time(count_step(recipe, recipe.phases[0], num_data_ranks),
                                      {.tensor = options.tensor,
+                                      .pipeline = options.pipeline,
                                       .data = num_data_ranks,
                                       .shard = recipe.parallel.shard,
                                       .recompute = recipe.recompute},
@@ -170,14 +172,16 @@ nlohmann::json planned(const Options& options, recipe::Recipe recipe, const Benc
 void run(const Options& options, const Communicator& world) {
   BenchShape shape = bench_shapes().at(options.shape);
   if (options.sequences > 0) shape.sequences = options.sequences;
-  const RankGrid grid = make_grid(world, options.tensor);
+  const RankGrid grid = make_grid(world, options.tensor, options.pipeline);
   const std::int64_t micro_batch = shape.sequences / grid.data.size() / options.micro_batches;
   recipe::Recipe recipe =
       recipe_of(shape, options.precision, options.recompute, micro_batch, options.dropout);
   recipe.parallel.shard = kShard.at(options.shard);
   recipe.parallel.sequence = options.sequence;
-  const auto model = make_phase_model(
-      recipe, recipe.phases[0], {.vocab_size = shape.vocabulary, .label_names = {}}, grid.tensor);
+  const auto model = make_phase_model(recipe, recipe.phases[0],
+                                      {.vocab_size = shape.vocabulary, .label_names = {}},
+                                      grid.tensor, &grid.pipeline);
+  model->plan_micro_batches(options.micro_batches);
   const Shards shards = make_shards(recipe, recipe.phases[0], model->parameters(), grid.data.rank(),
                                     grid.data.size());
   StepBatches batches;
@@ -196,7 +200,7 @@ void run(const Options& options, const Communicator& world) {
   GradientReducer reducer(model->exec(), model->parameters(), grid.data, shards,
                           options.sequence ? &grid.tensor : nullptr);
 
-  std::vector<double> seconds, waits, tensor_waits;
+  std::vector<double> seconds, waits, tensor_waits, pipeline_waits;
   double loss = 0;
   for (int step = 0; step < options.warmup + options.steps; ++step) {
     if (step == options.warmup && options.kernels) {
@@ -219,6 +223,7 @@ void run(const Options& options, const Communicator& world) {
     seconds.push_back(seconds_by(options.processor_time) - begin);
     waits.push_back(record.data_wait_seconds);
     tensor_waits.push_back(record.tensor_wait_seconds);
+    pipeline_waits.push_back(record.pipeline_wait_seconds);
   }
   // Of the ranks that need the most.
   const auto most = [&world](double mine) {
@@ -226,6 +231,7 @@ void run(const Options& options, const Communicator& world) {
     return *std::max_element(all.begin(), all.end());
   };
   const double peak = most(peak_memory_mib());
+  const double arena = most(static_cast<double>(model->arena_capacity_bytes()) / (1024.0 * 1024.0));
   const double state =
       most(static_cast<double>(optimizer.state_bytes(grid.data.rank())) / (1024.0 * 1024.0));
   Kokkos::Tools::Experimental::set_push_region_callback(nullptr);  // what follows is not training
@@ -248,14 +254,16 @@ void run(const Options& options, const Communicator& world) {
   nlohmann::json json = {
       {"shape", options.shape},
       {"precision", options.precision},
-      {"layout", fmt::format("{} × {} threads{}", world.size(), Space().concurrency(),
-                             options.tensor > 1 ? " tensor" : (world.size() > 1 ? " data" : ""))},
+      {"layout",
+       fmt::format("{} × {} threads, {}", world.size(), Space().concurrency(),
+                   recipe::layout_words(options.tensor, options.pipeline, grid.data.size()))},
       {"dropout", options.dropout},
       {"recompute", options.recompute},
       {"shard", options.shard},
       {"sequence", options.sequence},
       {"state_mib", state},
       {"arena_mib", static_cast<double>(model->arena_peak_bytes()) / (1024.0 * 1024.0)},
+      {"planned_arena_mib", arena},
       {"tokens_per_second", static_cast<double>(shape.tokens_of_step()) / step_seconds},
       {"step_milliseconds", 1e3 * step_seconds},
       {"gflops", gflops},
@@ -263,6 +271,7 @@ void run(const Options& options, const Communicator& world) {
       {"fraction", gflops / products},
       {"data_wait_milliseconds", 1e3 * median(waits)},
       {"tensor_wait_milliseconds", 1e3 * median(tensor_waits)},
+      {"pipeline_wait_milliseconds", 1e3 * median(pipeline_waits)},
       {"peak_memory_mib", peak},
       {"loss", loss}};
   if (!options.machine.empty()) json["planned"] = planned(options, recipe, shape, grid.data.size());
@@ -287,6 +296,7 @@ int main(int argc, char** argv) {
   app.add_option("--steps", options.steps);
   app.add_option("--warmup", options.warmup);
   app.add_option("--tensor", options.tensor);
+  app.add_option("--pipeline", options.pipeline, "stages");
   app.add_flag("--sequence", options.sequence, "tensor-parallel ranks divide rows, too");
   app.add_option("--micro-batches", options.micro_batches, "of a step on one rank");
   app.add_option("--dropout", options.dropout);

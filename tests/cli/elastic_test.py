@@ -9,10 +9,15 @@ from collections import Counter
 from families_test import FamilyRun
 from job import DONE, RoadTest
 
-LAYOUTS = [(tensor, data) for tensor in (1, 2, 4) for data in (1, 2, 4) if tensor * data <= 4]
+# Tensor × data × pipeline.
+LAYOUTS = [(tensor, data, 1) for tensor in (1, 2, 4) for data in (1, 2, 4) if tensor * data <= 4]
 ALL_MOVES = list(itertools.permutations(LAYOUTS, 2))
 # From and to every layout, and from every number of tensor-parallel ranks to every other.
-SOME_MOVES = list(itertools.pairwise([(1, 1), (4, 1), (2, 2), (1, 4), (2, 1), (4, 1), (1, 2), (2, 2), (1, 1)]))
+SOME_MOVES = list(itertools.pairwise([(1, 1, 1), (4, 1, 1), (2, 2, 1), (1, 4, 1), (2, 1, 1), (4, 1, 1), (1, 2, 1),
+                                      (2, 2, 1), (1, 1, 1)]))
+# From and to every layout of several stages.
+STAGES = [(1, 1, 1), (1, 1, 2), (1, 2, 2), (1, 1, 4), (2, 1, 2)]
+STAGE_MOVES = list(itertools.pairwise([(1, 1, 1), (1, 1, 4), (1, 2, 2), (2, 1, 2), (1, 1, 2), (1, 1, 4), (1, 1, 1)]))
 # One weight update in float32 differs by less than this when the tensor-parallel size changes.
 TENSOR_TOLERANCE = 1e-4
 SAVED, LAST = 6, 12  # steps
@@ -26,10 +31,10 @@ class ElasticTest(RoadTest):
             "phases.pretrain.evaluate.max_samples": 8, **values})
 
     def go(self, run, layout):
-        tensor, data = layout
-        ranks = tensor * data if tensor * data > 1 else None
-        self.assert_exit(run.go("--phase", "pretrain", "--log-samples", ranks=ranks,
-                                **{"parallel.tensor": tensor}), DONE)
+        tensor, data, pipeline = layout
+        ranks = tensor * data * pipeline
+        self.assert_exit(run.go("--phase", "pretrain", "--log-samples", ranks=ranks if ranks > 1 else None,
+                                **{"parallel.tensor": tensor, "parallel.pipeline": pipeline}), DONE)
 
     def samples(self, run):
         """By step, what all data ranks trained on, in the order of the step."""
@@ -42,7 +47,7 @@ class ElasticTest(RoadTest):
 
     def moved(self, run, before, after):
         """The run as it was at its first checkpoint, gone on with under another layout."""
-        moved = FamilyRun(self.scratch / f"{run.path.name}-on-{after[0]}x{after[1]}", self.texts,
+        moved = FamilyRun(self.scratch / f"{run.path.name}-on-{after}", self.texts,
                           run.recipe.stem, **run.values)
         moved.values["run_dir"] = moved.path
         shutil.copytree(run.path, moved.path, symlinks=True)
@@ -51,12 +56,13 @@ class ElasticTest(RoadTest):
         self.go(moved, after)
         return moved
 
-    def check_family(self, family, moves):
+    def check_family(self, family, moves, layouts=LAYOUTS, **values):
         straight = {}
-        for layout in LAYOUTS:
-            straight[layout] = self.family_run(family, "on-{}x{}".format(*layout))
+        for layout in layouts:
+            straight[layout] = self.family_run(family, "on-{}x{}x{}".format(*layout), **values)
             self.go(straight[layout], layout)
-        seen = self.samples(straight[1, 1])
+        one = straight[1, 1, 1]
+        seen = self.samples(one)
         self.assertEqual(sorted(seen), list(range(1, LAST + 1)))
         self.assertEqual({len(samples) for samples in seen.values()}, {16})
         epoch = [sample for step in sorted(seen) for sample in seen[step]]
@@ -66,10 +72,9 @@ class ElasticTest(RoadTest):
                 run = self.moved(straight[before], before, after)
                 self.assertEqual(self.samples(run), seen)
                 mine = run.steps("pretrain")
-                if before[0] == after[0]:
+                if before[0] == after[0]:  # stages and data-parallel ranks change no bit
                     self.assertEqual(mine, straight[before].steps("pretrain"))
-                for (step, loss, *_), (_, expected, *_) in zip(mine, straight[1, 1].steps("pretrain"),
-                                                               strict=True):
+                for (step, loss, *_), (_, expected, *_) in zip(mine, one.steps("pretrain"), strict=True):
                     self.assertLessEqual(abs(loss - expected), TENSOR_TOLERANCE * expected, step)
                 shutil.rmtree(run.path)
 
@@ -81,6 +86,9 @@ class ElasticTest(RoadTest):
 
     def test_t5(self):
         self.check_family("t5_v1_1", SOME_MOVES)
+
+    def test_stages(self):
+        self.check_family("gpt2", STAGE_MOVES, STAGES, **{"model.num_layers": 4})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint goes on under any layout of ranks: tensor × data."""
+"""A checkpoint goes on under any layout of ranks: tensor × pipeline × data."""
 import os
 import signal
 import unittest
@@ -82,6 +82,19 @@ class LayoutTest(RoadTest):
             self.assertEqual(run.steps("pretrain"), straight.steps("pretrain"))
             if ranks is None:  # written by one, so each tensor is one part, as the straight run's are
                 self.assertEqual(run.digests("pretrain"), straight.digests("pretrain"))
+
+    def test_stages_come_and_go_to_the_last_bit(self):
+        stages = {"parallel.pipeline": 2}
+        straight, stopped = self.straight_and_stopped("stages", ranks=2, tensor=1, **stages)
+        one = self.go_on(stopped, ranks=None, tensor=1)
+        self.assertEqual(one.steps("pretrain"), straight.steps("pretrain"))
+        beside_data = self.go_on(stopped, ranks=4, tensor=1, **stages, **{"parallel.shard": "gradients"})
+        self.assertEqual(beside_data.steps("pretrain"), straight.steps("pretrain"))
+        self.assert_close(self.go_on(stopped, ranks=4, tensor=2, **stages), straight)
+        # Phases to come start from what stages have saved, and stages from what one rank has.
+        self.assert_exit(beside_data.go(ranks=2, **stages), DONE)
+        self.assert_exit(one.go(ranks=None), DONE)
+        self.assert_same_road(beside_data, one, ("tags", "topic"))
 
 
 if __name__ == "__main__":

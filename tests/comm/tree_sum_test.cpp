@@ -167,6 +167,16 @@ TEST(RankGrid, TensorRanksAreNeighbours) {
   EXPECT_EQ(grid.tensor.rank(), world->rank() % 2);
   EXPECT_EQ(grid.data.size(), world->size() / 2);
   EXPECT_EQ(grid.data.rank(), world->rank() / 2);
+  EXPECT_EQ(grid.pipeline.size(), 1);
+}
+
+TEST(RankGrid, StagesAreFarthestApart) {
+  if (world->size() < 4) GTEST_SKIP() << "needs four ranks";
+  const RankGrid grid = make_grid(*world, 1, 2);
+  EXPECT_EQ(grid.tensor.size(), 1);
+  EXPECT_EQ(grid.data.size(), world->size() / 2);
+  EXPECT_EQ(grid.data.rank(), world->rank() % (world->size() / 2));
+  EXPECT_EQ(grid.pipeline.rank(), world->rank() / (world->size() / 2));
 }
 
 }  // namespace

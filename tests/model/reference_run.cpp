@@ -218,7 +218,8 @@ std::vector<std::string> all_cases() {
 
 RankGrid solo_grid() {
   return {.tensor = make_grid(*test_world, 1).tensor,
-          .data = make_grid(*test_world, test_world->size()).data};
+          .data = make_grid(*test_world, test_world->size()).data,
+          .pipeline = make_grid(*test_world, 1).pipeline};
 }
 
 ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid,
@@ -234,7 +235,7 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   const PhaseData data = {.vocab_size = reference.at("vocabulary"),
                           .label_names = reference.at("labels")};
   const double square = reference.value("square", 0.013);
-  model_ = make_phase_model(recipe_, phase, data, grid.tensor);
+  model_ = make_phase_model(recipe_, phase, data, grid.tensor, &grid.pipeline);
   if (reference.contains("teacher")) {
     teacher_ = make_phase_model(recipe_, recipe_.phases[0], data, grid.tensor);
     teacher_->parameters().allocate();
@@ -248,6 +249,7 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   const Batch largest =
       largest_batch(recipe_, phase, 4, static_cast<std::int64_t>(data.label_names.size()));
   optimizer_->mark_trained(model_->parameters());
+  model_->plan_micro_batches(num_micro_batches / grid.data.size());
   model_->plan_arena_bytes(largest, true);
   model_->allocate_training(
       GradientReducer::num_gradient_sets(num_micro_batches / grid.data.size()),
@@ -303,12 +305,11 @@ PassDropout ReferenceRun::dropout(std::int64_t step) const {
 }
 
 double ReferenceRun::average_loss(std::int64_t number) {
-  const AveragedParameters averaged(model_->parameters(), average_.get());
+  const AveragedParameters averaged(*model_, average_.get());
   std::vector<std::vector<Tally>> tallies;
   for (const Batch& batch : batches(number).micro_batches)
     tallies.push_back(model_->evaluate(batch));
-  return model_->metrics(sum_tallies(tallies, grid_.data, dealing_of(optimizer_->shards())))
-      .at("loss");
+  return model_->metrics(sum_tallies(tallies, grid_, dealing_of(optimizer_->shards()))).at("loss");
 }
 
 std::vector<float> ReferenceRun::parameters() const {

@@ -104,8 +104,8 @@ Trained train(const std::string& kind, const RankGrid& grid, bool divided) {
       }
     }
     optimizer.begin_step(parameters, step);
-    result.norms.push_back(gradient_norm(device.exec(), parameters, parameters.gradients(0), shards,
-                                         grid.tensor, grid.data));
+    result.norms.push_back(
+        gradient_norm(device.exec(), parameters, parameters.gradients(0), shards, grid));
     optimizer.update(device.exec(), parameters, parameters.gradients(0), 0.01, 0.5, step);
     optimizer.share_updates(device.exec(), parameters, grid.data);
   }

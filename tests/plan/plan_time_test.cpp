@@ -48,6 +48,21 @@ TEST(PlanTime, GradientsGoInBucketsOfFourMebibytes) {
   EXPECT_EQ(time.tokens, 400);
 }
 
+// Of two stages each waits for the other's one micro-batch, and sends what it has counted.
+TEST(PlanTime, StagesWaitForTheFirstAndBehindTheLastMicroBatch) {
+  StepWork step = small_step();
+  step.pass.passed_on = 1e6;
+  const PlannedTime time = plan_time(step, {.pipeline = 2}, small_machine());
+  EXPECT_NEAR(time.idle_seconds,
+              (time.product_seconds + time.attention_seconds + time.row_seconds) / 2, 1e-12);
+  EXPECT_NEAR(time.stage_sends.seconds, 2 * (4e6 / 4e9 + 2 * 10e-6), 1e-12);
+  EXPECT_EQ(time.stage_sends.within_bytes, 8e6);
+  EXPECT_EQ(time.tokens, 200);
+  // Two data-parallel ranks fill a node, so that the stages are on two.
+  EXPECT_EQ(plan_time(step, {.pipeline = 2, .data = 2}, small_machine()).stage_sends.between_bytes,
+            8e6);
+}
+
 TEST(PlanTime, OverlapHidesSumsBehindTheLastBackwardPass) {
   Machine machine = small_machine();
   machine.rates.at(2).overlap = 1;

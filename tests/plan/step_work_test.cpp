@@ -34,6 +34,18 @@ TEST(StepWork, ModelFlopsArePublishedFormula) {
   }
 }
 
+TEST(StepWork, StagesShareWhatOneRankDoes) {
+  recipe::Recipe recipe = planned_gpt(4, 256, 4, 64, 1000);
+  const StepWork whole = count_step(recipe, recipe.phases[0], 1);
+  recipe.parallel.pipeline = 2;
+  const StepWork longest = count_step(recipe, recipe.phases[0], 1);
+  EXPECT_DOUBLE_EQ(2 * longest.model_flops, whole.model_flops);
+  // That with the head: it sends back the gradients of its rows and of its copy of the table.
+  EXPECT_GT(longest.pass.product_flops(), whole.pass.product_flops() / 2);
+  EXPECT_EQ(longest.pass.passed_on, (2 * 64 + 1000) * 256);
+  EXPECT_EQ(whole.pass.passed_on, 0);
+}
+
 // GPT-3 of 175 billion parameters, and the 22 billion of Korthikanti et al., 2022, table 3.
 TEST(StepWork, CountsLargeModelsWithoutMakingThem) {
   const recipe::Recipe gpt3 = planned_gpt(96, 12288, 96, 2048, 51200);

@@ -56,5 +56,30 @@ TEST(RecipeLayout, SequencesDivideAmongTheDataParallelRanks) {
             std::string::npos);
 }
 
+TEST(RecipeLayout, StagesDivideTheRanksAndEachHasALayer) {
+  EXPECT_EQ(layout_faults({"parallel.pipeline=2"}, 4), "");
+  EXPECT_EQ(layout_faults({"parallel.pipeline=2"}, 6),
+            "--set parallel.pipeline: parallel.pipeline is 2, which does not divide the 3 ranks of "
+            "each tensor-parallel rank; it may be 1 or 3");
+  EXPECT_NE(layout_faults({"parallel.pipeline=4"}, 8)
+                .find("parallel.pipeline is 4, but phase \"pretrain\" has 2 layers, and each stage "
+                      "needs one; a pipeline of 2 would fit"),
+            std::string::npos);
+}
+
+TEST(RecipeLayout, StagesAndATeacherDoNotGoTogether) {
+  Recipe recipe = parse(kGoodRecipe, "r.yaml", {"parallel.pipeline=2"});
+  recipe.phases[2].adaptation.distil.emplace();
+  try {
+    check_layout(recipe, 4);
+    FAIL() << "accepted";
+  } catch (const RecipeError& error) {
+    EXPECT_EQ(std::string(error.what()),
+              "r.yaml:28:5: phases.topic.distil needs all layers on one rank, but "
+              "parallel.pipeline is 2; train this phase by itself, with --phase topic --set "
+              "parallel.pipeline=1");
+  }
+}
+
 }  // namespace
 }  // namespace polyphase::recipe

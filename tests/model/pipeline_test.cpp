@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stages of layers: the same bits as one rank that has all of them.
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "model/reference_run.hpp"
+#include "train/plan_memory.hpp"
+
+namespace polyphase {
+namespace {
+
+struct StagesTrace {
+  std::vector<double> losses, norms, average_losses;
+  std::map<std::string, std::vector<float>> values;  // of what this rank has
+};
+
+struct StagesCase {
+  recipe::Precision precision = recipe::Precision::kF32;
+  recipe::Shard shard = recipe::Shard::kNone;
+  std::int64_t num_micro_batches = 4;
+};
+
+StagesTrace train_stages(const nlohmann::json& reference, const RankGrid& grid,
+                         const StagesCase& how) {
+  constexpr std::int64_t kSteps = 3;
+  ReferenceRun run(reference, grid, how.num_micro_batches, how.precision, 0.1, how.shard);
+  StagesTrace trace;
+  for (std::int64_t step = 0; step < kSteps; ++step) {
+    const StepRecord record = run.step(step);
+    trace.losses.push_back(record.loss);
+    trace.norms.push_back(record.grad_norm);
+    if (run.average() != nullptr) trace.average_losses.push_back(run.average_loss(step));
+  }
+  const ParameterSet& parameters = run.model().parameters();
+  for (const Parameter& parameter : parameters.all()) {
+    const float* first = parameters.values().data() + parameter.offset;
+    if (parameter.is_here()) trace.values[parameter.spec.name] = {first, first + parameter.count};
+  }
+  return trace;
+}
+
+void expect_bits_of_one_stage(const nlohmann::json& reference, const RankGrid& stages,
+                              const RankGrid& whole, const StagesCase& how,
+                              const std::string& name) {
+  const StagesTrace mine = train_stages(reference, stages, how),
+                    all = train_stages(reference, whole, how);
+  EXPECT_EQ(mine.losses, all.losses) << name;
+  EXPECT_EQ(mine.norms, all.norms) << name;
+  EXPECT_EQ(mine.average_losses, all.average_losses) << name;
+  for (const auto& [parameter, values] : mine.values)
+    EXPECT_TRUE(values == all.values.at(parameter)) << name << ": " << parameter;
+  std::int64_t num_parameters = std::ssize(mine.values);
+  stages.pipeline.sum(&num_parameters, 1);
+  EXPECT_GE(num_parameters, std::ssize(all.values)) << name;  // some are on two stages
+  if (stages.pipeline.size() > 1) {
+    EXPECT_LT(mine.values.size(), all.values.size()) << name;
+  }
+}
+
+bool can_have_stages(const nlohmann::json& reference) { return !reference.contains("teacher"); }
+
+// Every family, head, adaptation and optimizer, with dropout.
+TEST(Pipeline, OfTwoStagesGivesTheBitsOfOneRank) {
+  if (test_world->size() != 2) GTEST_SKIP() << "needs two ranks";
+  const RankGrid stages = make_grid(*test_world, 1, 2), whole = solo_grid();
+  for (const std::string& name : all_cases()) {
+    const nlohmann::json reference = read_case(name);
+    if (!can_have_stages(reference)) continue;
+    expect_bits_of_one_stage(reference, stages, whole, {}, name);
+    expect_bits_of_one_stage(reference, stages, whole,
+                             {.precision = recipe::Precision::kBf16, .num_micro_batches = 1},
+                             name + " in bf16");
+  }
+}
+
+const char* const kStagesCases[] = {"bert_postnorm_pretraining", "family_gpt2_clm",
+                                    "family_t5_1_0_span",        "family_relative_mlm",
+                                    "optimizer_average",         "optimizer_unfreeze"};
+
+// Beside data-parallel ranks, whatever these divide, and with layers that are run again.
+TEST(Pipeline, BesideDataParallelRanksGivesTheBitsOfOneRank) {
+  if (test_world->size() != 4) GTEST_SKIP() << "needs four ranks";
+  const RankGrid stages = make_grid(*test_world, 1, 2), whole = solo_grid();
+  for (const char* name : kStagesCases) {
+    for (const auto& [shard, mode] : {std::pair{recipe::Shard::kNone, "full"},
+                                      std::pair{recipe::Shard::kOptimizer, "selective"},
+                                      std::pair{recipe::Shard::kGradients, "none"}}) {
+      nlohmann::json reference = read_case(name);
+      reference["recompute"] = mode;
+      expect_bits_of_one_stage(reference, stages, whole, {.shard = shard},
+                               fmt::format("{}, recompute {}", name, mode));
+    }
+  }
+}
+
+// Two tensor-parallel ranks have other bits than one; stages of them have theirs.
+TEST(Pipeline, OfTensorParallelRanksGivesTheBitsOfThese) {
+  if (test_world->size() != 4) GTEST_SKIP() << "needs four ranks";
+  const RankGrid stages = make_grid(*test_world, 2, 2), whole = make_grid(*test_world, 2);
+  for (const char* name : kStagesCases) {
+    for (const bool divides_rows : {false, true}) {
+      nlohmann::json reference = read_case(name);
+      reference["sequence"] = divides_rows;
+      expect_bits_of_one_stage(reference, stages, whole, {}, name);
+    }
+  }
+}
+
+// Of four layers, and of an encoder and a decoder of two, each on a stage of its own; of which some
+// steps pass over some.
+TEST(Pipeline, OfFourStagesGivesTheBitsOfOneRank) {
+  if (test_world->size() != 4) GTEST_SKIP() << "needs four ranks";
+  const RankGrid stages = make_grid(*test_world, 1, 4), whole = solo_grid();
+  for (const char* name : {"bert_prenorm_pretraining", "family_t5_1_0_span"}) {
+    nlohmann::json reference = read_case(name);
+    if (reference.at("model").at("family") == "bert") {
+      nlohmann::json listed = reference.at("parameters");
+      for (const nlohmann::json& parameter : reference.at("parameters")) {
+        const std::string text = parameter.at("name");
+        const std::size_t at = text.find("layers.");
+        if (at == std::string::npos) continue;
+        nlohmann::json copy = parameter;
+        const int number = text[at + 7] - '0';
+        copy["name"] = text.substr(0, at + 7) + std::to_string(number + 2) + text.substr(at + 8);
+        listed.push_back(copy);
+      }
+      reference["parameters"] = listed;
+      reference["model"]["num_layers"] = 4;
+    }
+    reference["phase"]["layer_drop"] = 0.3;
+    reference["phase"]["r_drop"] = 0.5;
+    expect_bits_of_one_stage(reference, stages, whole, {}, name);
+  }
+}
+
+TEST(Pipeline, PlanIsWhatTheStageWithTheMostHas) {
+  if (test_world->size() == 1) GTEST_SKIP() << kNeedsSeveralRanks;
+  const RankGrid grid = make_grid(*test_world, 1, 2);
+  for (const char* name : kStagesCases) {
+    for (const recipe::Shard shard :
+         {recipe::Shard::kNone, recipe::Shard::kOptimizer, recipe::Shard::kGradients}) {
+      const nlohmann::json reference = read_case(name);
+      ReferenceRun run(reference, grid, 4, recipe::Precision::kF32, 0.0, shard);
+      recipe::Recipe recipe = run.recipe();
+      recipe.parallel.pipeline = 2;
+      recipe.tokenizer.vocab_size = reference.at("vocabulary");
+      recipe::Phase& phase = recipe.phases.back();
+      phase.batch.sequences = 4 * phase.batch.micro_batch;
+      const ParameterSet& own = run.model().parameters();
+      std::int64_t floats = own.count_of_copies() + own.total_count();
+      if (own.num_gradients() > 1)
+        floats += static_cast<std::int64_t>(own.num_gradients() * own.gradients(0).size());
+      const auto count = [&](const std::vector<StateTensor>& tensors) {
+        for (const StateTensor& tensor : tensors)
+          floats += (static_cast<std::int64_t>(tensor.values.size()) + 15) / 16 * 16;
+      };
+      count(run.optimizer().state());
+      if (run.average() != nullptr) count(run.average()->tensors());
+      std::int64_t bytes = static_cast<std::int64_t>(run.model().arena_capacity_bytes()) +
+                           floats * std::int64_t{sizeof(float)};
+      test_world->max(&bytes, 1);
+      const std::int64_t planned = plan_memory(recipe, phase, grid.data.size()).total_bytes();
+      // Of state and of gradients a plan takes the most of any data rank's, which may be two ranks.
+      EXPECT_GE(planned, bytes) << name;
+      EXPECT_LE(static_cast<double>(planned), 1.05 * static_cast<double>(bytes)) << name;
+      if (shard == recipe::Shard::kNone) {
+        EXPECT_EQ(planned, bytes) << name;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace polyphase
