@@ -146,19 +146,22 @@ TEST(ArenaPlan, GradientsShareMemoryWithActivations) {
   EXPECT_EQ(plan_memory(recipe, phase, 1).shared_bytes, 0);
 }
 
-// Heads run one after the other, each as if all samples of a micro-batch were its own.
+// Heads run one after the other, each as if all samples of a micro-batch were its own. Only the
+// table's gradient is then added to, for which some processors' products want some workspace more.
 TEST(ArenaPlan, SeveralObjectivesTakeTheMemoryOfTheLargest) {
   recipe::Recipe recipe = one_layer(recipe::Precision::kF32, 64);
   const auto planned = [&](const std::map<std::string, double>& objectives) {
     recipe::Phase phase = masked_language_model();
     phase.objectives = objectives;
-    return plan_memory(recipe, phase, 1).total_bytes();
+    return static_cast<double>(plan_memory(recipe, phase, 1).total_bytes());
   };
+  constexpr double kWorkspace = 1 << 17;  // of more than 40 MB
   recipe.model.segments = false;
   recipe.model.family = recipe::Family::kGpt;
-  EXPECT_EQ(planned({{"clm", 1.0}, {"prefix_lm", 1.0}}), planned({{"prefix_lm", 1.0}}));
+  EXPECT_NEAR(planned({{"clm", 1.0}, {"prefix_lm", 1.0}}), planned({{"prefix_lm", 1.0}}),
+              kWorkspace);
   recipe.model.family = recipe::Family::kT5;
-  EXPECT_EQ(planned({{"span", 1.0}, {"prefix_lm", 1.0}}), planned({{"span", 1.0}}));
+  EXPECT_NEAR(planned({{"span", 1.0}, {"prefix_lm", 1.0}}), planned({{"span", 1.0}}), kWorkspace);
 }
 
 // Of a step's four micro-batches, or of one without activations to lie among.
@@ -183,8 +186,7 @@ TEST(ArenaPlan, DividedGradientsNeedLess) {
       const double all = training(recipe::Shard::kOptimizer, ranks, micro_batches),
                    divided = training(recipe::Shard::kGradients, ranks, micro_batches);
       const double sets = micro_batches == 1 ? 1 : 3;
-      EXPECT_LT(divided,
-                std::min(0.9 * all, all / ranks * 1.1 + table + 3 * all / sets / 12))
+      EXPECT_LT(divided, std::min(0.9 * all, all / ranks * 1.1 + table + 3 * all / sets / 12))
           << ranks << " ranks, " << micro_batches << " micro-batches";
     }
   }
