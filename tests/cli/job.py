@@ -153,12 +153,12 @@ class Job:
             except ProcessLookupError:
                 pass
 
-    def wait(self):
+    def wait(self, seconds=PATIENCE_SECONDS):
         try:
-            code = self.process.wait(PATIENCE_SECONDS)
+            code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            code = f"hung for {PATIENCE_SECONDS} s; killed: {self.process.wait()}"
+            code = f"hung for {seconds} s; killed: {self.process.wait()}"
         texts = []
         for stream in (self.out, self.err):
             stream.seek(0)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
 from cluster import Cluster, NoSlurm, below  # noqa: E402
-from job import DONE, Run, write_texts  # noqa: E402
+from job import DONE, PATIENCE_SECONDS, Run, write_texts  # noqa: E402
 from slurm_run import SlurmRun, prepare_environment, until  # noqa: E402
 
 STEPS_A_CYCLE = 40  # of the whole run: more than a cycle takes, so that it does not end before the last one
+SECONDS_A_CYCLE = 20  # that its steps may take of an undisturbed run on a busy machine
 PHASES = ("pretrain", "tags", "topic")
 
 
@@ -82,7 +83,7 @@ def main(num_cycles):
         write_texts(texts)
         values = {"phases.pretrain.stop.steps": STEPS_A_CYCLE * num_cycles}
         straight = Run(folder / "straight", texts, **values)
-        outcome = straight.go()
+        outcome = straight.start().wait(PATIENCE_SECONDS + SECONDS_A_CYCLE * num_cycles)
         assert outcome.code == DONE, outcome
         with Cluster(folder / "slurm") as cluster:
             run = SlurmRun(cluster, folder / "run", texts, **values)
