@@ -39,6 +39,8 @@ class Arena {
   std::byte* data() const { return base_; }
   std::size_t used_bytes() const { return used_bytes_; }
   std::size_t peak_bytes() const { return peak_bytes_; }
+  // The largest piece that was taken in one.
+  std::size_t largest_taken_bytes() const { return largest_taken_bytes_; }
   // The most in use since the last call of this, which begins a new count.
   std::size_t take_high_water() {
     const std::size_t most = high_water_bytes_;
@@ -79,6 +81,7 @@ class Arena {
     const bool in_first = used_bytes_ + taken <= first_bytes_;
     const std::size_t begin = in_first ? used_bytes_ : std::max(used_bytes_, first_bytes_);
     used_bytes_ = begin + taken;
+    largest_taken_bytes_ = std::max(largest_taken_bytes_, taken);
     if (trace_ != nullptr) trace_->push_back(used_bytes_);
     peak_bytes_ = std::max(peak_bytes_, used_bytes_);
     high_water_bytes_ = std::max(high_water_bytes_, used_bytes_);
@@ -93,6 +96,7 @@ class Arena {
   }
 
   std::byte *base_ = nullptr, *second_ = nullptr;
+  std::size_t largest_taken_bytes_ = 0;
   std::size_t first_bytes_ = 0;  // where the second piece begins, if there is one
   std::vector<std::size_t>* trace_ = nullptr;
   std::size_t capacity_bytes_ = 0;

@@ -214,10 +214,11 @@ def make_batches(shape, sequences, count, rank):
     batches = []
     for _ in range(count):
         size = (sequences, shape["tokens"])
-        segments = (torch.arange(shape["tokens"]) >= shape["tokens"] // 2).long().expand(size).contiguous()
-        if "source_tokens" in shape:
-            segments = torch.randint(shape["vocabulary"], (sequences, shape["source_tokens"]), generator=generator)
-        batches.append((torch.randint(shape["vocabulary"], size, generator=generator), segments,
+        if "source_tokens" in shape:  # what an encoder reads, else the segments
+            second = torch.randint(shape["vocabulary"], (sequences, shape["source_tokens"]), generator=generator)
+        else:
+            second = (torch.arange(shape["tokens"]) >= shape["tokens"] // 2).long().expand(size).contiguous()
+        batches.append((torch.randint(shape["vocabulary"], size, generator=generator), second,
                         torch.randperm(rows, generator=generator)[:masked].sort().values,
                         torch.randint(shape["vocabulary"], (masked,), generator=generator)))
     return batches

@@ -27,19 +27,30 @@ std::vector<float> transposed(const std::vector<float>& values, std::int64_t row
   return result;
 }
 
-// A checkpoint's parameters as a phase hands them over.
-class Results {
+// A checkpoint's parameters as a phase hands them over: with averages and low-rank additions.
+class HandedOver {
  public:
-  Results(const fs::path& checkpoint, double adapter_scale)
-      : reader_(checkpoint), adapter_scale_(adapter_scale) {
-    for (const std::string& name : parameters_of(checkpoint)) {
-      if (adapter_scale_ == 0 || !is_adapter(name)) names_.push_back(name);
+  HandedOver(const fs::path& checkpoint, double adapter_scale)
+      : reader_(checkpoint), checkpoint_(checkpoint.string()), adapter_scale_(adapter_scale) {
+    const std::string group = "parameters/";
+    for (const auto& [name, shape] : reader_.tensors()) {
+      if (!name.starts_with(group)) continue;
+      const std::string parameter = name.substr(group.size());
+      if (adapter_scale == 0 || !is_adapter(parameter)) shapes_[parameter] = shape;
     }
   }
-  const std::vector<std::string>& names() const { return names_; }
-  const nlohmann::json& state() const { return reader_.state(); }
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, shape] : shapes_) names.push_back(name);
+    return names;
+  }
+  std::string digest() const { return reader_.digest(); }
+  // What it says of the data that it was trained on.
+  nlohmann::json data() const { return reader_.state().value("data", nlohmann::json::object()); }
   const std::vector<std::int64_t>& shape(const std::string& name) const {
-    return reader_.tensors().at("parameters/" + name);
+    const auto found = shapes_.find(name);
+    if (found == shapes_.end()) fail<DataError>("{}: has no {}", checkpoint_, name);
+    return found->second;
   }
 
   SafeTensor tensor(const NamedTensor& named) {
@@ -63,17 +74,34 @@ class Results {
 
  private:
   CheckpointReader reader_;
+  std::string checkpoint_;
   double adapter_scale_;
-  std::vector<std::string> names_;
+  std::map<std::string, std::vector<std::int64_t>> shapes_;
 };
 
 void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) fail<SystemError>("cannot make {}: {}", folder.string(), error.message());
-  if (fs::exists(folder / "config.json"))
-    fail<RecipeError>("--output {}: a model is there already; name another folder",
+  const bool is_empty = !error && fs::is_empty(folder, error);
+  if (error) {
+    fail<SystemError>("--output {}: cannot make it: {}; name another folder", folder.string(),
+                      error.message());
+  }
+  if (!is_empty)
+    fail<RecipeError>("--output {}: something is there already; name another folder, or remove it",
                       folder.string());
+}
+
+// The tokenizer that the phase was trained with.
+std::string tokenizer_of(const fs::path& data_dir, const nlohmann::json& data,
+                         const std::string& checkpoint) {
+  if (prepare::load_tokenizer(data_dir).digest() == data.value("tokenizer", "")) {
+    return read_file(prepare::tokenizer_path(data_dir));
+  }
+  fail<RecipeError>(
+      "{}: the tokenizer in {} changed since this checkpoint was written; bring the prepared data "
+      "back as it was, or train anew",
+      checkpoint, data_dir.string());
 }
 
 }  // namespace
@@ -83,28 +111,34 @@ ExitCode export_command(const ExportOptions& options) {
       find_trained_phase({.run = options.run, .phase = options.phase, .round = options.round});
   const recipe::Recipe recipe =
       recipe::parse(found.recipe, (fs::path(options.run) / "recipe.yaml").string());
-  const recipe::Phase& phase = *recipe::find_phase(recipe, found.phase);
-  const std::optional<recipe::Lora>& lora = phase.adaptation.lora;
-  Results results(found.checkpoint, lora ? lora->alpha / static_cast<double>(lora->rank) : 0.0);
-  const auto labels = results.state().at("data").value("label_names", std::vector<std::string>());
+  const recipe::Phase* phase = recipe::find_phase(recipe, found.phase);
+  if (phase == nullptr) {
+    fail<DataError>("{}: its status.json has a phase {} that its recipe has not", options.run,
+                    found.phase);
+  }
+  const std::optional<recipe::Lora>& lora = phase->adaptation.lora;
+  HandedOver parameters(found.checkpoint,
+                        lora ? lora->alpha / static_cast<double>(lora->rank) : 0.0);
+  const nlohmann::json data = parameters.data();
+  const std::string tokenizer =
+      tokenizer_of(fs::path(options.run) / "data", data, found.checkpoint);
   const HuggingFaceModel model =
-      hugging_face_model(recipe::model_of(recipe, phase), phase, results.names(),
-                         results.shape("embedding.token.weight")[0], labels);
+      hugging_face_model(recipe::model_of(recipe, *phase), *phase, parameters.names(),
+                         parameters.shape("embedding.token.weight")[0],
+                         data.value("label_names", std::vector<std::string>()));
   const fs::path folder = options.output;
   make_folder(folder);
   std::vector<SafeTensor> tensors;
-  for (const NamedTensor& named : model.tensors) tensors.push_back(results.tensor(named));
-  write_safetensors(
-      folder / "model.safetensors", tensors,
-      {{"format", "pt"}, {"checkpoint", CheckpointReader(found.checkpoint).digest()}});
-  const fs::path tokenizer = prepare::tokenizer_path(fs::path(options.run) / "data");
-  write_file_atomically(folder / "tokenizer.model", read_file(tokenizer));
+  for (const NamedTensor& named : model.tensors) tensors.push_back(parameters.tensor(named));
+  write_safetensors(folder / "model.safetensors", tensors,
+                    {{"format", "pt"}, {"checkpoint", parameters.digest()}});
+  write_file_atomically(folder / "tokenizer.model", tokenizer);
   // Last: without it the folder is no model.
   write_file_atomically(folder / "config.json", model.config.dump(2) + "\n");
   for (const std::string& name : model.unknown)
     log_info("{} is in the file under this name: no class has it", name);
   fmt::print("{}: {} of phase {}, {} tensors\n", folder.string(),
-             model.config["architectures"][0].get<std::string>(), phase.name, tensors.size());
+             model.config["architectures"][0].get<std::string>(), phase->name, tensors.size());
   return ExitCode::kDone;
 }
 

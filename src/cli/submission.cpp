@@ -176,6 +176,8 @@ class Planner {
     if (one_job_ && goes_on) refuse(others);
     queued.insert(kPrepare);  // a phase's job prepares by itself
     const auto is_queued = [&queued](const Step& step) { return queued.count(step.what) > 0; };
+    // A job of a round before these submits them itself.
+    if (goes_round() && goes_on && std::none_of(steps.begin(), steps.end(), is_queued)) return {};
     const auto first_missing = std::find_if_not(steps.begin(), steps.end(), is_queued);
     if (first_missing == steps.end()) return {};
     if (!all_.seeds.empty() || std::any_of(first_missing, steps.end(), is_queued)) refuse(others);

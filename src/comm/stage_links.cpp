@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <exception>
 #include <list>
+#include <map>
 #include <vector>
 
 #include "comm/mpi_check.hpp"
@@ -27,17 +28,20 @@ void in_pieces(std::int64_t count, const Transfer& transfer) {
 
 struct StageLinks::State {
   struct Sent {
+    Subject subject;
     std::vector<float> values;
     std::vector<MPI_Request> requests;
   };
   std::list<Sent> under_way;
-  std::vector<std::vector<float>> free;  // memory to use again
+  // Memory to use again: that of a token table is not for rows.
+  std::map<Subject, std::vector<std::vector<float>>> free;
 
-  std::vector<float> memory(std::size_t count) {
+  std::vector<float> memory(Subject subject, std::size_t count) {
+    std::vector<std::vector<float>>& own = free[subject];
     std::vector<float> values;
-    if (!free.empty()) {
-      values = std::move(free.back());
-      free.pop_back();
+    if (!own.empty()) {
+      values = std::move(own.back());
+      own.pop_back();
     }
     values.resize(count);
     return values;
@@ -53,7 +57,7 @@ struct StageLinks::State {
         ++sent;
         continue;
       }
-      free.push_back(std::move(sent->values));
+      free[sent->subject].push_back(std::move(sent->values));
       sent = under_way.erase(sent);
     }
   }
@@ -65,6 +69,7 @@ StageLinks::StageLinks(const Communicator& pipeline)
 // What was sent has been received by the end of a sound run.
 StageLinks::~StageLinks() {
   if (std::uncaught_exceptions() > 0) return;
+  const WaitsForRanks waits(pipeline_.impl());
   for (State::Sent& sent : state_->under_way)
     MPI_Waitall(static_cast<int>(sent.requests.size()), sent.requests.data(), MPI_STATUSES_IGNORE);
 }
@@ -72,7 +77,8 @@ StageLinks::~StageLinks() {
 void StageLinks::send(const Exec& exec, int stage, Subject subject, Tensor1<const float> tensor) {
   state_->take_back();
   State::Sent& sent = state_->under_way.emplace_back();
-  sent.values = state_->memory(tensor.size());
+  sent.subject = subject;
+  sent.values = state_->memory(subject, tensor.size());
   copy_to_host(exec, sent.values.data(), tensor);
   in_pieces(static_cast<std::int64_t>(tensor.size()), [&](std::int64_t first, int count) {
     sent.requests.push_back(MPI_REQUEST_NULL);
@@ -84,14 +90,14 @@ void StageLinks::send(const Exec& exec, int stage, Subject subject, Tensor1<cons
 
 void StageLinks::receive(const Exec& exec, int stage, Subject subject, Tensor1<float> tensor) {
   const WaitsForRanks waits(pipeline_.impl());
-  std::vector<float> values = state_->memory(tensor.size());
+  std::vector<float> values = state_->memory(subject, tensor.size());
   in_pieces(static_cast<std::int64_t>(tensor.size()), [&](std::int64_t first, int count) {
     check_mpi(MPI_Recv(values.data() + first, count, MPI_FLOAT, stage, tag_of(subject),
                        pipeline_.impl().comm, MPI_STATUS_IGNORE),
               "MPI_Recv");
   });
   copy_to_device(exec, tensor, values.data());
-  state_->free.push_back(std::move(values));
+  state_->free[subject].push_back(std::move(values));
 }
 
 void StageLinks::poll() { state_->take_back(); }

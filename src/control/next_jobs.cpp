@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <system_error>
 
+#include "base/digest.hpp"
 #include "base/error.hpp"
 #include "control/batch_script.hpp"
 #include "control/halving.hpp"
@@ -20,24 +21,27 @@ constexpr const char* kGoOn =
     R"bash(self=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 self=${self:-$SLURM_JOB_ID}
 
-# Sets id to the other job in the queue that has this comment, or to nothing. Fails while the controller does not answer.
+# Sets id to the other job in the queue that has this comment and has not come to nothing, or to nothing. Fails while the
+# controller does not answer.
 find_queued() {
-  local queue number comment
-  queue=$(squeue --noheader --me --format='%F|%k') || return
+  local queue number state comment
+  queue=$(unset "${!SQUEUE_@}"; squeue --all --noheader --me --format='%F|%T %r|%k') || return
   id=
-  while IFS='|' read -r number comment; do
+  while IFS='|' read -r number state comment; do
+    if [[ $state == COMPLETING* || $state == *DependencyNeverSatisfied* ]]; then continue; fi
     if [[ $comment == "$1" && $number != "${self%_*}" ]]; then id=$number; fi
   done <<<"$queue"
 }
 
-# WHAT DEPENDENCY ARRAY SCRIPT [ITS ARGUMENTS]: submits the script, unless it is in the queue; id becomes the job's number.
+# WHAT COMMENT DEPENDENCY ARRAY SCRIPT [ITS ARGUMENTS]: submits the script, unless it is in the queue; id becomes the job's
+# number.
 go_on() {
-  local what=$1 after=$2 array=$3 script=$4 options try
-  shift 4
-  options=(--comment="$what of $run${array:+ [$array]}")
+  local what=$1 comment=$2 after=$3 array=$4 script=$5 options try
+  shift 5
+  options=(--comment="$comment")
   if [[ -n $array ]]; then options+=(--array="$array" --output="${script%.sbatch}-%A_%a.out"); fi
   for try in {1..30}; do
-    if find_queued "${options[0]#--comment=}"; then break; fi
+    if find_queued "$comment"; then break; fi
     if ((try == 30)); then return 1; fi
     sleep 10
   done
@@ -100,17 +104,20 @@ std::string next_jobs_text(const fs::path& run_folder, const NextJobs& next,
   for (const Trials& trials : next.trials) {
     after = "afterok:$self";
     for (const PhaseUse& use : trials.phases) {
-      text += fmt::format("go_on 'trials {} (rounds {})' {} {} {} || return\n", use.name,
-                          fmt::join(trials.rounds, " "), after, fmt::join(trials.rounds, ","),
-                          script(use));
+      const std::string what =
+          fmt::format("trials {} (rounds {})", use.name, fmt::join(trials.rounds, " "));
+      const std::string array = fmt::format("{}", fmt::join(trials.rounds, ","));
+      text += fmt::format("go_on '{}' '{}' {} {} {} || return\n", what,
+                          comment_of(what, run_folder, array), after, array, script(use));
       after = "aftercorr:$id";
     }
     text += "arrays+=:$id\n";
   }
   if (!next.trials.empty()) after = "afterok$arrays";
   for (const PhaseUse& use : next.phases) {
-    text += fmt::format("go_on 'phase {} (round {})' {} '' {} --round {} || return\n", use.name,
-                        next.round, after, script(use), next.round);
+    const std::string what = fmt::format("phase {} (round {})", use.name, next.round);
+    text += fmt::format("go_on '{}' '{}' {} '' {} --round {} || return\n", what,
+                        comment_of(what, run_folder, ""), after, script(use), next.round);
     after = "afterok:$id";
   }
   return text;
@@ -118,8 +125,10 @@ std::string next_jobs_text(const fs::path& run_folder, const NextJobs& next,
 
 std::string comment_of(const std::string& what, const fs::path& run_folder,
                        const std::string& array) {
-  return fmt::format("{} of {}{}", what, fs::absolute(run_folder).lexically_normal().string(),
-                     array.empty() ? "" : fmt::format(" [{}]", array));
+  constexpr std::size_t kMostWords = 100;  // a list of rounds may be longer than Slurm takes
+  const std::string all =
+      fmt::format("{}\n{}\n{}", what, fs::absolute(run_folder).lexically_normal().string(), array);
+  return fmt::format("polyphase {} {}", digest(all), what.substr(0, kMostWords));
 }
 
 void require_scripts(const fs::path& run_folder, const recipe::Recipe& recipe) {

@@ -6,8 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <set>
 #include <sstream>
 #include <system_error>
@@ -43,6 +46,12 @@ Answer ask(const std::vector<std::string>& words) {
   std::FILE* err = std::tmpfile();
   if (err == nullptr || ::pipe2(out.data(), O_CLOEXEC) != 0)
     fail<SystemError>("cannot start {}: {}", words.front(), std::generic_category().message(errno));
+  for (char** variable = environ; *variable != nullptr;) {
+    const std::string name(*variable, std::strcspn(*variable, "="));
+    // A person's filters of what squeue shows.
+    if (name.starts_with("SQUEUE_") && ::unsetenv(name.c_str()) == 0) continue;
+    ++variable;
+  }
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
@@ -67,6 +76,24 @@ Answer ask(const std::vector<std::string>& words) {
   return answer;
 }
 
+// Where there is no Slurm, that is said first.
+Answer ask_slurm(const std::vector<std::string>& command) {
+  Answer answer = ask(command);
+  if (answer.status == 127 && answer.out.empty()) {
+    fail<SystemError>(
+        "cannot start {}: it is not on the PATH; submit where Slurm is, or see the scripts with "
+        "--dry-run",
+        command.front());
+  }
+  return answer;
+}
+
+std::string one_line(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
 }  // namespace
 
 bool is_live(const QueuedJob& job) {
@@ -81,7 +108,7 @@ Queue read_queue(const std::vector<std::string>& ids) {
   for (const std::string& id : ids) numbers.insert(id.substr(0, id.find('_')));
   if (numbers.empty()) return {};
   const Answer answer =
-      ask({"squeue", "--noheader", "--array", "--states=all",
+      ask({"squeue", "--all", "--noheader", "--array", "--states=all",
            fmt::format("--jobs={}", fmt::join(numbers, ",")), "--format=%i|%T|%r"});
   // All of them so old that Slurm has forgotten them is an error too.
   Queue queue = {
@@ -101,26 +128,27 @@ Queue read_queue(const std::vector<std::string>& ids) {
 }
 
 std::string find_queued(const std::string& comment) {
-  const Answer answer = ask({"squeue", "--noheader", "--me", "--format=%F|%k"});
+  const Answer answer =
+      ask_slurm({"squeue", "--all", "--noheader", "--me", "--format=%F|%T %r|%k"});
   if (answer.status != 0) {
-    fail<SystemError>("squeue does not answer ({}): {}; submit where Slurm is", answer.status,
-                      answer.err);
+    fail<SystemError>("squeue does not answer ({}): {}; submit again when it does", answer.status,
+                      one_line(answer.err));
   }
   std::istringstream lines(answer.out);
-  for (std::string id, own; std::getline(lines, id, '|') && std::getline(lines, own);) {
-    if (own == comment) return id;
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::string id, state, own;
+    std::getline(std::getline(fields, id, '|'), state, '|');
+    std::getline(fields, own);
+    const bool comes_to_nothing = state.starts_with("COMPLETING") ||
+                                  state.find("DependencyNeverSatisfied") != std::string::npos;
+    if (own == comment && !comes_to_nothing) return id;
   }
   return "";
 }
 
 std::string submit_script(const std::vector<std::string>& command) {
-  const Answer answer = ask(command);
-  if (answer.status == 127 && answer.out.empty()) {
-    fail<SystemError>(
-        "cannot start {}: it is not on the PATH; submit where Slurm is, or see the scripts with "
-        "--dry-run",
-        command.front());
-  }
+  const Answer answer = ask_slurm(command);
   std::string id = answer.out.substr(0, answer.out.find_first_of(";\n"));
   if (answer.status != 0 || id.empty()) {
     fail<SystemError>("{} said no ({}): {}", fmt::join(command, " "), answer.status, answer.err);

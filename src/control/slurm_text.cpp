@@ -54,7 +54,7 @@ class SlurmText {
       text +=
           "\nthe chain of jobs has stopped: its last job could not submit the next one, see its "
           "output; `polyphase submit` goes on\n";
-    } else if (!any_lives && !stopped.empty()) {
+    } else if (!any_lives && !stopped.empty() && state_.rounds.ended.empty()) {
       text +=
           fmt::format("\nthe chain of jobs has stopped. {}; `polyphase submit` goes on\n", stopped);
     }

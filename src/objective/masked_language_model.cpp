@@ -11,11 +11,11 @@ template <class Real>
 MaskedLanguageModel<Real>::MaskedLanguageModel(ParameterSet& parameters, const Communicator& tensor,
                                                const recipe::Model& model,
                                                const EmbeddingLayer& embedding,
-                                               const SoftmaxLoss& loss, std::int64_t block_bytes)
+                                               const SoftmaxLoss& loss)
     : transform_(parameters, tensor, {{"head.mlm.transform", model.width}}, {.in = model.width}),
       norm_(parameters, "head.mlm.norm", model),
       output_(parameters, model, embedding, "head.mlm",
-              {.tied = model.tied_output, .has_bias = true, .block_bytes = block_bytes}),
+              {.tied = model.tied_output, .has_bias = true}),
       loss_(loss),
       width_(model.width) {}
 

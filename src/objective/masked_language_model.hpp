@@ -16,7 +16,7 @@ class MaskedLanguageModel final : public Objective<Real> {
  public:
   MaskedLanguageModel(ParameterSet& parameters, const Communicator& tensor,
                       const recipe::Model& model, const EmbeddingLayer& embedding,
-                      const SoftmaxLoss& loss, std::int64_t block_bytes = kMostLogitBytes);
+                      const SoftmaxLoss& loss);
 
   std::string name() const override { return "mlm"; }
   std::int64_t num_terms(const Batch& batch) const override {

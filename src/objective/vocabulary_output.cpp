@@ -29,6 +29,7 @@ VocabularyOutput<Real>::VocabularyOutput(ParameterSet& parameters, const recipe:
       table_(embedding.token_table()),
       vocabulary_(embedding.vocabulary()),
       num_classes_(embedding.num_token_ids()),
+      kept_bytes_(shape.kept_bytes),
       block_bytes_(shape.block_bytes) {
   if (shape.tied) {
     parameters.place_too(table_);
@@ -49,9 +50,11 @@ VocabularyOutput<Real>::VocabularyOutput(ParameterSet& parameters, const recipe:
 
 template <class Real>
 void VocabularyOutput<Real>::decide_blocks(std::int64_t num_rows, bool soft) {
-  std::int64_t most = std::max<std::int64_t>(
-      1, block_bytes_ / std::max<std::int64_t>(1, num_rows * std::int64_t{sizeof(float)}));
-  keeps_logits_ = vocabulary_.size <= most;
+  const std::int64_t column_bytes =
+      std::max<std::int64_t>(1, num_rows) * std::int64_t{sizeof(float)};
+  keeps_logits_ = vocabulary_.size * column_bytes <= kept_bytes_;
+  std::int64_t most =
+      keeps_logits_ ? vocabulary_.size : std::max<std::int64_t>(1, block_bytes_ / column_bytes);
   // A teacher's logits are not kept, and would be made twice.
   if (!std::is_same_v<Real, float> && !soft) most = std::min(most, kMostCopied);
   const std::int64_t count = (vocabulary_.size + most - 1) / most;

@@ -10,10 +10,6 @@
 
 namespace polyphase {
 
-// All logits of GPT-2's 50,257 tokens on 1,024 rows take 196 MiB. To make them twice, block by
-// block in a processor's cache, would cost such a step a tenth of its time.
-inline constexpr std::int64_t kMostLogitBytes = std::int64_t{256} << 20;
-
 // The product from hidden states to the vocabulary's logits, with their cross-entropy. The
 // vocabulary is split over the tensor-parallel ranks and worked on in blocks. Where not all logits
 // fit, they exist for one block at a time, which is made once for the statistics and again for the
@@ -25,7 +21,10 @@ class VocabularyOutput {
   struct Shape {
     bool tied = true;      // multiplies with the token table, else with the parameter NAME.weight
     bool has_bias = true;  // NAME.bias
-    std::int64_t block_bytes = kMostLogitBytes;  // that logits take
+    // All logits are kept where they take at most this: those of GPT-2's 50,257 tokens on 1,024
+    // rows take 196 MiB, and to make them twice would cost such a step a tenth of its time.
+    std::int64_t kept_bytes = std::int64_t{256} << 20;
+    std::int64_t block_bytes = std::int64_t{32} << 20;  // of a block else: a processor's cache
   };
   VocabularyOutput(ParameterSet& parameters, const recipe::Model& model,
                    const EmbeddingLayer& embedding, const std::string& name, const Shape& shape);
@@ -61,7 +60,7 @@ class VocabularyOutput {
   std::optional<std::size_t> bias_;
   Split vocabulary_;
   std::int64_t num_classes_;
-  std::int64_t block_bytes_;
+  std::int64_t kept_bytes_, block_bytes_;
   std::int64_t block_width_ = 0;  // columns; 0: not decided yet
   bool keeps_logits_ = true;      // of all blocks
 };

@@ -76,7 +76,7 @@ CollectiveCost send_between_stages(const StepWork& work, const Layout& layout,
                                    const Network& network) {
   if (layout.pipeline == 1) return {};
   const auto micro_batches = static_cast<double>(work.num_micro_batches);
-  const bool within = layout.tensor * layout.data < network.ranks_a_node;
+  const bool within = layout.num_ranks() <= network.ranks_a_node;
   const Link& link = within ? network.within : network.between;
   const double bytes = kFloatBytes * work.pass.passed_on;
   CollectiveCost cost = {.seconds = micro_batches * (link.seconds(bytes) + link.seconds(0))};

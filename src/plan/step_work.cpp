@@ -118,8 +118,9 @@ StepWork count_stage(const recipe::Recipe& recipe, const recipe::Phase& phase, i
                    .num_parameters = parameters.total_count(),
                    .num_trained = static_cast<std::int64_t>(floats(parameters)),
                    .num_parts_of_rows = num_parts_of_rows(recipe, parameters),
-                   .num_layers = recipe::model_of(recipe, phase).num_layers +
-                                 recipe::num_decoder_layers_of(recipe::model_of(recipe, phase)),
+                   .num_layers = (recipe::model_of(recipe, phase).num_layers +
+                                  recipe::num_decoder_layers_of(recipe::model_of(recipe, phase))) /
+                                 recipe.parallel.pipeline,
                    .checkpoint_bytes = whole_state_bytes(recipe, phase)};
   if (!batch.source.starts.empty()) step.tokens += static_cast<double>(batch.source.starts.back());
   const Work forward = count_pass(*model, batch, false);

@@ -11,8 +11,11 @@ namespace polyphase {
 
 void HuggingFaceNames::add(const std::string& name, const std::vector<std::string>& parts,
                            bool transposed) {
-  const auto here = [this](const std::string& part) { return has(part); };
-  if (!std::all_of(parts.begin(), parts.end(), here)) return;
+  for (const std::string& part : parts) {
+    if (has(part)) continue;
+    fail<DataError>("the checkpoint lacks {}, which {} is made of; it is not of this recipe", part,
+                    name);
+  }
   taken_.insert(parts.begin(), parts.end());
   tensors_.push_back({.name = name, .parts = parts, .transposed = transposed, .zeros = {}});
 }
@@ -23,12 +26,12 @@ void HuggingFaceNames::add_zeros(const std::string& name, const std::vector<std:
 
 void HuggingFaceNames::product(const std::string& name, const std::string& ours) {
   add(name + ".weight", {ours + ".weight"});
-  add(name + ".bias", {ours + ".bias"});
+  if (has(ours + ".bias")) add(name + ".bias", {ours + ".bias"});
 }
 
 void HuggingFaceNames::norm(const std::string& name, const std::string& ours) {
   add(name + ".weight", {ours + ".gain"});
-  add(name + ".bias", {ours + ".shift"});
+  if (has(ours + ".shift")) add(name + ".bias", {ours + ".shift"});
 }
 
 HuggingFaceModel HuggingFaceNames::finish(nlohmann::json config) && {

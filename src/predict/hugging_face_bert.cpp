@@ -28,9 +28,12 @@ HuggingFaceModel bert_model(const Model& model, HuggingFaceNames names, std::int
   const std::string embeddings = "bert.embeddings.";
   names.add(embeddings + "word_embeddings.weight", {"embedding.token.weight"});
   names.add(embeddings + "position_embeddings.weight", {"embedding.position.weight"});
-  names.add(embeddings + "token_type_embeddings.weight", {"embedding.segment.weight"});
-  if (!names.has("embedding.segment.weight"))
-    names.add_zeros(embeddings + "token_type_embeddings.weight", {kSegments, model.width});
+  const std::string segments = embeddings + "token_type_embeddings.weight";
+  if (model.segments) {
+    names.add(segments, {"embedding.segment.weight"});
+  } else {
+    names.add_zeros(segments, {kSegments, model.width});
+  }
   names.norm(embeddings + "LayerNorm", "embedding.norm");
   for (std::int64_t i = 0; i < model.num_layers; ++i) {
     const std::string theirs = fmt::format("bert.encoder.layer.{}.", i),
@@ -45,13 +48,17 @@ HuggingFaceModel bert_model(const Model& model, HuggingFaceNames names, std::int
   }
   const bool predicts_tokens = names.has("head.mlm.bias"),
              orders = names.has("head.nsp.pool.weight"),
-             tags = names.has("head.tagging.output.weight");
-  names.product("cls.predictions.transform.dense", "head.mlm.transform");
-  names.norm("cls.predictions.transform.LayerNorm", "head.mlm.norm");
-  names.add("cls.predictions.bias", {"head.mlm.bias"});
-  names.product("bert.pooler.dense", "head.nsp.pool");
-  names.product("cls.seq_relationship", "head.nsp.output");
-  names.product("classifier", "head.tagging.output");
+             tags = names.has("head.tagging.output.weight") && !names.has("head.crf.transitions");
+  if (predicts_tokens) {
+    names.product("cls.predictions.transform.dense", "head.mlm.transform");
+    names.norm("cls.predictions.transform.LayerNorm", "head.mlm.norm");
+    names.add("cls.predictions.bias", {"head.mlm.bias"});
+  }
+  if (orders) {
+    names.product("bert.pooler.dense", "head.nsp.pool");
+    names.product("cls.seq_relationship", "head.nsp.output");
+  }
+  if (tags) names.product("classifier", "head.tagging.output");
   json config = common_config();
   config.update({{"model_type", "bert"},
                  {"architectures",

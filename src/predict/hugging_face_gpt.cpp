@@ -89,10 +89,12 @@ HuggingFaceModel llama(const Model& model, HuggingFaceNames names, std::int64_t 
     names.product(theirs + "mlp.down_proj", ours + "feed_forward.out");
   }
   names.norm("model.norm", "final.norm");
-  names.product("lm_head", "head.lm");
+  // A task's phase has no use for an output that is not the token table.
+  const bool predicts_tokens = model.tied_output || names.has("head.lm.weight");
+  if (!model.tied_output && predicts_tokens) names.product("lm_head", "head.lm");
   json config = common_config();
   config.update({{"model_type", "llama"},
-                 {"architectures", {"LlamaForCausalLM"}},
+                 {"architectures", {predicts_tokens ? "LlamaForCausalLM" : "LlamaModel"}},
                  {"vocab_size", num_tokens},
                  {"hidden_size", model.width},
                  {"num_hidden_layers", model.num_layers},

@@ -10,8 +10,7 @@
 // What the families' files (hugging_face_FAMILY.cpp) build their models of.
 namespace polyphase {
 
-// Names of a class' tensors for those of our parameters that a checkpoint has; what it lacks (a
-// head, biases) is passed over.
+// Names of a class' tensors for our parameters. DataError where the checkpoint lacks one.
 class HuggingFaceNames {
  public:
   explicit HuggingFaceNames(const std::vector<std::string>& parameters)
@@ -20,7 +19,7 @@ class HuggingFaceNames {
   bool has(const std::string& parameter) const { return here_.contains(parameter); }
   void add(const std::string& name, const std::vector<std::string>& parts, bool transposed = false);
   void add_zeros(const std::string& name, const std::vector<std::int64_t>& shape);
-  // Weight and bias of a product.
+  // Weight of a product, and its bias where it has one.
   void product(const std::string& name, const std::string& ours);
   void norm(const std::string& name, const std::string& ours);
 

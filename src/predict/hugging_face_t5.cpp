@@ -25,7 +25,7 @@ void t5_stack(HuggingFaceNames& names, const std::string& theirs, const std::str
     if (crosses) attention(1, "EncDecAttention", own + "cross_attention");
     const std::string feed = fmt::format("{}{}.", block, crosses ? 2 : 1);
     const bool gated = names.has(own + "feed_forward.gate.weight");
-    names.product(feed + "DenseReluDense.wi_0", own + "feed_forward.gate");
+    if (gated) names.product(feed + "DenseReluDense.wi_0", own + "feed_forward.gate");
     names.product(feed + (gated ? "DenseReluDense.wi_1" : "DenseReluDense.wi"),
                   own + "feed_forward.in");
     names.product(feed + "DenseReluDense.wo", own + "feed_forward.out");
@@ -56,7 +56,7 @@ HuggingFaceModel t5_model(const Model& model, const recipe::Phase& phase, Huggin
   names.add("shared.weight", {"embedding.token.weight"});
   t5_stack(names, "encoder.", "", model.num_layers, false);
   if (decodes) t5_stack(names, "decoder.", "decoder.", recipe::num_decoder_layers_of(model), true);
-  names.product("lm_head", "head.lm");
+  if (decodes && !model.tied_output) names.product("lm_head", "head.lm");
   json config = common_config();
   config.update({{"model_type", "t5"},
                  {"architectures", {decodes ? "T5ForConditionalGeneration" : "T5EncoderModel"}},

@@ -85,7 +85,7 @@ class LayoutChecks {
       const std::string path = phase_path(recipe_, index) + ".distil";
       fault(path,
             "{} needs all layers on one rank, but parallel.pipeline is {}; train this phase by "
-            "itself, with --phase {} --set parallel.pipeline=1",
+            "itself, with --phase {} --set parallel.pipeline=1, and the others by their names, too",
             path, pipeline_, phase.name);
     }
   }

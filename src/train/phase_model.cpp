@@ -210,8 +210,11 @@ class PhaseModelOf final : public PhaseModel {
     arena_bytes_ = std::max(arena_bytes_, counting.peak_bytes());
     if (training) {
       kept_bytes_ = std::max(kept_bytes_, kept_bytes);
-      work_bytes_ =
-          std::max({work_bytes_, most_given_back(used_bytes), counting.peak_bytes() - kept_bytes});
+      // Of an arena in two pieces, what does not fit behind the rest of the first lies in the second,
+      // so that up to so much of the first is left over.
+      const std::size_t behind =
+          counting.peak_bytes() - kept_bytes + counting.largest_taken_bytes();
+      work_bytes_ = std::max({work_bytes_, most_given_back(used_bytes), behind});
     }
     return counting.peak_bytes();
   }

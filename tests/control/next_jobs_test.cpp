@@ -31,7 +31,8 @@ class NextJobs : public testing::Test {
     program("squeue",
             "test -e forgets && exit\nn=70\n"
             "while read -r line; do n=$((n + 1)); c=${line#*--comment=}; c=${c% /*.sbatch*}\n"
-            "echo \"$n|${c% --array=*}\"; done <asked 2>/dev/null; echo '12|other'\n");
+            "echo \"$n|$(cat state 2>/dev/null || echo PENDING Priority)|${c% --array=*}\"\n"
+            "done <asked 2>/dev/null; echo '12|RUNNING|other'\n");
   }
   ~NextJobs() override {
     fs::remove_all(run_);
@@ -65,13 +66,12 @@ const PhaseUse kTopic = {.name = "topic", .number = 2, .round = 4, .folder = "ro
 TEST_F(NextJobs, PhasesOfARoundAreJobsOneAfterTheOther) {
   write_next_jobs(run_, {.trials = {}, .round = 4, .phases = {kTags, kTopic}});
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
-  EXPECT_EQ(
-      asked(),
-      fmt::format("--parsable --dependency=afterok:12 --kill-on-invalid-dep=yes "
-                  "--comment=phase tags (round 4) of {0} {0}/slurm/02-tags.sbatch --round 4\n"
-                  "--parsable --dependency=afterok:71 --kill-on-invalid-dep=yes "
-                  "--comment=phase topic (round 4) of {0} {0}/slurm/03-topic.sbatch --round 4\n",
-                  run_.string()));
+  EXPECT_EQ(asked(), fmt::format("--parsable --dependency=afterok:12 --kill-on-invalid-dep=yes "
+                                 "--comment={1} {0}/slurm/02-tags.sbatch --round 4\n"
+                                 "--parsable --dependency=afterok:71 --kill-on-invalid-dep=yes "
+                                 "--comment={2} {0}/slurm/03-topic.sbatch --round 4\n",
+                                 run_.string(), comment_of("phase tags (round 4)", run_, ""),
+                                 comment_of("phase topic (round 4)", run_, "")));
   const SlurmJobs jobs = read_slurm_jobs(run_);
   EXPECT_EQ(jobs.ids(), (std::vector<std::string>{"71", "72"}));
   EXPECT_EQ(jobs.find("phase topic (round 4)")->after, "71");
@@ -84,12 +84,13 @@ TEST_F(NextJobs, TrialsAreArraysAndTheJobThatJudgesWaitsForAllOfThem) {
   const Trials one = {.rounds = {5}, .phases = {kTopic}};
   write_next_jobs(run_, {.trials = {both, one}, .round = 4, .phases = {kTopic}});
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
-  for (const char* words :
-       {"=afterok:12 --kill-on-invalid-dep=yes --comment=trials tags (rounds 4 6) of ",
-        "=aftercorr:71 --kill-on-invalid-dep=yes --comment=trials topic (rounds 4 6) of ",
-        " --array=4,6 --output=", "/slurm/03-topic-%A_%a.out ",
-        "=afterok:12 --kill-on-invalid-dep=yes --comment=trials topic (rounds 5) of ",
-        "=afterok:72:73 --kill-on-invalid-dep=yes --comment=phase topic (round 4) of "})
+  const std::string with = " --kill-on-invalid-dep=yes --comment=";
+  for (const std::string& words :
+       {"=afterok:12" + with + comment_of("trials tags (rounds 4 6)", run_, "4,6"),
+        "=aftercorr:71" + with + comment_of("trials topic (rounds 4 6)", run_, "4,6"),
+        std::string(" --array=4,6 --output="), std::string("/slurm/03-topic-%A_%a.out "),
+        "=afterok:12" + with + comment_of("trials topic (rounds 5)", run_, "5"),
+        "=afterok:72:73" + with + comment_of("phase topic (round 4)", run_, "")})
     EXPECT_NE(asked().find(words), std::string::npos) << words << "\n" << asked();
   const SlurmJobs jobs = read_slurm_jobs(run_);
   EXPECT_EQ(jobs.ids(), (std::vector<std::string>{"71_4", "71_6", "72_4", "72_6", "73_5", "74"}));
@@ -123,6 +124,24 @@ TEST_F(NextJobs, RequeuedJobSubmitsNothingTwice) {
   std::ofstream(run_ / "forgets") << "";  // what it submitted is no longer in the queue
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
   EXPECT_EQ(asked().size(), 2 * once.size());
+}
+
+TEST_F(NextJobs, JobThatCanNeverStartIsNoneToGoOnWith) {
+  write_next_jobs(run_, {.trials = {}, .round = 4, .phases = {kTopic}});
+  ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
+  const std::string once = asked();
+  std::ofstream(run_ / "state") << "PENDING DependencyNeverSatisfied";
+  ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
+  EXPECT_EQ(asked(), once + once);
+}
+
+// Slurm refuses one of more than 1,024 bytes.
+TEST(Comment, IsShortHoweverManyRoundsThereAre) {
+  const std::string rounds(4000, '7');
+  EXPECT_LT(comment_of("trials topic (rounds " + rounds + ")", "run", rounds).size(), 256U);
+  EXPECT_NE(comment_of("trials topic (rounds " + rounds + ")", "run", rounds),
+            comment_of("trials topic (rounds " + rounds + "8)", "run", rounds));
+  EXPECT_NE(comment_of("phase topic", "run", ""), comment_of("phase topic", "other", ""));
 }
 
 TEST_F(NextJobs, RefusedJobIsAnErrorAndNothingFollowsIt) {

@@ -62,6 +62,32 @@ TEST(Arena, HandsOutNothingBehindItsLimit) {
 }
 
 // What a pass writes first, with most of the arena in use, lies last.
+// A backward pass gives back and takes anew. What does not fit into the first of two pieces lies in the
+// second, which has enough if it is larger than what was in use behind the first by the largest piece.
+TEST(Arena, InTwoPiecesNeedsNoMoreThanItsLargestPieceMore) {
+  constexpr std::size_t kKept = 1024;
+  const auto pass = [](Arena& arena) {
+    arena.take1<std::byte>(640);
+    const std::size_t below = arena.used_bytes();
+    arena.take1<std::byte>(384);
+    arena.take1<std::byte>(128);  // behind what is kept
+    arena.release(below);
+    arena.take1<std::byte>(128);
+    arena.take1<std::byte>(448);  // crosses: 256 bytes of the first piece are left over
+    arena.take1<std::byte>(64);
+    arena.release(0);
+  };
+  Arena counting;
+  pass(counting);
+  EXPECT_EQ(counting.largest_taken_bytes(), 640U);
+  const std::size_t behind = counting.peak_bytes() - kKept + 448;
+  std::vector<std::byte> memory(kKept + behind);
+  Arena two(memory.data(), kKept, memory.data() + kKept, behind);
+  pass(two);
+  EXPECT_LE(two.peak_bytes(), kKept + behind);
+  EXPECT_GT(two.peak_bytes(), counting.peak_bytes());
+}
+
 TEST(GradientLayout, FollowsTheUseOfTheArena) {
   ParameterSet parameters;
   for (const char* name : {"table", "lower", "upper", "frozen", "head"})

@@ -80,7 +80,7 @@ class SlurmRun(Run):
         lines = self.cluster.say("squeue", "-h", "-r", "-t", "all", "-j", ids, "-o", "%i %T").split("\n")
         return dict(line.split() for line in lines if line.count(" ") == 1)
 
-    def wait_until_ended(self):
+    def wait_until_ended(self, seconds=PATIENCE_SECONDS):
         live = {"PENDING", "RUNNING", "COMPLETING", "REQUEUED", "CONFIGURING"}
 
         def is_over():
@@ -88,7 +88,7 @@ class SlurmRun(Run):
             return not live & set(self.states_of_jobs().values()) and len(self.records()) == known  # else one came meanwhile
 
         until(is_over,
-              lambda: f"the jobs of {self.path} to end: {self.told()}")
+              lambda: f"the jobs of {self.path} to end: {self.told()}", seconds)
 
     def wait_for_step(self, phase, step):
         until(lambda: len(self.metrics(phase)) >= step, f"step {step} of {phase} in {self.path}")

@@ -14,8 +14,8 @@ from cluster import Cluster, NoSlurm, below  # noqa: E402
 from job import DONE, PATIENCE_SECONDS, Run, write_texts  # noqa: E402
 from slurm_run import SlurmRun, prepare_environment, until  # noqa: E402
 
-STEPS_A_CYCLE = 40  # of the whole run: more than a cycle takes, so that it does not end before the last one
-SECONDS_A_CYCLE = 20  # that its steps may take of an undisturbed run on a busy machine
+STEPS_A_CYCLE = 200  # of the whole run: more than a cycle takes on a fast machine, so that it does not end before the last one
+SECONDS_A_CYCLE = 20  # that these steps may take on a busy machine
 PHASES = ("pretrain", "tags", "topic")
 
 
@@ -83,7 +83,8 @@ def main(num_cycles):
         write_texts(texts)
         values = {"phases.pretrain.stop.steps": STEPS_A_CYCLE * num_cycles}
         straight = Run(folder / "straight", texts, **values)
-        outcome = straight.start().wait(PATIENCE_SECONDS + SECONDS_A_CYCLE * num_cycles)
+        patience = PATIENCE_SECONDS + SECONDS_A_CYCLE * num_cycles
+        outcome = straight.start().wait(patience)
         assert outcome.code == DONE, outcome
         with Cluster(folder / "slurm") as cluster:
             run = SlurmRun(cluster, folder / "run", texts, **values)
@@ -91,7 +92,7 @@ def main(num_cycles):
             soak = Soak(cluster, run, draw)
             for number in range(num_cycles):
                 soak.cycle(number)
-            run.wait_until_ended()
+            run.wait_until_ended(patience)
             print(run.told())
             assert set(run.states().values()) == {"done"}, run.output()[-4000:]
             for phase in PHASES:
