@@ -31,7 +31,7 @@ def until(condition, what, seconds=PATIENCE_SECONDS):
 
 
 def is_pending(pid, number):
-    """Sent to a process that stands still, which has not heard it yet."""
+    """Sent to a process that stands still, which has not heard it yet. OSError: there is no such process."""
     masks = re.findall(r"^(?:SigPnd|ShdPnd):\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
 
@@ -94,7 +94,8 @@ class SlurmRun(Run):
         until(lambda: len(self.metrics(phase)) >= step, f"step {step} of {phase} in {self.path}")
 
     def freeze_until_asked_to_stop(self, job, ask=lambda: None):
-        """Its ranks stand still until SIGUSR1 waits for each, so that however fast they are they meet it in the middle."""
+        """Its ranks stand still until SIGUSR1 waits for each, so that however fast they are they meet it in the middle.
+        False: they were killed, for another test's job."""
         ranks = [pid for pid in self.cluster.job_processes(job) if self.cluster.name_of(pid) == Path(PROGRAM).name]
         assert ranks, f"job {job} has no ranks: {self.told()}"
         for pid in ranks:
@@ -102,6 +103,9 @@ class SlurmRun(Run):
         try:
             ask()
             until(lambda: all(is_pending(pid, signal.SIGUSR1) for pid in ranks), f"the signal to job {job}")
+            return True
+        except OSError:
+            return False
         finally:
             for pid in ranks:
                 with contextlib.suppress(ProcessLookupError):

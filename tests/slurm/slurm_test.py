@@ -76,7 +76,8 @@ class SlurmTest(RoadTest):
     def let_time_end(cls):
         cls.timed.submitted()
         cls.timed.wait_for_step("pretrain", 12)
-        cls.timed.freeze_until_asked_to_stop(cls.timed.id_of("phase pretrain"))
+        while not cls.timed.freeze_until_asked_to_stop(cls.timed.id_of("phase pretrain")):
+            cls.timed.wait_for_step("pretrain", len(cls.timed.metrics("pretrain")) + 1)
         cls.timed.wait_until_ended()
 
     def slurm_run(self, name, **values):
