@@ -62,8 +62,9 @@ TEST(Arena, HandsOutNothingBehindItsLimit) {
 }
 
 // What a pass writes first, with most of the arena in use, lies last.
-// A backward pass gives back and takes anew. What does not fit into the first of two pieces lies in the
-// second, which has enough if it is larger than what was in use behind the first by the largest piece.
+// A backward pass gives back and takes anew. What does not fit into the first of two pieces lies in
+// the second, which has enough if it is larger than what was in use behind the first by the largest
+// piece.
 TEST(Arena, InTwoPiecesNeedsNoMoreThanItsLargestPieceMore) {
   constexpr std::size_t kKept = 1024;
   const auto pass = [](Arena& arena) {

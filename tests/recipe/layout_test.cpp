@@ -77,7 +77,7 @@ TEST(RecipeLayout, StagesAndATeacherDoNotGoTogether) {
     EXPECT_EQ(std::string(error.what()),
               "r.yaml:28:5: phases.topic.distil needs all layers on one rank, but "
               "parallel.pipeline is 2; train this phase by itself, with --phase topic --set "
-              "parallel.pipeline=1");
+              "parallel.pipeline=1, and the others by their names, too");
   }
 }
 
