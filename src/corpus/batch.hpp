@@ -59,6 +59,7 @@ struct Batch : Rows {
   std::vector<std::int32_t> sequence_labels_B;
   std::vector<float> sequence_values_B;  // regression
   std::vector<float> label_sets_BK;      // several labels a sequence: 1 where it carries label k
+  std::vector<float> taught_BK;          // a teacher's outputs, where they were kept
   // Tag of a token, -1 on rows that carry none.
   std::vector<std::int32_t> token_labels_N;
   // Question answering: the first and the last row of the answer; both the sequence's first row

@@ -63,7 +63,7 @@ std::unique_ptr<PhaseModel> teacher_of(const recipe::Recipe& recipe, const recip
                                        const Communicator& tensor,
                                        const recipe::Recipe* teacher_recipe,
                                        const recipe::Phase* teacher_phase) {
-  if (!phase.adaptation.distil) return nullptr;
+  if (!phase.adaptation.distil || phase.adaptation.distil->kept) return nullptr;
   recipe::Recipe other = teacher_recipe == nullptr ? recipe : *teacher_recipe;
   other.precision = recipe.precision;
   other.parallel = recipe.parallel;

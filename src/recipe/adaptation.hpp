@@ -33,6 +33,9 @@ struct Distil {
   // that attention heads have over the tokens (as in MiniLM, Wang et al., 2020); 0: none.
   double hidden = 0.0, attention = 0.0;
   MatchedLayers layers = MatchedLayers::kLast;
+  // The teacher is asked once, before the first step, about every training sample as it stands in
+  // the corpus, and what it said is kept; else it goes through every micro-batch.
+  bool kept = false;
 };
 
 // Low-rank additions to the weights of products (Hu et al., 2022).

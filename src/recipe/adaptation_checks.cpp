@@ -125,7 +125,27 @@ class AdaptationChecks {
             path_);
     }
     check_matching(distil);
+    check_kept(distil);
     if (!distil.teacher_run) check_own_teacher(distil);
+  }
+
+  // One row of numbers a sample is kept.
+  void check_kept(const Distil& distil) {
+    if (!distil.kept) return;
+    if (distil.hidden > 0 || distil.attention > 0) {
+      fault("distil.kept",
+            "{}.distil.kept keeps what the teacher says of a text, not its hidden states and "
+            "attention; leave kept or these weights out",
+            path_);
+    }
+    const bool fits = phase_.task && (phase_.task->kind == TaskKind::kClassification ||
+                                      phase_.task->kind == TaskKind::kRegression ||
+                                      phase_.task->kind == TaskKind::kMultiLabel);
+    if (fits) return;
+    fault("distil.kept",
+          "{}.distil.kept is for the tasks classification, regression and multi_label, whose "
+          "samples have one row of outputs each; without it the teacher goes along in every step",
+          path_);
   }
 
   void check_matching(const Distil& distil) {

@@ -18,6 +18,7 @@ static void describe(Section& section, Distil& distil) {
   section.value("attention", distil.attention, at_least(0));
   section.choice("layers", distil.layers,
                  {{"last", MatchedLayers::kLast}, {"all", MatchedLayers::kAll}});
+  section.value("kept", distil.kept);
 }
 
 static void describe(Section& section, Lora& lora) {

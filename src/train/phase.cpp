@@ -18,6 +18,7 @@
 #include "train/phase_guard.hpp"
 #include "train/sample_log.hpp"
 #include "train/step.hpp"
+#include "train/taught_outputs.hpp"
 #include "train/teacher.hpp"
 #include "train/unigram.hpp"
 
@@ -60,10 +61,7 @@ class PhaseRun {
     const Batch largest =
         largest_batch(job.recipe, phase_, micro_batch_,
                       static_cast<std::int64_t>(corpus_.phase_data().label_names.size()));
-    if (phase_.adaptation.distil) {
-      teacher_.emplace(job, corpus_);
-      model_->learn_from(teacher_->model(), *phase_.adaptation.distil);
-    }
+    if (phase_.adaptation.distil) find_and_hear(*phase_.adaptation.distil);
     const Shards shards = make_shards(job.recipe, phase_, model_->parameters(),
                                       job.grid.data.rank(), job.grid.data.size());
     optimizer_.emplace(model_->parameters(), phase_, job.grid.tensor, shards);
@@ -84,8 +82,8 @@ class PhaseRun {
     const PhaseStart start =
         start_phase(job, corpus_, model_->parameters(), *optimizer_, average());
     state_ = start.state;
-    if (teacher_) require_same_teacher(job, start, teacher_->lineage());
-    if (teacher_) state_.lineage.teacher = std::make_shared<const Lineage>(teacher_->lineage());
+    if (taught_by_) require_same_teacher(job, start, *taught_by_);
+    if (taught_by_) state_.lineage.teacher = taught_by_;
     if (start.resumed) saved_step_ = state_.step;
     log_.emplace(job, start, model_->objective_names());
     if (!start.resumed) log_->lineage(state_.lineage);
@@ -100,6 +98,7 @@ class PhaseRun {
   const std::optional<Rollback>& rollback() const { return rollback_; }
 
   PhaseOutcome run() {
+    if (stopped_while_asking_) return interrupted();
     while (!done()) {
       if (state_.evaluation_due && !evaluate_valid()) return interrupted();
       if (done()) break;
@@ -122,6 +121,20 @@ class PhaseRun {
   }
 
  private:
+  // The teacher goes along, or is asked now and gone before this phase takes its memory.
+  void find_and_hear(const recipe::Distil& distil) {
+    const FoundTeacher found = find_teacher(job_, corpus_);
+    taught_by_ = std::make_shared<const Lineage>(found.lineage);
+    if (distil.kept) {
+      taught_ = TaughtOutputs::read_or_make(job_, corpus_, found);
+      stopped_while_asking_ = !taught_;
+      model_->learn_from_batches(distil);
+    } else {
+      teacher_.emplace(job_, corpus_, found);
+      model_->learn_from(teacher_->model(), distil);
+    }
+  }
+
   bool done() const {
     return !state_.evaluation_due && (state_.stopped_early || state_.step >= total_steps_);
   }
@@ -144,7 +157,8 @@ class PhaseRun {
 
   void step() {
     const double begin = now_seconds();
-    const StepBatches batches = stream_->next_step();
+    StepBatches batches = stream_->next_step();
+    if (taught_) taught_->attach(batches);
     num_truncated_ += batches.num_truncated;
     num_seen_ += batch_sizes_of(phase_).at(state_.step + state_.guard.data_offset);
     const StepPlan plan = {.step = state_.step,
@@ -292,6 +306,9 @@ class PhaseRun {
   const recipe::Phase& phase_;
   PhaseCorpus corpus_;
   std::optional<Teacher> teacher_;
+  std::optional<TaughtOutputs> taught_;
+  std::shared_ptr<const Lineage> taught_by_;
+  bool stopped_while_asking_ = false;
   std::unique_ptr<PhaseModel> model_;
   PhaseEvaluation evaluation_;
   std::int64_t micro_batch_;

@@ -100,6 +100,26 @@ class PhaseModelOf final : public PhaseModel {
     add("attention", distil.attention);
   }
 
+  void learn_from_batches(const recipe::Distil& distil) override {
+    distil_ = distil;
+    batches_teach_ = true;
+  }
+
+  std::vector<float> outputs(const Batch& batch, std::int64_t num_outputs) override {
+    const Tensor2<const float> y_BK = run_outputs(exec_, batch, num_outputs);
+    std::vector<float> outputs(static_cast<std::size_t>(y_BK.size()));
+    copy_to_host(exec_, outputs.data(), Tensor1<const float>(flat(y_BK)));
+    first().pass.reset();
+    return outputs;
+  }
+
+  std::size_t plan_outputs(const Batch& largest, std::int64_t num_outputs) override {
+    Arena counting;
+    run_outputs({.space = {}, .arena = &counting}, largest, num_outputs);
+    first().pass.reset();
+    return counting.peak_bytes();
+  }
+
   std::vector<std::int64_t> num_terms(const Batch& batch) const override {
     std::vector<std::int64_t> terms;
     for (const auto& objective : objectives_) terms.push_back(objective->num_terms(batch));
@@ -135,6 +155,7 @@ class PhaseModelOf final : public PhaseModel {
     UnderWay& way = *passes_[newest_++ % passes_.size()];
     if (r_drop_ > 0) way.repeated = repeated(batch);
     if (teacher_ != nullptr) hear_teacher(teacher_->exec_, batch);
+    if (batches_teach_) hear_batch(way.exec, batch);
     begin(way, way.exec, r_drop_ > 0 ? way.repeated : batch, dropout, true);
     return run_heads(way, scales);
   }
@@ -185,6 +206,7 @@ class PhaseModelOf final : public PhaseModel {
     const Exec teacher_exec = {.space = {}, .arena = &teaching};
     const Batch both = training && r_drop_ > 0 ? repeated(largest) : largest;
     if (training && teacher_ != nullptr) hear_teacher(teacher_exec, largest);
+    if (training && batches_teach_) hear_batch(exec, largest);
     if (training) {
       writes_.begin_pass(counting, parameters_.all().size());
       parameters_.tell(&writes_);
@@ -210,8 +232,8 @@ class PhaseModelOf final : public PhaseModel {
     arena_bytes_ = std::max(arena_bytes_, counting.peak_bytes());
     if (training) {
       kept_bytes_ = std::max(kept_bytes_, kept_bytes);
-      // Of an arena in two pieces, what does not fit behind the rest of the first lies in the second,
-      // so that up to so much of the first is left over.
+      // Of an arena in two pieces, what does not fit behind the rest of the first lies in the
+      // second, so that up to so much of the first is left over.
       const std::size_t behind =
           counting.peak_bytes() - kept_bytes + counting.largest_taken_bytes();
       work_bytes_ = std::max({work_bytes_, most_given_back(used_bytes), behind});
@@ -349,6 +371,33 @@ class PhaseModelOf final : public PhaseModel {
     }
   }
 
+  // Lets what the batch holds speak to the task's objective.
+  void hear_batch(const Exec& exec, const Batch& batch) {
+    const auto logits = [&exec, &batch](Tensor2<float> y_BK, std::int64_t first) {
+      if (exec.counting()) return;
+      const auto b = static_cast<std::int64_t>(y_BK.extent(0)),
+                 part = static_cast<std::int64_t>(y_BK.extent(1)),
+                 all = std::ssize(batch.taught_BK) / b;
+      std::vector<float> rows;
+      for (auto row = batch.taught_BK.begin(); row != batch.taught_BK.end(); row += all)
+        rows.insert(rows.end(), row + first, row + first + part);
+      copy_to_device(exec, flat(y_BK), rows.data());
+    };
+    objectives_.at(0)->learn_from({.logits = logits,
+                                   .temperature = static_cast<float>(distil_.temperature),
+                                   .weight = static_cast<float>(distil_.weight),
+                                   .chain = {}});
+  }
+
+  // Begins a pass that stays under way.
+  Tensor2<const float> run_outputs(const Exec& exec, const Batch& batch, std::int64_t num_outputs) {
+    UnderWay& way = first();
+    begin(way, exec, batch, {}, false);
+    const auto y_BK = exec.arena->take2<float>(batch.num_sequences(), num_outputs);
+    objectives_.at(0)->teach(*way.pass, way.hidden_NC).logits(y_BK, 0);
+    return y_BK;
+  }
+
   std::map<std::string, double> objective_metrics(std::size_t objective,
                                                   const Tally& total) const override {
     return objectives_[objective]->metrics(total);
@@ -366,6 +415,7 @@ class PhaseModelOf final : public PhaseModel {
   std::vector<std::unique_ptr<Objective<Real>>> objectives_;
   std::optional<KeyValueCache> cache_;
   PhaseModelOf* teacher_ = nullptr;
+  bool batches_teach_ = false;
   recipe::Distil distil_;
   std::vector<Objective<Real>*> teaching_heads_;  // of the teacher, for each of the objectives
   std::vector<std::unique_ptr<StackLesson<Real>>> lessons_;  // of each stack

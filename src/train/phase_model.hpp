@@ -60,6 +60,14 @@ class PhaseModel {
   // attention, which must have as many heads, there are further objectives, "hidden" and
   // "attention", which are of training alone (see model/stack_lesson.hpp).
   virtual void learn_from(PhaseModel& teacher, const recipe::Distil& distil) = 0;
+  // Likewise, from outputs that stand in the batches of training passes: taught_BK, of the task's
+  // one objective.
+  virtual void learn_from_batches(const recipe::Distil& distil) = 0;
+  // As a teacher: the B × K numbers that the head of the task gives for the sequences, before any
+  // softmax. No pass is under way.
+  virtual std::vector<float> outputs(const Batch& batch, std::int64_t num_outputs) = 0;
+  // Bytes of the arena that outputs() needs.
+  virtual std::size_t plan_outputs(const Batch& largest, std::int64_t num_outputs) = 0;
   // Bytes of the teacher's arena, known when a training pass was planned.
   std::size_t teaching_bytes() const { return teaching_bytes_; }
 

@@ -10,6 +10,7 @@
 #include "train/gradient_reducer.hpp"
 #include "train/largest_batch.hpp"
 #include "train/planned_model.hpp"
+#include "train/taught_outputs.hpp"
 #include "train/weight_average.hpp"
 
 namespace polyphase {
@@ -59,8 +60,15 @@ PlannedMemory plan_stage(const recipe::Recipe& recipe, const recipe::Phase& phas
         other,
         teacher_phase == nullptr ? *recipe::find_phase(recipe, distil->teacher) : *teacher_phase,
         tensor);
-    model->learn_from(*teacher, *distil);
     plan.teacher_bytes = teacher->parameters().total_count() * std::int64_t{sizeof(float)};
+    if (distil->kept) {
+      plan.teacher_bytes += static_cast<std::int64_t>(
+          teacher->plan_outputs(largest_batch(recipe, phase, micro_batch, kAssumedLabels),
+                                num_outputs_of(*phase.task, kAssumedLabels)));
+      model->learn_from_batches(*distil);
+    } else {
+      model->learn_from(*teacher, *distil);
+    }
   }
   const Shards shards = make_shards(recipe, phase, model->parameters(), 0, num_data_ranks);
   const Optimizer optimizer(model->parameters(), phase, tensor, shards);
@@ -80,6 +88,9 @@ PlannedMemory plan_stage(const recipe::Recipe& recipe, const recipe::Phase& phas
   plan.shared_bytes =
       plan.gradient_bytes + plan.activation_bytes - static_cast<std::int64_t>(training.bytes);
   plan.teacher_bytes += static_cast<std::int64_t>(model->teaching_bytes());
+  // A teacher that is asked beforehand is gone when the phase takes its memory.
+  if (phase.adaptation.distil && phase.adaptation.distil->kept)
+    plan.teacher_bytes = std::max(std::int64_t{0}, 2 * plan.teacher_bytes - plan.total_bytes());
   return plan;
 }
 

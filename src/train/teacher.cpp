@@ -20,34 +20,11 @@ std::string origin_of(const Lineage& teacher) {
   return fmt::format("{} {} {}", teacher.phase, checkpoint_name(teacher.step), teacher.digest);
 }
 
-}  // namespace
-
-Teacher::Teacher(const PhaseJob& job, const PhaseCorpus& corpus)
-    : recipe_(in_this_run(job.teacher->recipe, job.recipe)) {
-  const SourcePhase& source = *job.teacher;
-  const recipe::Phase& student = phase_of(job);
-  checkpoint_ =
-      find_source(job.world, source, fmt::format("phase {} has no teacher", student.name));
-  agree_on(job.world, [&] { check(job, corpus); });
-  model_ = make_phase_model(recipe_, source.phase, corpus.phase_data(), job.grid.tensor);
-  model_->parameters().allocate();
-  agree_on(job.world, [&] {
-    const HandOver loaded = take_over(checkpoint_, model_->parameters());
-    if (loaded.fresh.empty()) return;
-    fail<DataError>(
-        "{}: lacks {} of the teacher's {} parameters ({}); is this another run's checkpoint?",
-        checkpoint_.string(), loaded.fresh.size(), model_->parameters().all().size(),
-        loaded.fresh.front());
-  });
-  log_info("{}: learns from {} too, {} parameters", student.name, source.name,
-           model_->parameters().global_count());
-}
-
-void Teacher::check(const PhaseJob& job, const PhaseCorpus& corpus) {
-  require_same_tokenizer(checkpoint_, *job.teacher, corpus);
-  lineage_ = lineage_of_checkpoint(checkpoint_);
+void check(const PhaseJob& job, const PhaseCorpus& corpus, FoundTeacher& found) {
+  require_same_tokenizer(found.checkpoint, *job.teacher, corpus);
+  found.lineage = lineage_of_checkpoint(found.checkpoint);
   const nlohmann::json data =
-      CheckpointReader(checkpoint_).state().value("data", nlohmann::json::object());
+      CheckpointReader(found.checkpoint).state().value("data", nlohmann::json::object());
   const bool labels = phase_of(job).task.has_value();
   if (!labels ||
       data.value("label_names", std::vector<std::string>()) == corpus.phase_data().label_names)
@@ -55,7 +32,34 @@ void Teacher::check(const PhaseJob& job, const PhaseCorpus& corpus) {
   fail<RecipeError>(
       "{}: the teacher {} was trained with other labels than those of the corpus {}; choose a "
       "teacher of the same",
-      checkpoint_.string(), job.teacher->name, corpus.name());
+      found.checkpoint.string(), job.teacher->name, corpus.name());
+}
+
+}  // namespace
+
+FoundTeacher find_teacher(const PhaseJob& job, const PhaseCorpus& corpus) {
+  FoundTeacher found;
+  found.checkpoint = find_source(job.world, *job.teacher,
+                                 fmt::format("phase {} has no teacher", phase_of(job).name));
+  agree_on(job.world, [&] { check(job, corpus, found); });
+  return found;
+}
+
+Teacher::Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeacher& found)
+    : recipe_(in_this_run(job.teacher->recipe, job.recipe)) {
+  const SourcePhase& source = *job.teacher;
+  model_ = make_phase_model(recipe_, source.phase, corpus.phase_data(), job.grid.tensor);
+  model_->parameters().allocate();
+  agree_on(job.world, [&] {
+    const HandOver loaded = take_over(found.checkpoint, model_->parameters());
+    if (loaded.fresh.empty()) return;
+    fail<DataError>(
+        "{}: lacks {} of the teacher's {} parameters ({}); is this another run's checkpoint?",
+        found.checkpoint.string(), loaded.fresh.size(), model_->parameters().all().size(),
+        loaded.fresh.front());
+  });
+  log_info("{}: learns from {} too, {} parameters", phase_of(job).name, source.name,
+           model_->parameters().global_count());
 }
 
 // A checkpoint of an older program does not say.

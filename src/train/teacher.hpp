@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -11,25 +12,27 @@
 
 namespace polyphase {
 
+// The checkpoint that is a teacher's result.
+struct FoundTeacher {
+  std::filesystem::path checkpoint;
+  Lineage lineage;  // what made it, with step and digest
+};
+
+// Collective; errors are agreed: DataError when there is none, RecipeError when it is not the one
+// that was wanted, or its tokenizer or labels are not those of this phase.
+FoundTeacher find_teacher(const PhaseJob& job, const PhaseCorpus& corpus);
+
 // The model of the finished phase that a phase learns from, without gradients or optimizer. Of
 // another run it is what that run's recipe says, in this run's precision and on its ranks.
 class Teacher {
  public:
-  // Reads the checkpoint that is the teacher's result. Collective; errors are agreed: DataError
-  // when there is none, or it is damaged, RecipeError when it is not the one that was wanted, or
-  // its tokenizer or labels are not those of this phase.
-  Teacher(const PhaseJob& job, const PhaseCorpus& corpus);
+  // Reads the checkpoint. Collective; errors are agreed: DataError when it is damaged.
+  Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeacher& found);
 
   PhaseModel& model() { return *model_; }
-  // What made its checkpoint, with step and digest.
-  const Lineage& lineage() const { return lineage_; }
 
  private:
-  void check(const PhaseJob& job, const PhaseCorpus& corpus);
-
   recipe::Recipe recipe_;
-  std::filesystem::path checkpoint_;
-  Lineage lineage_;
   std::unique_ptr<PhaseModel> model_;
 };
 

@@ -5,7 +5,7 @@ import random
 import shutil
 import unittest
 
-from job import DONE, SOURCE, USAGE, RoadTest, Run, polyphase, settings
+from job import DATA, DONE, SOURCE, USAGE, RoadTest, Run, polyphase, settings
 from used_runs import question, squad
 
 PHASES = ("shallow", "deep", "topic", "student", "adapted", "after")
@@ -170,6 +170,36 @@ class GrowthTest(RoadTest):
         outcome = polyphase("predict", self.straight.path, "--phase", "student", text="the old cat sees a big dog .\n")
         self.assert_exit(outcome, DONE)
         self.assertIn(outcome.out.split("\t")[0].strip(), ("animal", "person", "thing"))
+
+    def test_outputs_of_a_teacher_are_kept_once(self):
+        # The phase `tags` knows classes here, and teaches them.
+        values = {"phases.tags.task": "{kind: classification}", "phases.tags.data": "{topics: 1.0}",
+                  "phases.topic.from": "pretrain", "model.dropout": 0, "checkpoint.every_steps": 2}
+        taught = {**values, "phases.topic.distil": "{teacher: tags, weight: 0.8, kept: true}"}
+        along = self.new_run("along", **{**values, "phases.topic.distil": "{teacher: tags, weight: 0.8}"})
+        self.assert_exit(along.go(ranks=None), DONE)
+        kept, two = self.new_run("kept", **taught), self.new_run("kept-two", **taught)
+        outcome = kept.go(ranks=None)
+        self.assert_exit(outcome, DONE)
+        self.assert_says(outcome, "topic: learns from tags too", "samples of topics is kept in")
+        for mine, theirs in zip(kept.steps("topic"), along.steps("topic"), strict=True):
+            self.assertAlmostEqual(mine[1], theirs[1], delta=1e-4 * theirs[1])
+        job = two.start(ranks=2)
+        self.assertTrue(job.freeze_when(lambda: len(two.steps("topic")) >= 5))
+        job.kill()
+        job.wait()
+        [table] = (two.path / "data" / "teacher-outputs").glob("topics-*.h5")
+        sound = table.read_bytes()
+        table.write_bytes(sound[:-40] + bytes(4) + sound[-36:])
+        outcome = two.go(ranks=2)
+        self.assert_exit(outcome, DATA)
+        self.assert_says(outcome, f"{table}: the outputs are not those", "remove the file, and the teacher is asked again")
+        table.write_bytes(sound)
+        outcome = two.go(ranks=2)
+        self.assert_exit(outcome, DONE)
+        self.assert_says(outcome, "samples of topics is read in")
+        self.assertNotIn("learns from tags too", outcome.text)
+        self.assert_same_road(two, kept)
 
     def test_plan_counts_each_phase_and_its_teacher(self):
         outcome = polyphase("plan", GrowthRun.recipe)

@@ -8,6 +8,7 @@
 #include "io/checkpoint_manifest.hpp"
 #include "io/file.hpp"
 #include "io/hdf5_layout.hpp"
+#include "io/kept_outputs.hpp"
 #include "io/lineage.hpp"
 #include "io/sealed_json.hpp"
 #include "io/shard.hpp"
@@ -131,6 +132,17 @@ std::vector<std::string> shards() {
           shard_of(100, false, true, false)};
 }
 
+void read_outputs(std::string_view bytes) {
+  const fs::path file = put("outputs.h5", bytes);
+  may_refuse<DataError>([&] { read_kept_outputs(file, "a teacher", 12, 5); });
+}
+
+std::vector<std::string> outputs() {
+  const fs::path file = scratch() / "sound-outputs.h5";
+  write_kept_outputs(file, {.num_outputs = 5, .values = values()}, "a teacher");
+  return {read_file(file)};
+}
+
 void read_writer_file(std::string_view bytes) {
   const fs::path file = put("writer-0000.h5", bytes);
   may_refuse<DataError>([&] { hdf5::inspect(file); });
@@ -146,6 +158,7 @@ std::vector<std::string> writer_files() {
 std::vector<Target> tensor_targets() {
   return {{"manifest", read_manifest_of_checkpoint, manifests, true},
           {"shard", read_shard, shards},
+          {"teacher_outputs", read_outputs, outputs},
           {"writer_file", read_writer_file, writer_files}};
 }
 

@@ -108,6 +108,13 @@ TEST(Adaptation, TeacherIsAnEarlierPhaseOfTheSameGoal) {
             "r.yaml:40:38: phases.student.distil.weight is \"1.5\"; expected a number from 0 to 1");
 }
 
+TEST(Adaptation, OutputsOfATeacherAreKeptForOneRowASample) {
+  EXPECT_EQ(faults_of(student_with("distil: {teacher: topic, kept: true}")), "");
+  EXPECT_EQ(faults_of(student_with("distil: {teacher: topic, hidden: 0.5, kept: true}")),
+            "r.yaml:40:49: phases.student.distil.kept keeps what the teacher says of a text, not "
+            "its hidden states and attention; leave kept or these weights out");
+}
+
 TEST(Adaptation, MixturesHaveNoTeacher) {
   EXPECT_EQ(faults_of(student_with("distil: {teacher: topic}\n    mixup: 0.5")),
             "r.yaml:41:12: phases.student.mixup mixes states of texts, of which a teacher knows "
