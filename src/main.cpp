@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sched.h>
 
-#include <CLI/CLI.hpp>
 #include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <cstdlib>
@@ -11,7 +10,7 @@
 #include <thread>
 
 #include "base/log.hpp"
-#include "cli/commands.hpp"
+#include "cli/command_line.hpp"
 #include "comm/agreement.hpp"
 #include "comm/job.hpp"
 #include "comm/session.hpp"
@@ -54,205 +53,6 @@ bool goes_without_mpi(int argc, char** argv) {
   return names(argc, argv, {"status", "submit"});
 }
 
-// A command for one rank, should it be started on many: they would all say the same.
-ExitCode on_rank_0(const Communicator& world, const std::function<ExitCode()>& command) {
-  if (world.size() == 1) return command();
-  ExitCode code = ExitCode::kDone;
-  agree_on(world, [&] {
-    if (world.rank() == 0) code = command();
-  });
-  return code;
-}
-
-// Which trained model a subcommand uses.
-void add_phase(CLI::App& sub, ModelOptions& model) {
-  sub.add_option("run", model.run, "Run folder")->required();
-  sub.add_option("--phase", model.phase, "Phase whose model is used; default: the last one done");
-  sub.add_option("--round", model.round, "Of a run with rounds; default: the best one")
-      ->check(CLI::PositiveNumber);
-}
-
-// A subcommand that computes with it, on any ranks.
-CLI::App* add_use(CLI::App& app, const char* name, const char* what, ModelOptions& model) {
-  CLI::App* sub = app.add_subcommand(name, what);
-  add_phase(*sub, model);
-  sub->add_option("--tensor", model.tensor, "Tensor-parallel ranks; default: the recipe's")
-      ->check(CLI::PositiveNumber);
-  return sub;
-}
-
-CLI::Option* add_threshold(CLI::App& sub, double& threshold) {
-  return sub
-      .add_option(
-          "--no-answer-threshold", threshold,
-          "Question answering: no answer is given where its score exceeds the best answer's "
-          "by more than this (a difference of logits)")
-      ->capture_default_str();
-}
-
-void describe_evaluate(CLI::App& app, EvaluateOptions& options, std::function<ExitCode()>& command,
-                       const Communicator& world) {
-  CLI::App* sub =
-      add_use(app, "evaluate",
-              "Metrics of a trained phase on a part of its corpus. Of causal language models also "
-              "bits a byte and word perplexity; words are what stands between white space, and of "
-              "raw text its line ends too",
-              options);
-  CLI::Option* part = sub->add_option("--part", options.part, "Default: test, else valid")
-                          ->check(CLI::IsMember({"train", "valid", "test"}));
-  CLI::Option* input =
-      sub->add_option("--input", options.input,
-                      "Question answering: a SQuAD file (*.json) instead; exact match and F1 in "
-                      "percent, as the official script has them")
-          ->excludes(part);
-  add_threshold(*sub, options.no_answer_threshold)->needs(input);
-  sub->add_option("--format", options.format, "table or json")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"table", "json"}));
-  sub->callback([&] { command = [&] { return evaluate_command(options, world); }; });
-}
-
-void describe_predict(CLI::App& app, PredictOptions& options, std::function<ExitCode()>& command,
-                      const Communicator& world) {
-  CLI::App* sub =
-      add_use(app, "predict",
-              "What a trained phase says of texts, a sample a line: a text; two texts with a tab "
-              "between; the words of a sentence; question, tab, context",
-              options);
-  sub->add_option("--input", options.input,
-                  "File of samples (question answering: or a SQuAD file, *.json); default: "
-                  "standard input");
-  sub->add_option("--output", options.output, "Default: standard output");
-  add_threshold(*sub, options.no_answer_threshold);
-  sub->add_option("--format", options.format, "text or jsonl")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"text", "jsonl"}));
-  sub->callback([&] { command = [&] { return predict_command(options, world); }; });
-}
-
-void describe_generate(CLI::App& app, GenerateOptions& options, std::function<ExitCode()>& command,
-                       const Communicator& world) {
-  CLI::App* sub = add_use(app, "generate", "Text from a trained language model", options);
-  sub->add_option("--prompt", options.prompt, "Text to go on from; else one a line is read");
-  sub->add_option("--input", options.input, "File with one text a line; default: standard input");
-  sub->add_option("--references", options.references,
-                  "File with the right text of every line: BLEU and chrF go to standard error");
-  GenerationSettings& settings = options.settings;
-  sub->add_option("--max-new-tokens", settings.max_new_tokens, "Longest text, in tokens")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  sub->add_option("--temperature", settings.temperature, "Of sampling; 0: the likeliest token")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  sub->add_option("--top-k", settings.top_k, "Sample among so many tokens; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  sub->add_option("--top-p", settings.top_p, "Sample among the likeliest of this probability")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  sub->add_option("--seed", settings.seed, "Of sampling")->capture_default_str();
-  sub->add_option("--beams", settings.beams, "Beam search, when more than 1")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  sub->add_option("--length-penalty", settings.length_penalty,
-                  "Power of its length that a beam's log-probability is divided by")
-      ->capture_default_str();
-  sub->callback([&] { command = [&] { return generate_command(options, world); }; });
-}
-
-// Every command fills `command`, which then runs on all ranks.
-void describe_commands(CLI::App& app, RecipeOptions& recipe, std::string& argument,
-                       RunOptions& run_options, PlanOptions& plan_options, SubmitOptions& submit,
-                       ReportOptions& report, const Communicator& world,
-                       std::function<ExitCode()>& command) {
-  app.require_subcommand(1);
-  const auto with_recipe = [&](const char* name, const char* what) {
-    CLI::App* sub = app.add_subcommand(name, what);
-    sub->add_option("recipe", recipe.file, "Recipe file (YAML)")->required();
-    sub->add_option("--set", recipe.overrides, "key.path=value: replaces a value of the recipe")
-        ->expected(1)
-        ->take_all();
-    return sub;
-  };
-  const auto with_path = [&](const char* name, const char* what, const char* which, auto run) {
-    CLI::App* sub = app.add_subcommand(name, what);
-    sub->add_option("path", argument, which)->required();
-    sub->callback([&command, &argument, &world, run] {
-      command = [&argument, &world, run] {
-        return on_rank_0(world, [&] { return run(argument); });
-      };
-    });
-  };
-  with_recipe("prepare", "Text to tokenizer and shards; only what changed")->callback([&] {
-    command = [&] { return prepare_command(recipe, world); };
-  });
-  CLI::App* run = with_recipe("run", "Train, or go on with a stopped run");
-  run->add_option("--phase", run_options.phase, "Only this phase");
-  run->add_flag(
-      "--log-samples", run_options.log_samples,
-      "Write which samples every step trained on: samples-NNNN.jsonl, a file a data rank");
-  CLI::Option* round =
-      run->add_option("--round", run_options.round,
-                      "Of this round; its last phase's job judges it, and leaves later rounds to "
-                      "jobs of their own: in the scripts of submit")
-          ->check(CLI::PositiveNumber)
-          ->needs("--phase");
-  run->add_option("--trial", run_options.trial,
-                  "Of this round, beside other rounds' jobs, and not judged: likewise")
-      ->check(CLI::PositiveNumber)
-      ->excludes(round);
-  run->callback([&] { command = [&] { return run_command(recipe, run_options, world); }; });
-  CLI::App* jobs =
-      with_recipe("submit", "Submit a run to Slurm, as a chain of jobs; again: what is missing");
-  jobs->add_flag("--dry-run", submit.dry_run, "Print scripts and commands, submit nothing");
-  jobs->add_flag("--one-job", submit.one_job,
-                 "All phases and rounds in one job, not a job for each phase");
-  jobs->add_option("--seeds", submit.seeds, "Several runs, such as 1,2,3: an array of jobs")
-      ->delimiter(',')
-      ->check(CLI::NonNegativeNumber);
-  jobs->callback([&] {
-    command = [&] {
-      if (world.size() == 1) return submit_command(recipe, submit);
-      throw AgreedError("submit is no command for many ranks; the jobs start their own",
-                        ExitCode::kUsage);
-    };
-  });
-  const CLI::Range at_least_one(1, 1 << 20);
-  CLI::App* plan = with_recipe("plan", "Memory and time of a rank, before anything runs");
-  plan->add_option("--ranks", plan_options.num_ranks, "Ranks of the whole job")
-      ->capture_default_str()
-      ->check(at_least_one);
-  plan->add_option("--tensor", plan_options.tensor, "Tensor-parallel ranks; default: the recipe's")
-      ->check(at_least_one);
-  plan->add_option("--machine", plan_options.machine,
-                   "Machine file: time, traffic and the best layouts, too");
-  plan->callback([&] {
-    command = [&] { return on_rank_0(world, [&] { return plan_command(recipe, plan_options); }); };
-  });
-  with_path("status", "Where a run stands", "Run folder", status_command);
-  CLI::App* page = app.add_subcommand(
-      "report",
-      "Write a run's report as one HTML file; of several runs, a page and a table side by side");
-  page->add_option("runs", report.runs, "Run folders")->required();
-  page->add_option("--output", report.output,
-                   "File; default: report.html, or comparison.html, in the first run's folder");
-  page->callback(
-      [&] { command = [&] { return on_rank_0(world, [&] { return report_command(report); }); }; });
-  with_path("inspect", "What is in a checkpoint or a prepared corpus", "Folder", inspect_command);
-  with_path("verify", "Whether every digest of a checkpoint or a prepared corpus holds", "Folder",
-            verify_command);
-}
-
-void describe_export(CLI::App& app, ExportOptions& options, std::function<ExitCode()>& command,
-                     const Communicator& world) {
-  CLI::App* sub = app.add_subcommand(
-      "export", "A trained phase's model as a folder that the transformers library opens");
-  add_phase(*sub, options);
-  sub->add_option("--output", options.output, "Folder; made, or empty")->required();
-  sub->callback(
-      [&] { command = [&] { return on_rank_0(world, [&] { return export_command(options); }); }; });
-}
-
 // What is wrong with the command's name, in words; empty when it is one of ours (or an option).
 std::string fault_of_command(CLI::App& app, int argc, char** argv) {
   const std::string given = argc > 1 ? argv[1] : "";
@@ -270,23 +70,10 @@ std::string fault_of_command(CLI::App& app, int argc, char** argv) {
 int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSession* session) {
   CLI::App app("Polyphase trains transformer language models in phases.");
   app.set_version_flag("--version", program_version());
-  RecipeOptions recipe;
-  std::string argument;
-  RunOptions run_options;
-  PlanOptions plan_options = {.num_ranks = world.size()};
-  SubmitOptions submit;
-  ReportOptions report;
-  EvaluateOptions evaluate;
-  PredictOptions predict;
-  GenerateOptions generate;
-  ExportOptions export_options;
-  std::function<ExitCode()> command;
-  describe_commands(app, recipe, argument, run_options, plan_options, submit, report, world,
-                    command);
-  describe_evaluate(app, evaluate, command, world);
-  describe_predict(app, predict, command, world);
-  describe_generate(app, generate, command, world);
-  describe_export(app, export_options, command, world);
+  CommandLine line;
+  line.plan.num_ranks = world.size();
+  describe_commands(app, line, world);
+  describe_model_commands(app, line, world);
   if (const std::string fault = fault_of_command(app, argc, argv); !fault.empty()) {
     throw AgreedError(fault + "; --help tells more", ExitCode::kUsage);
   }
@@ -296,12 +83,12 @@ int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSes
     const int code = world.rank() == 0 ? app.exit(error) : error.get_exit_code();
     return code == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
   }
-  if (session == nullptr) return static_cast<int>(command());
+  if (session == nullptr) return static_cast<int>(line.command());
   choose_threads(*session);
   choose_device();
   int kokkos_argc = 1;  // the command line is ours alone
   const Kokkos::ScopeGuard kokkos(kokkos_argc, argv);
-  return static_cast<int>(command());
+  return static_cast<int>(line.command());
 }
 
 }  // namespace
