@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "base/clock.hpp"
 #include "comm/session.hpp"
 #include "predict/generate.hpp"
 #include "recipe/load.hpp"
@@ -57,13 +56,13 @@ GenerationInput input_of(const BenchShape& shape, const Options& options) {
 }
 
 // Best of some sums over memory as large as GPT-2's table of tokens, by all threads.
-double read_bytes_per_second() {
+double read_bytes_per_second(bool processor_time) {
   constexpr std::int64_t kCount = std::int64_t{40} << 20;
   const Kokkos::View<float*, Memory> values("values", kCount);
   const float* const data = values.data();
   double best = 0;
   for (int round = 0; round < 8; ++round) {
-    const double begin = now_seconds();
+    const double begin = seconds_by(processor_time);
     constexpr std::int64_t kBlock = 4096;
     float total = 0;
     Kokkos::parallel_reduce(
@@ -76,7 +75,7 @@ double read_bytes_per_second() {
           sum += part;
         },
         total);
-    const double rate = kCount * sizeof(float) / (now_seconds() - begin);
+    const double rate = kCount * sizeof(float) / (seconds_by(processor_time) - begin);
     if (total == 0) best = std::max(best, rate);
   }
   return best;
@@ -121,7 +120,8 @@ void run(const Options& options, const Communicator& world) {
     if (round > 0) best = std::max(best, static_cast<double>(num_tokens) / seconds);
   }
   stop_watching_kernels();
-  const double bytes = weight_bytes(model->parameters(), options), memory = read_bytes_per_second();
+  const double bytes = weight_bytes(model->parameters(), options),
+               memory = read_bytes_per_second(options.processor_time);
   const double steps = best / static_cast<double>(options.texts);
   if (world.rank() != 0) return;
   nlohmann::json json = {{"shape", options.shape},
