@@ -131,6 +131,44 @@ void forward_block(const Call<Real>& call, const Pair& pair, const Block& block,
   }
 }
 
+template <class Real>
+float dot(const Real* a, const Real* b, std::int64_t count) {
+  float sum = 0.0F;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < count; ++i) sum += to_float(a[i]) * to_float(b[i]);
+  return sum;
+}
+
+// The only query of a sequence, a generation's next token: keys and values are read where they lie,
+// once, which takes less time than to pack them.
+template <class Real>
+void forward_one_query(const Call<Real>& call, const Pair& pair, std::int64_t head,
+                       Buffers<Real>& b, const Tensor2<Real>& out_NC,
+                       const Tensor2<float>& log_sum_NH) {
+  const std::int64_t width = call.shape.head_width, row = pair.span.first_query;
+  const std::int64_t visible = pair.span.visible(0), first_key = pair.span.first_key;
+  const HeadColumns<const Real>&key = call.input.key, &value = call.input.value;
+  const Real* const query = call.input.query.at(row, head, width);
+  const Real* const keys = key.at(first_key, pair.key_head, width);
+  for (std::int64_t j = 0; j < visible; ++j)
+    b.scores_T[j] = dot(query, keys + j * key.row_stride(), width);
+  const Block block{.head = head, .first = 0, .num_rows = 1, .num_keys = padded(visible)};
+  std::fill_n(b.mask_T, block.num_keys, 1.0F);
+  const RowSum sum = forward_row(call, pair, block, b, 0);
+  log_sum_NH(row, head) = sum.log_sum;
+  std::fill_n(b.out_D, width, 0.0F);
+  const Real* const values = value.at(first_key, pair.key_head, width);
+  for (std::int64_t j = 0; j < visible; ++j) {
+    const float probability = to_float(b.probabilities_T[j]);
+    const Real* const row_of_values = values + j * value.row_stride();
+#pragma omp simd
+    for (std::int64_t c = 0; c < width; ++c) b.out_D[c] += probability * to_float(row_of_values[c]);
+  }
+  Real* const out = &out_NC(row, head * width);
+#pragma omp simd
+  for (std::int64_t c = 0; c < width; ++c) out[c] = from_float<Real>(b.out_D[c] / sum.sum);
+}
+
 }  // namespace
 }  // namespace attention_host
 
@@ -145,10 +183,15 @@ void attention_forward(const Exec& exec, Tensor2<Real> out_NC, Tensor2<float> lo
   const Call<Real> call = make_call(exec, input, dropout);
   for_each_pair<Buffers<Real>>(
       exec, "attention_forward", call, [&](const Pair& pair, Buffers<Real>& buffers) {
-        pack_keys_and_values(buffers, call, pair);
+        const bool is_one_query = pair.span.num_queries == 1;
+        if (!is_one_query) pack_keys_and_values(buffers, call, pair);
         const std::int64_t first_head = pair.key_head * call.group();
         for (std::int64_t head = first_head; head < first_head + call.group(); ++head) {
           draw_line(buffers.line, call, pair.span, head);
+          if (is_one_query) {
+            forward_one_query(call, pair, head, buffers, out_NC, log_sum_NH);
+            continue;
+          }
           for_each_block(pair.span, head, [&](const Block& block) {
             forward_block(call, pair, block, buffers, out_NC, log_sum_NH);
           });

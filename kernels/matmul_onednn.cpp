@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "kernels/bf16_support.hpp"
+#include "kernels/few_rows.hpp"
 #include "kernels/matmul_edges.hpp"
 #include "kernels/matmul_plain.hpp"
 #include "kernels/rows_product.hpp"
@@ -260,6 +261,9 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
   ProductKey key = key_of<In, Out>({m, n, k}, op_a, write, bias_N);
   key.transpose_b = op_b == Transpose::kYes;
   note_product(exec, {.m = m, .n = n, .k = k, .bf16 = key.in == DataType::bf16});
+  if (m <= tile::kMostFewRows && !key.transpose_a && key.transpose_b) {
+    return tile::multiply_few_rows(exec, y_MN, a, b, write, bias_N, key.num_threads);
+  }
   if constexpr (std::is_same_v<In, float> && std::is_same_v<Out, float>) {
     if (is_faster_in_tiles(key)) {
       return tile::multiply_rows(exec, y_MN, a, b, write, key.num_threads);

@@ -36,6 +36,7 @@ struct Words {
   using Word = float;
   static constexpr std::int64_t kElements = 1;
   static void multiply_add(Vector& sum, Word a, Vector b) { sum += a * b; }
+  static void multiply_add(Vector& sum, Vector a, Vector b) { sum += a * b; }
 };
 
 template <>
@@ -43,17 +44,22 @@ struct Words<bf16> {
   using Word = std::uint32_t;
   static constexpr std::int64_t kElements = 2;
   static void multiply_add(Vector& sum, Word a, Vector b) {
+    multiply_add(sum, reinterpret_cast<Vector>(VectorBits{} + a), b);
+  }
+  static void multiply_add(Vector& sum, Vector a, Vector b) {
 #ifdef __AVX512BF16__
-    const auto pairs = [](__m512i bits) { return reinterpret_cast<__m512bh>(bits); };
-    sum = reinterpret_cast<Vector>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum),
-                                                    pairs(_mm512_set1_epi32(static_cast<int>(a))),
-                                                    pairs(reinterpret_cast<__m512i>(b))));
+    const auto pairs = [](Vector bits) { return reinterpret_cast<__m512bh>(bits); };
+    sum = reinterpret_cast<Vector>(
+        _mm512_dpbf16_ps(reinterpret_cast<__m512>(sum), pairs(a), pairs(b)));
 #else
-    const auto bits = reinterpret_cast<VectorBits>(b);
-    const auto low = reinterpret_cast<Vector>(bits << 16);
-    const auto high = reinterpret_cast<Vector>(bits & 0xFFFF0000U);
-    sum += to_float(bf16{static_cast<std::uint16_t>(a)}) * low;
-    sum += to_float(bf16{static_cast<std::uint16_t>(a >> 16)}) * high;
+    const auto low = [](Vector bits) {
+      return reinterpret_cast<Vector>(reinterpret_cast<VectorBits>(bits) << 16);
+    };
+    const auto high = [](Vector bits) {
+      return reinterpret_cast<Vector>(reinterpret_cast<VectorBits>(bits) & 0xFFFF0000U);
+    };
+    sum += low(a) * low(b);
+    sum += high(a) * high(b);
 #endif
   }
 };

@@ -2,6 +2,7 @@
 #include "model/key_value_cache.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/elementwise.hpp"
 #include "kernels/rows.hpp"
@@ -85,14 +86,17 @@ Tensor2<Real> KeyValueCache::source_rows(std::uint64_t place, std::int64_t num_c
 
 template <class Real>
 void KeyValueCache::reorder_layer(const Exec& exec, Layer& layer,
-                                  Tensor1<const std::int32_t> from) const {
+                                  Tensor1<const std::int32_t> from) {
   const std::int64_t num_rows = num_sequences_ * max_tokens_;
   const auto tensor = [&](const Bytes& bytes) {
     return Tensor2<Real>(reinterpret_cast<Real*>(bytes.data()), num_rows, layer.num_columns);
   };
-  const Bytes moved("key/value cache", layer.bytes.extent(0));
-  gather_rows<Real>(exec, tensor(moved), tensor(layer.bytes), from);
-  layer.bytes = moved;
+  if (spare_.extent(0) != layer.bytes.extent(0)) {
+    spare_ = Bytes(Kokkos::view_alloc(Kokkos::WithoutInitializing, "key/value cache"),
+                   layer.bytes.extent(0));
+  }
+  gather_rows<Real>(exec, tensor(spare_), tensor(layer.bytes), from);
+  std::swap(layer.bytes, spare_);
 }
 
 void KeyValueCache::reorder(const Exec& exec, const std::vector<std::int32_t>& parents) {

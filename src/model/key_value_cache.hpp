@@ -56,7 +56,7 @@ class KeyValueCache {
   static Tensor2<Real> rows_of(std::map<std::uint64_t, Layer>& layers, std::uint64_t place,
                                std::int64_t num_rows, std::int64_t num_columns, bool& fresh);
   template <class Real>
-  void reorder_layer(const Exec& exec, Layer& layer, Tensor1<const std::int32_t> from) const;
+  void reorder_layer(const Exec& exec, Layer& layer, Tensor1<const std::int32_t> from);
 
   std::int64_t num_sequences_, max_tokens_;
   Sequences keys_, source_keys_;
@@ -64,6 +64,7 @@ class KeyValueCache {
   bool has_source_ = false;
   std::int64_t num_source_rows_ = 0;
   std::map<std::uint64_t, Layer> layers_, source_layers_;
+  Bytes spare_;  // where a layer's rows go in another order
 };
 
 }  // namespace polyphase

@@ -7,6 +7,7 @@
 
 #include "kernels/elementwise.hpp"
 #include "kernels/rows.hpp"
+#include "model/kept_weights.hpp"
 
 namespace polyphase {
 
@@ -74,9 +75,22 @@ void Linear::declare_adapters(const Communicator& tensor,
 }
 
 template <class In>
-Tensor2<const In> Linear::weight(const Exec& exec) const {
+Tensor2<const In> Linear::weight(const Pass& pass) const {
+  if (adapters_.empty()) {
+    return in_precision<In>(pass, weight_, parameters_.value2(weight_, num_joined_));
+  }
+  if (pass.kept_weights == nullptr) return in_precision<In>(pass.exec, adapted_weight(pass.exec));
+  bool fresh = false;
+  const auto kept_OI = pass.kept_weights->get<In>(pass.exec, weight_, local_out_, local_in_, fresh);
+  if (fresh) {
+    const ArenaScope scope(*pass.exec.arena);
+    convert<In, float>(pass.exec, flat(kept_OI), flat(adapted_weight(pass.exec)));
+  }
+  return kept_OI;
+}
+
+Tensor2<const float> Linear::adapted_weight(const Exec& exec) const {
   const Tensor2<const float> stored_OI = parameters_.value2(weight_, num_joined_);
-  if (adapters_.empty()) return in_precision<In>(exec, stored_OI);
   const auto sum_OI = exec.arena->take2<float>(local_out_, local_in_);
   convert<float, float>(exec, flat(sum_OI), flat(stored_OI));
   for (const Adapter& adapter : adapters_) {
@@ -90,7 +104,7 @@ Tensor2<const In> Linear::weight(const Exec& exec) const {
                          Transpose::kNo, parameters_.value2(adapter.a), Transpose::kNo,
                          Write::kAccumulate);
   }
-  return in_precision<In>(exec, sum_OI);
+  return sum_OI;
 }
 
 Tensor1<const float> Linear::bias() const {
@@ -109,7 +123,7 @@ template <class In, class Out>
 void Linear::forward(const Pass& pass, Tensor2<Out> y_NO, Tensor2<const In> x_NI) const {
   const ArenaScope scope(*pass.exec.arena);
   const Tensor1<const float> no_bias;
-  matmul<In, Out>(pass.exec, y_NO, x_NI, Transpose::kNo, weight<In>(pass.exec), Transpose::kYes,
+  matmul<In, Out>(pass.exec, y_NO, x_NI, Transpose::kNo, weight<In>(pass), Transpose::kYes,
                   Write::kOverwrite, shape_.split == LinearSplit::kInput ? no_bias : bias());
 }
 
@@ -117,8 +131,7 @@ template <class In, class Out>
 void Linear::backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO,
                             Write write) const {
   const ArenaScope scope(*pass.exec.arena);
-  matmul<In, Out>(pass.exec, dx_NI, dy_NO, Transpose::kNo, weight<In>(pass.exec), Transpose::kNo,
-                  write);
+  matmul<In, Out>(pass.exec, dx_NI, dy_NO, Transpose::kNo, weight<In>(pass), Transpose::kNo, write);
 }
 
 template <class In>
@@ -195,6 +208,21 @@ Tensor2<const Real> in_precision(const Exec& exec, Tensor2<const float> weight) 
   }
 }
 
+template <class Real>
+Tensor2<const Real> in_precision(const Pass& pass, std::size_t number,
+                                 Tensor2<const float> weight) {
+  if (std::is_same_v<Real, float> || pass.kept_weights == nullptr)
+    return in_precision<Real>(pass.exec, weight);
+  bool fresh = false;
+  const auto kept =
+      pass.kept_weights->get<Real>(pass.exec, number, static_cast<std::int64_t>(weight.extent(0)),
+                                   static_cast<std::int64_t>(weight.extent(1)), fresh);
+  if (fresh) convert<Real, float>(pass.exec, flat(kept), flat(weight));
+  return kept;
+}
+
+template Tensor2<const float> in_precision<float>(const Pass&, std::size_t, Tensor2<const float>);
+template Tensor2<const bf16> in_precision<bf16>(const Pass&, std::size_t, Tensor2<const float>);
 template Tensor2<const float> in_precision<float>(const Exec&, Tensor2<const float>);
 template Tensor2<const bf16> in_precision<bf16>(const Exec&, Tensor2<const float>);
 template void Linear::forward(const Pass&, Tensor2<float>, Tensor2<const float>) const;

@@ -70,9 +70,11 @@ class Linear {
     std::size_t a = 0, b = 0;
   };
   void declare_adapters(const Communicator& tensor, const std::vector<LinearOutput>& outputs);
-  // What the product multiplies with, in its precision: the parameter itself, or made in the arena.
+  // What the product multiplies with, in its precision.
   template <class In>
-  Tensor2<const In> weight(const Exec& exec) const;
+  Tensor2<const In> weight(const Pass& pass) const;
+  // The same in float32: the parameter itself, or with its low-rank additions, in the arena.
+  Tensor2<const float> adapted_weight(const Exec& exec) const;
   template <class In>
   void backward_adapter(const Pass& pass, const Adapter& adapter, Tensor2<const In> dy_NO,
                         Tensor2<const In> x_NI) const;
@@ -92,5 +94,9 @@ class Linear {
 // arena.
 template <class Real>
 Tensor2<const Real> in_precision(const Exec& exec, Tensor2<const float> weight);
+
+// The same of parameter `number`; in a generation the copy is kept.
+template <class Real>
+Tensor2<const Real> in_precision(const Pass& pass, std::size_t number, Tensor2<const float> weight);
 
 }  // namespace polyphase

@@ -12,6 +12,7 @@
 
 namespace polyphase {
 
+class KeptWeights;
 class KeyValueCache;
 
 // Noise of a pass that trains: rates of dropout (each place in the model draws with its own key)
@@ -52,6 +53,8 @@ struct Pass {
   StageLinks* links = nullptr;
   // Generation: where attention finds the rows of earlier passes; else nullptr.
   KeyValueCache* cache = nullptr;
+  // Generation: where products find the weights that earlier passes have made; else nullptr.
+  KeptWeights* kept_weights = nullptr;
 
   // The rows that this tensor-parallel rank has between products: its part of them, or all.
   Split own() const;

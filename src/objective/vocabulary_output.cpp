@@ -73,13 +73,17 @@ template <class Real>
 void VocabularyOutput<Real>::block_logits(const Pass& pass, Tensor2<float> logits_MK,
                                           Tensor2<const Real> y_MC, const Block& block) const {
   const ArenaScope scope(*pass.exec.arena);
-  const Tensor2<const float> table_KC = rows(parameters_.value2(table_), block.first, block.size);
+  const Tensor2<const float> table_VC = parameters_.value2(table_);
+  // A generation keeps the whole table, other passes a block of it.
+  const Tensor2<const Real> table_KC =
+      pass.kept_weights != nullptr
+          ? rows(in_precision<Real>(pass, table_, table_VC), block.first, block.size)
+          : in_precision<Real>(pass.exec, rows(table_VC, block.first, block.size));
   Tensor1<const float> bias_K;
   if (bias_)
     bias_K = Tensor1<const float>(parameters_.value1(*bias_).data() + block.first, block.size);
-  matmul<Real, float>(pass.exec, logits_MK, y_MC, Transpose::kNo,
-                      in_precision<Real>(pass.exec, table_KC), Transpose::kYes, Write::kOverwrite,
-                      bias_K);
+  matmul<Real, float>(pass.exec, logits_MK, y_MC, Transpose::kNo, table_KC, Transpose::kYes,
+                      Write::kOverwrite, bias_K);
 }
 
 template <class Real>

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/philox.hpp"
+#include "kernels/few_rows.hpp"
 #include "predict/next_token.hpp"
 #include "text/tokenizer.hpp"
 
@@ -26,9 +27,13 @@ void append(Rows& rows, const Tokens& tokens, std::int64_t first_position) {
       std::max<std::int64_t>(rows.max_tokens, static_cast<std::int64_t>(tokens.size()));
 }
 
+// Rounds the rows up, unless they are few: then a product's time is that of reading the weight, and
+// each row more costs arithmetic behind it.
 void finish(Rows& rows) {
+  const std::int64_t row_multiple =
+      std::ssize(rows.tokens_N) <= tile::kMostFewRows ? 1 : kRowMultiple;
   const auto n = static_cast<std::size_t>(
-      round_up(static_cast<std::int64_t>(rows.tokens_N.size()), kRowMultiple));
+      round_up(static_cast<std::int64_t>(rows.tokens_N.size()), row_multiple));
   rows.tokens_N.resize(n, 0);
   rows.positions_N.resize(n, 0);
   rows.segments_N.assign(n, 0);

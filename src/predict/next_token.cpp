@@ -6,31 +6,30 @@
 #include <limits>
 #include <numeric>
 
+#include "kernels/math.hpp"
 #include "text/tokenizer.hpp"
 
 namespace polyphase {
-namespace {
 
-constexpr double kImpossible = -std::numeric_limits<double>::infinity();
-
-bool may_be_generated(std::int64_t token, std::int64_t num_pieces) {
-  return token < num_pieces && token != text::kPadId && token != text::kClsId &&
-         token != text::kMaskId;
-}
-
-}  // namespace
-
+// In float32 but for the sums: of a large vocabulary this would else take longer than a layer.
 std::vector<double> log_probabilities(std::span<const float> logits_V, std::int64_t num_pieces) {
-  std::vector<double> result(logits_V.size(), kImpossible);
-  double max = kImpossible;
-  for (std::size_t v = 0; v < logits_V.size(); ++v) {
-    if (!may_be_generated(static_cast<std::int64_t>(v), num_pieces)) continue;
-    result[v] = double{logits_V[v]};
-    max = std::max(max, result[v]);
-  }
+  constexpr float kImpossible = -std::numeric_limits<float>::infinity();
+  std::vector<float> logits(logits_V.begin(), logits_V.end());
+  for (std::int64_t v = std::max<std::int64_t>(0, num_pieces); v < std::ssize(logits); ++v)
+    logits[v] = kImpossible;
+  for (const std::int32_t token : {text::kPadId, text::kClsId, text::kMaskId})
+    if (token < std::ssize(logits)) logits[token] = kImpossible;
+  const auto count = std::ssize(logits);
+  const float* const x = logits.data();
+  float max = kImpossible;
+#pragma omp simd reduction(max : max)
+  for (std::int64_t v = 0; v < count; ++v) max = std::max(max, x[v]);
   double sum = 0;
-  for (const double logit : result) sum += std::exp(logit - max);
-  const double log_sum = max + std::log(sum);
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t v = 0; v < count; ++v)
+    sum += double{fast_exp_inside(std::max(x[v] - max, -87.0F))};
+  const double log_sum = double{max} + std::log(sum);
+  std::vector<double> result(logits.begin(), logits.end());
   for (double& logit : result) logit -= log_sum;
   return result;
 }
@@ -58,23 +57,37 @@ std::vector<std::int32_t> likeliest(const std::vector<double>& log_probabilities
 std::int32_t sample(const std::vector<double>& log_probabilities_V,
                     const GenerationSettings& settings, Draws& draws) {
   const auto all = static_cast<std::int64_t>(log_probabilities_V.size());
-  const std::vector<std::int32_t> tokens =
-      likeliest(log_probabilities_V, settings.top_k > 0 ? settings.top_k : all);
-  const double best = log_probabilities_V[tokens.front()];
-  std::vector<double> weights;
-  for (const std::int32_t token : tokens)
-    weights.push_back(std::exp((log_probabilities_V[token] - best) / settings.temperature));
-  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
-  std::size_t kept = 0;
-  double sum = 0;
-  while (kept < weights.size() && (kept == 0 || sum < settings.top_p * total))
-    sum += weights[kept++];
-  double place = draws.fraction() * sum;
-  for (std::size_t i = 0; i < kept; ++i) {
-    place -= weights[i];
-    if (place < 0) return tokens[i];
+  const double best = log_probabilities_V[likeliest(log_probabilities_V)];
+  const auto weight = [&](std::int32_t token) {
+    return std::exp((log_probabilities_V[token] - best) / settings.temperature);
+  };
+  const double fraction = draws.fraction();
+  // Nearly always a few of all tokens need sorting, which takes as long as several layers.
+  constexpr std::int64_t kSortedFirst = 256;
+  const bool chooses = settings.top_k > 0;
+  double total = 0;
+  for (std::int32_t token = 0; token < all && !chooses; ++token) total += weight(token);
+  for (std::int64_t count = chooses ? settings.top_k : kSortedFirst;; count *= 8) {
+    const std::vector<std::int32_t> tokens = likeliest(log_probabilities_V, count);
+    const bool is_last = chooses || count >= all;
+    std::vector<double> weights;
+    for (const std::int32_t token : tokens) weights.push_back(weight(token));
+    if (chooses) total = std::accumulate(weights.begin(), weights.end(), 0.0);
+    std::size_t kept = 0;
+    double sum = 0;
+    while (kept < weights.size() && (kept == 0 || sum < settings.top_p * total))
+      sum += weights[kept++];
+    if (!is_last && sum < settings.top_p * total) {
+      if (settings.top_p < 1.0) continue;
+      sum = total;
+    }
+    double place = fraction * sum;
+    for (std::size_t i = 0; i < kept; ++i) {
+      place -= weights[i];
+      if (place < 0) return tokens[i];
+    }
+    if (is_last) return tokens[kept - 1];
   }
-  return tokens[kept - 1];
 }
 
 }  // namespace polyphase

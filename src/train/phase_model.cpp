@@ -6,6 +6,7 @@
 
 #include "kernels/elementwise.hpp"
 #include "model/body.hpp"
+#include "model/kept_weights.hpp"
 #include "model/key_value_cache.hpp"
 #include "model/shared_parameters.hpp"
 #include "optimizer/gradient_norm.hpp"
@@ -187,6 +188,7 @@ class PhaseModelOf final : public PhaseModel {
 
   void begin_generation(std::int64_t num_sequences, std::int64_t max_tokens) override {
     cache_.emplace(num_sequences, max_tokens);
+    kept_weights_.forget();
     generation_tokens_ = max_tokens;
   }
 
@@ -303,6 +305,7 @@ class PhaseModelOf final : public PhaseModel {
     exec.arena->release(0);
     Pass& pass = first().pass.emplace(begin_pass(exec, tensor_, batch, batch, {}, false));
     if (!exec.counting()) pass.cache = &*cache_;
+    pass.kept_weights = &kept_weights_;
     const Tensor2<const Real> hidden_NC = body().forward(pass);
     const Objective<Real>& model = *objectives_[0];
     const std::int64_t b = batch.num_sequences();
@@ -414,6 +417,7 @@ class PhaseModelOf final : public PhaseModel {
   std::size_t newest_ = 0, oldest_ = 0;  // of all passes so far: what goes forward next, and back
   std::vector<std::unique_ptr<Objective<Real>>> objectives_;
   std::optional<KeyValueCache> cache_;
+  KeptWeights kept_weights_;
   PhaseModelOf* teacher_ = nullptr;
   bool batches_teach_ = false;
   recipe::Distil distil_;

@@ -2,9 +2,6 @@
 // Whole training steps on random tokens: rate, fraction of the product library's own rate in the
 // same run, peak memory, and time by kernel. scripts/bench runs it for every shape, precision and
 // layout; each run prints one JSON line on rank 0.
-#include <sys/resource.h>
-#include <time.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
@@ -19,48 +16,11 @@
 #include "plan/plan_time.hpp"
 #include "recipe/load.hpp"
 #include "tests/bench/bench_shapes.hpp"
+#include "tests/bench/watch.hpp"
 #include "train/step.hpp"
 
 namespace polyphase {
 namespace {
-
-// The wall's clock, or what this process has had of the processors: for a busy machine, and a rank
-// and thread that wait for no other.
-double seconds_by(bool processor_time) {
-  if (!processor_time) return now_seconds();
-  timespec time = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-// Time inside each kernel region, without that of regions inside it.
-struct KernelTimes {
-  struct Frame {
-    std::string name;
-    double begin = 0, inside = 0;
-  };
-  std::vector<Frame> stack;
-  std::map<std::string, double> seconds;
-  std::map<std::string, std::int64_t> calls;
-};
-KernelTimes kernel_times;
-bool by_processor_time = false;  // of the regions, too
-
-// On a device kernels run behind the call that starts them: regions wait for theirs.
-void push_region(const char* name) {
-  Space().fence();
-  kernel_times.stack.push_back({.name = name, .begin = seconds_by(by_processor_time)});
-}
-
-void pop_region() {
-  Space().fence();
-  const KernelTimes::Frame frame = kernel_times.stack.back();
-  kernel_times.stack.pop_back();
-  const double whole = seconds_by(by_processor_time) - frame.begin;
-  kernel_times.seconds[frame.name] += whole - frame.inside;
-  ++kernel_times.calls[frame.name];
-  if (!kernel_times.stack.empty()) kernel_times.stack.back().inside += whole;
-}
 
 const std::map<std::string, recipe::Recompute> kRecompute = {
     {"none", recipe::Recompute::kNone},
@@ -120,20 +80,6 @@ double product_rate(std::int64_t m, std::int64_t n, std::int64_t k) {
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
-}
-
-// Of the device where there is one: all that is allocated there now, which is the most; else of the
-// process.
-double peak_memory_mib() {
-#ifdef KOKKOS_ENABLE_CUDA
-  std::size_t free_bytes = 0, total_bytes = 0;
-  cudaMemGetInfo(&free_bytes, &total_bytes);
-  return static_cast<double>(total_bytes - free_bytes) / (1024.0 * 1024.0);
-#else
-  rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024.0;
-#endif
 }
 
 struct Options {
@@ -203,11 +149,7 @@ void run(const Options& options, const Communicator& world) {
   std::vector<double> seconds, waits, tensor_waits, pipeline_waits;
   double loss = 0;
   for (int step = 0; step < options.warmup + options.steps; ++step) {
-    if (step == options.warmup && options.kernels) {
-      by_processor_time = options.processor_time;
-      Kokkos::Tools::Experimental::set_push_region_callback(push_region);
-      Kokkos::Tools::Experimental::set_pop_region_callback(pop_region);
-    }
+    if (step == options.warmup && options.kernels) watch_kernels(options.processor_time);
     world.barrier();
     const double begin = seconds_by(options.processor_time);
     const auto dropout = static_cast<float>(options.dropout);
@@ -234,8 +176,7 @@ void run(const Options& options, const Communicator& world) {
   const double arena = most(static_cast<double>(model->arena_capacity_bytes()) / (1024.0 * 1024.0));
   const double state =
       most(static_cast<double>(optimizer.state_bytes(grid.data.rank())) / (1024.0 * 1024.0));
-  Kokkos::Tools::Experimental::set_push_region_callback(nullptr);  // what follows is not training
-  Kokkos::Tools::Experimental::set_pop_region_callback(nullptr);
+  stop_watching_kernels();  // what follows is not training
 
   double targets = 0;
   for (const Batch& batch : batches.micro_batches)
@@ -275,10 +216,7 @@ void run(const Options& options, const Communicator& world) {
       {"peak_memory_mib", peak},
       {"loss", loss}};
   if (!options.machine.empty()) json["planned"] = planned(options, recipe, shape, grid.data.size());
-  for (const auto& [name, time] : kernel_times.seconds) {
-    json["kernels"][name] = {{"milliseconds", 1e3 * time / options.steps},
-                             {"calls", kernel_times.calls[name] / options.steps}};
-  }
+  if (options.kernels) json["kernels"] = watched_kernels(options.steps);
   std::cout << json.dump() << std::endl;
 }
 

@@ -25,6 +25,18 @@ const AttentionCase kCached{.starts = {0, 1, 2, 5},
                             .causal = true,
                             .key_starts = {0, 30, 31, 100},
                             .num_key_rows = 100};
+const AttentionCase kOneQuery{.starts = {0, 1, 2, 3},
+                              .num_rows = 5,
+                              .num_heads = 4,
+                              .head_width = 20,
+                              .causal = true,
+                              .rate = 0.1,
+                              .num_key_heads = 2,
+                              .key_starts = {0, 40, 40, 47},
+                              .num_key_rows = 48,
+                              .num_buckets = 8,
+                              .bidirectional = false,
+                              .max_distance = 20.0};
 // Queries and keys without a partner, and causal queries that see nothing.
 const AttentionCase kLonely{.starts = {0, 3, 3, 12, 18},
                             .num_rows = 20,
@@ -74,6 +86,9 @@ TYPED_TEST(AttentionFeaturesTest, QueriesReadAnotherTensorsKeys) {
 }
 TYPED_TEST(AttentionFeaturesTest, FewQueriesStandBehindACacheOfKeys) {
   this->expect_as_plain_loops(kCached);
+}
+TYPED_TEST(AttentionFeaturesTest, OneQueryOfEachSequence) {
+  this->expect_as_plain_loops(kOneQuery);
 }
 TYPED_TEST(AttentionFeaturesTest, QueriesThatSeeNothingGetZeros) {
   this->expect_as_plain_loops(kLonely);

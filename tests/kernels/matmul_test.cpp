@@ -118,6 +118,15 @@ TYPED_TEST(MatmulTest, SingleRowsAndColumnsAgreeWithPlainLoops) {
   this->expect_product({3, 4, 1, kNo, kYes, true});
 }
 
+// What a generation multiplies, which a kernel of our own does.
+TYPED_TEST(MatmulTest, FewRowsAgreeWithPlainLoops) {
+  for (const std::int64_t m : {1, 2, 7, 16}) {
+    this->expect_product({m, 6, 96, kNo, kYes});
+    this->expect_product({m, 1, 33, kNo, kYes, true});
+    this->expect_product({m, 203, 771, kNo, kYes, true, Write::kAccumulate});
+  }
+}
+
 TYPED_TEST(MatmulTest, EmptySumIsZeroOrTheBias) {
   this->expect_product({5, 6, 0});
   this->expect_product({5, 6, 0, kNo, kNo, true});

@@ -26,10 +26,11 @@ void lay(Rows& rows, const std::vector<Tokens>& sequences, std::int32_t first_po
     rows.starts.push_back(static_cast<std::int32_t>(rows.tokens_N.size()));
     rows.max_tokens = std::max<std::int64_t>(rows.max_tokens, tokens.size());
   }
-  rows.tokens_N.resize(kRowMultiple, 0);
-  rows.positions_N.resize(kRowMultiple, 0);
-  rows.segments_N.assign(kRowMultiple, 0);
-  rows.row_ids_N.assign(kRowMultiple, 0);
+  // As in generate(): what goes on from a prompt has no padding.
+  if (first_position == 0) rows.tokens_N.resize(kRowMultiple, 0);
+  rows.positions_N.resize(rows.tokens_N.size(), 0);
+  rows.segments_N.assign(rows.tokens_N.size(), 0);
+  rows.row_ids_N.assign(rows.tokens_N.size(), 0);
 }
 
 class Generation : public testing::TestWithParam<std::string> {
@@ -73,6 +74,37 @@ INSTANTIATE_TEST_SUITE_P(Families, Generation,
                          testing::Values("family_gpt2_clm", "family_llama_clm",
                                          "family_t5_1_0_span", "family_t5_1_1_generation",
                                          "family_t5_rotary_generation"),
+                         [](const auto& info) { return info.param; });
+
+class KeptWeightsOf : public Generation {};
+
+// What a generation keeps of weights, rounded or with their low-rank additions, is what other
+// passes make each time, and follows the parameters from one generation to the next.
+TEST_P(KeptWeightsOf, GiveTheLossOfAPassThatMakesThemItself) {
+  const nlohmann::json reference = read_case(GetParam());
+  const RankGrid grid = solo_grid();
+  constexpr std::int32_t kLabel = 30;
+  for (const recipe::Precision precision : {recipe::Precision::kF32, recipe::Precision::kBf16}) {
+    ReferenceRun run(reference, grid, 1, precision);
+    Batch batch = batch_of({{2, 11, 12, 13, 14}}, 0, false);
+    batch.target_rows_M.assign(kTargetRowMultiple, -1);
+    batch.target_labels_M.assign(kTargetRowMultiple, -1);
+    batch.target_rows_M[0] = 4, batch.target_labels_M[0] = kLabel;
+    std::vector<double> nats;
+    for (std::int64_t step = 0; step < 2; ++step) {
+      nats.push_back(run.model().evaluate(batch).front().nats);
+      run.model().begin_generation(1, 8);
+      const std::vector<float> logits = run.model().next_logits(batch);
+      double sum = 0;
+      for (const float logit : logits) sum += std::exp(double{logit});
+      EXPECT_NEAR(std::log(sum) - logits[kLabel], nats.back(), 1e-5);
+      run.step(step);
+    }
+    EXPECT_GT(std::abs(nats[0] - nats[1]), 1e-4);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Decoders, KeptWeightsOf, testing::Values("family_gpt2_clm", "lora_clm"),
                          [](const auto& info) { return info.param; });
 
 class Reordering : public Generation {};
@@ -175,6 +207,25 @@ TEST(NextToken, SamplesFollowTheProbabilitiesThatAreLeft) {
   EXPECT_EQ(shares({.temperature = 1.0, .top_p = 0.85}).size(), 3U);
   auto hot = shares({.temperature = 2.0, .top_k = 2});
   EXPECT_NEAR(hot[5], std::exp(0.5) / (1 + std::exp(0.5)), 0.015);
+}
+
+// Of so many tokens only the likeliest are sorted at first.
+TEST(NextToken, SamplesOfManyTokensFollowTheirProbabilities) {
+  constexpr std::int64_t kTokens = 5000;
+  std::vector<float> logits(kTokens, 0.0F);
+  logits[10] = std::log(5000.0F);  // half of all
+  const std::vector<double> p = log_probabilities(logits, kTokens);
+  EXPECT_NEAR(p[10], -std::log(2.0), 1e-3);
+  Draws draws(3, 4);
+  double first = 0, behind = 0;
+  for (int i = 0; i < 4000; ++i) {
+    const std::int32_t token = sample(p, {.temperature = 1.0}, draws);
+    first += token == 10 ? 1.0 / 4000 : 0;
+    behind += token > 2500 ? 1.0 / 4000 : 0;
+    EXPECT_EQ(sample(p, {.temperature = 1.0, .top_p = 0.4}, draws), 10);
+  }
+  EXPECT_NEAR(first, 0.5, 0.04);
+  EXPECT_NEAR(behind, 0.25, 0.04);
 }
 
 }  // namespace

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+
+#include "kernels/exec.hpp"
+
+namespace polyphase {
+
+// Weights as a generation's products read them, where those are not the parameters themselves:
+// rounded, with their low-rank additions. Made by the first pass and kept for the others, which
+// would otherwise spend more time on making them than on multiplying. The parameters stay as they
+// are meanwhile.
+class KeptWeights {
+ public:
+  // What is kept may be of other values of the parameters: the memory stays, to be written anew.
+  void forget();
+  // The weight of that parameter, of so many rows and columns. `fresh`: the caller has yet to write
+  // it. A null address where passes are only counted: the memory is not the arena's.
+  template <class Real>
+  Tensor2<Real> get(const Exec& exec, std::size_t number, std::int64_t num_rows,
+                    std::int64_t num_columns, bool& fresh);
+
+ private:
+  struct Weight {
+    Kokkos::View<std::byte*, Memory> memory;
+    bool made = false;
+  };
+  std::map<std::size_t, Weight> all_;  // by the parameter's number
+};
+
+}  // namespace polyphase
