@@ -121,7 +121,7 @@ class Planner {
       const std::vector<Step> steps = steps_of(all_.runs[r], one_job_);
       if (steps.empty()) continue;
       std::string after;
-      const std::vector<Step> missing = without_queued(all_.runs[r], steps, queued, after);
+      const std::vector<Step> missing = without_queued(r, steps, queued, after);
       if (!missing.empty()) add(r, missing, after);
     }
     if (all_.chains.empty()) {
@@ -140,8 +140,9 @@ class Planner {
 
   // Steps that no job in the queue stands for. They can only come behind those that are queued: a
   // job that waits for another can't be made to wait for a new one.
-  std::vector<Step> without_queued(const SubmittedRun& run, const std::vector<Step>& steps,
+  std::vector<Step> without_queued(std::size_t place, const std::vector<Step>& steps,
                                    std::vector<std::string>& words, std::string& after) const {
+    const SubmittedRun& run = all_.runs[place];
     const auto [jobs, queue] = read_queued_jobs(run.folder);
     if (!queue.known && !jobs.jobs.empty()) {
       fail<SystemError>(
@@ -180,8 +181,11 @@ class Planner {
     if (goes_round() && goes_on && std::none_of(steps.begin(), steps.end(), is_queued)) return {};
     const auto first_missing = std::find_if_not(steps.begin(), steps.end(), is_queued);
     if (first_missing == steps.end()) return {};
-    if (!all_.seeds.empty() || std::any_of(first_missing, steps.end(), is_queued)) refuse(others);
-    after = live.back();
+    if (std::any_of(first_missing, steps.end(), is_queued)) refuse(others);
+    after = live.back().substr(0, live.back().find('_'));
+    // A seed goes on behind its own place in an array: jobs of later rounds are none, and of another
+    // list of seeds it is another place.
+    if (!all_.seeds.empty() && live.back() != fmt::format("{}_{}", after, place)) refuse(others);
     return {first_missing, steps.end()};
   }
 
@@ -195,7 +199,8 @@ class Planner {
       steps_[step.name] = step;
     }
     const auto same = std::find_if(all_.chains.begin(), all_.chains.end(), [&](JobChain& other) {
-      return std::equal(other.jobs.begin(), other.jobs.end(), chain.jobs.begin(), chain.jobs.end(),
+      return other.after == chain.after &&
+             std::equal(other.jobs.begin(), other.jobs.end(), chain.jobs.begin(), chain.jobs.end(),
                         [](const PlannedJob& a, const PlannedJob& b) { return a.what == b.what; });
     });
     if (same == all_.chains.end()) {

@@ -127,9 +127,9 @@ Queue read_queue(const std::vector<std::string>& ids) {
   return queue;
 }
 
-std::string find_queued(const std::string& comment) {
+std::vector<std::string> find_queued(const std::string& comment) {
   const Answer answer =
-      ask_slurm({"squeue", "--all", "--noheader", "--me", "--format=%F|%T %r|%k"});
+      ask_slurm({"squeue", "--all", "--noheader", "--array", "--me", "--format=%i|%T %r|%k"});
   if (answer.status != 0) {
     fail<SystemError>("squeue does not answer ({}): {}; submit again when it does", answer.status,
                       one_line(answer.err));
@@ -142,9 +142,10 @@ std::string find_queued(const std::string& comment) {
     std::getline(fields, own);
     const bool comes_to_nothing = state.starts_with("COMPLETING") ||
                                   state.find("DependencyNeverSatisfied") != std::string::npos;
-    if (own == comment && !comes_to_nothing) return id;
+    if (own == comment && !comes_to_nothing) found.push_back(id);
   }
-  return "";
+  return found;
+  std::vector<std::string> found;
 }
 
 std::string submit_script(const std::vector<std::string>& command) {

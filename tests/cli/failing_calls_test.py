@@ -7,13 +7,16 @@ that goes on, one rank of two, and preparation alone meet every name, with one o
 each are tried (1), or "all" calls with all faults.
 """
 import concurrent.futures
+import json
 import os
 import random
 import re
 import shutil
 import unittest
+from pathlib import Path
 
 from fail_io import FailIo
+from fake_slurm import FakeSlurm
 from job import DONE, RECIPE, SYSTEM, RoadTest, polyphase
 
 FAULTS = os.environ.get("POLYPHASE_FAULTS", "1")
@@ -66,7 +69,7 @@ class FaultsTest(RoadTest):
 
     def copy(self, run, name):
         copy = run.copy_to(self.scratch / name)
-        copy.command, copy.recipe = run.command, run.recipe
+        copy.command, copy.options, copy.recipe = run.command, run.options, run.recipe
         return copy
 
     def calls_of(self, base, name, ranks, rank):
@@ -209,6 +212,42 @@ class FailingPreparationTest(FaultsTest):
         del changed.values["corpora.text.valid_fraction"]
         for rank in (None, 1) if FAULTS == "all" else (1,):
             self.try_faults(changed, f"changed-{rank}", ranks=None if rank is None else 2, rank=rank)
+
+
+class FailingSubmitTest(FaultsTest):
+    """Each seed has each job once, and its own notes have them all."""
+
+    SEEDS = (3, 5)
+    STEMS = ("00-prepare", "01-pretrain", "02-tags")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.slurm = FakeSlurm(cls.scratch / "slurm")
+        cls.nothing = cls.new_run(cls, "nothing", **SHORT)
+        cls.nothing.path.mkdir()
+        cls.nothing.command, cls.nothing.options, cls.nothing.recipe = "submit", ("--seeds", "3,5"), cls.recipe
+
+    def assert_intact(self, run, calls):
+        pass
+
+    def assert_ended(self, run, ranks):
+        queued = self.slurm.jobs_of(run.path)
+        self.assertEqual(sorted((stem, int(id.split("_")[1])) for id, stem in queued),
+                         sorted((stem, place) for stem in self.STEMS for place in range(len(self.SEEDS))))
+        for place, seed in enumerate(self.SEEDS):
+            noted = json.loads((run.path / f"seed-{seed}" / "slurm" / "jobs.json").read_text())["jobs"]
+            self.assertEqual([(job["id"], Path(job["script"]).stem) for job in noted],
+                             sorted((one for one in queued if one[0].endswith(f"_{place}")), key=lambda one: one[1]))
+
+    def test_seeds_are_submitted(self):
+        self.try_faults(self.nothing, "submit")
+
+    def test_seeds_that_are_killed_between_notes_have_no_job_twice(self):
+        calls = self.calls_of(self.nothing, "notes", None, {})
+        for seed in self.SEEDS:
+            for call in [c for c in calls if c.name == "rename" and c.path == f"/seed-{seed}/slurm/jobs.json"]:
+                self.try_fault(self.nothing, f"notes-{call.number}", call, "kill", None, {})
 
 
 if __name__ == "__main__":
