@@ -138,13 +138,29 @@ class Planner {
   const recipe::Recipe& first() const { return all_.runs.front().recipe; }
   bool goes_round() const { return first().iterate && !one_job_; }
 
+  // Whether a job of another cluster that sees the same folder is queued nobody here can tell.
+  static void refuse_elsewhere(const SubmittedRun& run, const std::vector<Step>& steps,
+                               const QueuedJobs& all) {
+    for (const Step& step : steps) {
+      const SubmittedJob* job = all.jobs.find(step.what);
+      if (job == nullptr || !all.is_elsewhere(*job)) continue;
+      fail<RecipeError>(
+          "{}: job {} ({}) was submitted on cluster {}, and this is {}, where nobody knows whether "
+          "it is queued; submit there, or, if it is not, remove jobs.json and jobs.txt in {}",
+          run.folder.string(), job->id, job->what, job->cluster, all.cluster,
+          (run.folder / "slurm").string());
+    }
+  }
+
   // Steps that no job in the queue stands for. They can only come behind those that are queued: a
   // job that waits for another can't be made to wait for a new one.
   std::vector<Step> without_queued(std::size_t place, const std::vector<Step>& steps,
                                    std::vector<std::string>& words, std::string& after) const {
     const SubmittedRun& run = all_.runs[place];
-    const auto [jobs, queue] = read_queued_jobs(run.folder);
-    if (!queue.known && !jobs.jobs.empty()) {
+    const QueuedJobs all = read_queued_jobs(run.folder);
+    refuse_elsewhere(run, steps, all);
+    const std::vector<SubmittedJob>& jobs = all.jobs.jobs;
+    if (!all.queue.known && !jobs.empty()) {
       fail<SystemError>(
           "{}: squeue is not here or does not answer, so that nobody knows whether jobs of this "
           "run are queued; submit where Slurm is",
@@ -153,11 +169,11 @@ class Planner {
     std::vector<std::string> live, own;
     std::set<std::string> queued;
     bool has_trials = false, goes_on = false;
-    for (const SubmittedJob& job : jobs.jobs) {
-      const auto found = queue.jobs.find(job.id);
-      if (found == queue.jobs.end() || !is_live(found->second)) continue;
+    for (const SubmittedJob& job : jobs) {
+      const QueuedJob* found = all.find(job);
+      if (found == nullptr || !is_live(*found)) continue;
       live.push_back(job.id);
-      own.push_back(fmt::format("{} ({}, {})", job.id, job.what, found->second.state));
+      own.push_back(fmt::format("{} ({}, {})", job.id, job.what, found->state));
       queued.insert(job.what);
       const bool is_trial = job.what.starts_with(kTrial);
       has_trials = has_trials || is_trial;

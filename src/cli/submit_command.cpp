@@ -105,16 +105,19 @@ void write_files(const Submission& all) {
   write_slurm_jobs(all.folder, array);
 }
 
+// `id` as sbatch tells it, with a cluster where it was told one.
 void note(const Submission& all, const JobChain& chain, const PlannedJob& job,
           const std::string& id, const std::string& previous) {
+  const std::size_t end = id.find(';');
   for (const std::size_t run : chain.runs) {
     const std::string own = all.seeds.empty() ? "" : fmt::format("_{}", run);
     SlurmJobs jobs = read_slurm_jobs(all.runs[run].folder);
     jobs.jobs.push_back({.what = job.what,
-                         .id = id + own,
+                         .id = id.substr(0, end) + own,
                          .script = job.script.string(),
                          .after = previous.empty() ? "" : previous + own,
-                         .time = time_now()});
+                         .time = time_now(),
+                         .cluster = end == std::string::npos ? all.cluster : id.substr(end + 1)});
     write_slurm_jobs(all.runs[run].folder, jobs);
   }
 }
@@ -147,9 +150,10 @@ void submit_chain(const Submission& all, const JobChain& chain, std::size_t numb
   for (const auto& [known, runs] : runs_by_queued_job(all, chain, job)) {
     JobChain part = chain;
     part.runs = runs;
-    const std::string id =
+    const std::string told =
         known.empty() ? submit_script(submit_words(all, part, job, previous)) : known;
-    note(all, part, job, id, previous);
+    note(all, part, job, told, previous);
+    const std::string id = told.substr(0, told.find(';'));
     fmt::print("job {}: {}{}{}\n", id, job.script.string(),
                previous.empty() ? "" : fmt::format(", after job {}", previous),
                known.empty() ? "" : "; it was in the queue");
@@ -174,7 +178,8 @@ ExitCode submit_command(const RecipeOptions& options, const SubmitOptions& how) 
   }
   make_slurm_folder(all.folder);
   const RunLock lock(all.folder / "slurm" / "submit.lock");  // two at once would submit twice
-  const Submission still = plan_submission(options, how);
+  Submission still = plan_submission(options, how);
+  still.cluster = own_cluster();
   write_files(still);
   for (const JobChain& chain : still.chains) submit_chain(still, chain, 0, chain.after);
   fmt::print("where they stand: polyphase status {}\n", shell_word(all.folder.string()));

@@ -21,6 +21,9 @@ struct Queue {
   std::map<std::string, QueuedJob> jobs;  // by number; of an array "12_0". Those Slurm remembers
 };
 
+// The name of the cluster that this is; "": not known. Numbers of jobs are a cluster's own.
+std::string own_cluster();
+
 // Asks squeue for these jobs.
 Queue read_queue(const std::vector<std::string>& ids);
 
@@ -28,8 +31,8 @@ Queue read_queue(const std::vector<std::string>& ids);
 // "12_0". SystemError when squeue does not answer.
 std::vector<std::string> find_queued(const std::string& comment);
 
-// Gives the script to sbatch; the number of the job. SystemError with sbatch's words when it
-// refuses, or is not there.
+// Gives the script to sbatch; the number of the job, and behind a ";" its cluster where sbatch was
+// told one. SystemError with sbatch's words when it refuses, or is not there.
 std::string submit_script(const std::vector<std::string>& command);
 
 }  // namespace polyphase
