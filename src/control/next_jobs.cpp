@@ -152,4 +152,8 @@ void write_next_jobs(const fs::path& run_folder, const NextJobs& next) {
   write_file_atomically(run_folder / "slurm" / kNextScript, next_jobs_text(run_folder, next));
 }
 
+void withdraw_next_jobs(const fs::path& run_folder) {
+  remove_file(run_folder / "slurm" / kNextScript);
+}
+
 }  // namespace polyphase

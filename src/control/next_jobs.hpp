@@ -63,4 +63,7 @@ void require_scripts(const std::filesystem::path& run_folder, const recipe::Reci
 // For the script of this job.
 void write_next_jobs(const std::filesystem::path& run_folder, const NextJobs& next);
 
+// Nothing follows any more: not what a job that was requeued had written down, either.
+void withdraw_next_jobs(const std::filesystem::path& run_folder);
+
 }  // namespace polyphase
