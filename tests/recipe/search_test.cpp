@@ -164,6 +164,29 @@ TEST(Search, RanksOfATrialDivideThoseOfTheJob) {
   EXPECT_NE(layout_fault("6", 8).find("may have 0, 2, 4 or 8"), std::string::npos);
 }
 
+TEST(Search, JobOfTheTargetHasRanksThatFitAllPhasesOfItsTrials) {
+  const auto fault = [](const std::string& values, const std::string& ranks_per_trial,
+                        const std::string& only) -> std::string {
+    try {
+      check_strategy_layouts(parse(with_search("{values: {" + values + "}, ranks_per_trial: " +
+                                               ranks_per_trial + "}"),
+                                   "r.yaml", {"phases.tags.batch={sequences: 8, micro_batch: 4}"}),
+                             8, only);
+    } catch (const RecipeError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string tags = "phases.tags.dropout: [0.1, 0.2]";
+  EXPECT_EQ(fault(tags, "0", "topic"), "");
+  EXPECT_EQ(fault("phases.topic.dropout: [0.1, 0.2]", "2", "topic"), "");
+  EXPECT_EQ(fault(tags, "2", "topic"),
+            "r.yaml:38:5: strategy \"rate: trial 1 of 2\": demo: phases.tags.batch.sequences is 8, "
+            "which 4 data-parallel ranks × micro-batch 4 do not divide; 16 sequences would fit, or 1 "
+            "or 2 data-parallel ranks; with ranks_per_trial the job of phase \"topic\" trains all "
+            "phases of its trials, on its 8 ranks");
+}
+
 TEST(Search, MadeCorporaAreNotForTrialsSideBySide) {
   const std::string text = R"(name: translation
 tokenizer: {vocab_size: 500}
