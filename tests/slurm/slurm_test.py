@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs go their whole road through a real Slurm, whatever befalls their jobs, and end with the bits of an undisturbed run."""
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -18,6 +19,7 @@ from slurm_run import SlurmRun, prepare_environment, until  # noqa: E402
 
 SKIPPED = 77  # what ctest takes for "skipped"
 NO_PROGRESS = 93
+WATCHDOG_SECONDS = 5
 SHORT = {"phases.pretrain.stop.steps": 150}
 TIMES_UP = {"slurm.time": 60, "slurm.warn_seconds": 50}  # Slurm looks whose time ends every 30 s
 WITH_GATE = """
@@ -66,7 +68,8 @@ class SlurmTest(RoadTest):
         # Most of what they do is to wait.
         case = cls("test_1_bad_recipe_is_refused_before_anything_is_queued")
         cls.beside = {work.__name__: Beside(work)
-                      for work in (case.cancel, case.preempt, case.go_by_hand_and_by_seeds, case.go_round, case.search)}
+                      for work in (case.cancel, case.preempt, case.stand_still_under_srun, case.stand_still_under_mpirun, case.loop,
+                                  case.go_by_hand_and_by_seeds, case.go_round, case.search)}
 
     def check_straight(self):
         outcome = self.straight.go(ranks=None)
@@ -185,6 +188,53 @@ class SlurmTest(RoadTest):
         self.assert_road(run)
         self.assertIn(75, [start["exit_code"] for start in run.starts()])
 
+    def test_4_rank_that_stands_still_is_found_and_the_job_goes_on(self):
+        for name in ("stand_still_under_srun", "stand_still_under_mpirun", "loop"):
+            self.beside[name].finish()
+
+    def stand_still_under_srun(self):
+        self.let_rank_stand_still(1, "srun --mpi=pmix")
+
+    def stand_still_under_mpirun(self):
+        self.let_rank_stand_still(0, "mpirun --bind-to none")
+
+    def let_rank_stand_still(self, rank, launch):
+        recipe, text = self.scratch / "pretrain.yaml", RECIPE.read_text()
+        recipe.write_text(text[:text.index("  - name: tags")])
+        run = SlurmRun(self.cluster, self.scratch / f"still-{rank}", self.texts, recipe, **SHORT,
+                       **{"slurm.launch": launch, "limits.watchdog": WATCHDOG_SECONDS})
+        run.submitted()
+        found = f"no rank got on for {WATCHDOG_SECONDS} s (limits.watchdog)"
+        while found not in run.output():  # another test's job may preempt it before that
+            run.wait_for_step("pretrain", len(run.metrics("pretrain")) + 5)
+            known = len(run.starts())
+            run.stop_rank(run.id_of("phase pretrain"), rank)
+            until(lambda: found in run.output() or len(run.starts()) > known, lambda: f"the watchdog; {run.told()}")
+        run.wait_until_ended()
+        # It tells where it is every half second: it may have been stopped before.
+        where = r"(phase pretrain, step \d+|before its first phase)"
+        self.assertRegex(run.output(), rf"rank {rank} on \S+: {where}; DOES NOT RUN")
+        self.assertRegex(run.output(), rf"rank {1 - rank} on \S+: phase pretrain, step \d+; waits for other ranks")
+        self.walking.finish()
+        self.assertEqual(set(run.states().values()), {"done"}, run.told() + run.output())
+        self.assert_same_road(run, self.straight, ["pretrain"])
+        starts = [s for s in run.starts() if s["job"] == run.id_of("phase pretrain")]
+        self.assertEqual([s["exit_code"] for s in starts if "the watchdog ended it" in s["reason"]], [None])
+        self.assertEqual(starts[-1]["exit_code"], DONE, "of the same job, which was requeued")
+
+    def loop(self):
+        """Two ranks that only count steps, started by the template; the job that was requeued ends."""
+        folder = self.scratch / "loop"
+        folder.mkdir()
+        program, output = folder / "program", folder / "output"
+        program.write_text(f"#!/bin/bash\nif grep -q limits.watchdog {output}; then echo 0 >\"$POLYPHASE_OUTCOME\"; exit; fi\n"
+                           f"exec {os.environ['POLYPHASE_STALLED']} {folder} loop\n")
+        program.chmod(0o755)
+        said = self.cluster.run("sbatch", "--parsable", "--wait", "-n2", f"--output={output}",
+                                SOURCE / "slurm" / "phase.sbatch", "recipe", "phase", cwd=folder, POLYPHASE=str(program))
+        self.assertEqual(said.returncode, 0, said.stdout + output.read_text())
+        self.assertRegex(output.read_text(), r"rank 1 on \S+: phase counting, step 3; IS BUSY BY ITSELF")
+
     def test_5_phase_by_hand_and_several_seeds(self):
         self.beside["go_by_hand_and_by_seeds"].finish()
 
@@ -196,6 +246,7 @@ class SlurmTest(RoadTest):
         self.assertEqual(said.returncode, 0, said.stdout)
         seeds = self.slurm_run("seeds", **SHORT)
         seeds.submitted("--seeds", "3,5")
+        self.forget_and_submit_again(seeds)
         runs = [SlurmRun(self.cluster, seeds.path / f"seed-{seed}", self.texts) for seed in (3, 5)]
         for run in runs:
             run.wait_until_ended()
@@ -204,6 +255,17 @@ class SlurmTest(RoadTest):
         self.assertNotEqual(runs[1].steps("pretrain"), runs[0].steps("pretrain"))
         self.assert_same_road(by_hand, self.straight, ["pretrain"])
         self.assert_told(seeds, "==== seed-3", "==== seed-5")
+
+    def forget_and_submit_again(self, seeds):
+        """As if `submit` had been killed between the notes of two seeds, and more than that: what waits is found again."""
+        files = [seeds.path / f"seed-{seed}" / "slurm" / "jobs.json" for seed in (3, 5)]
+        lists = [json.loads(file.read_text()) for file in files]
+        for file, noted, num_kept in zip(files, lists, (3, 2)):
+            file.write_text(json.dumps({**noted, "jobs": noted["jobs"][:num_kept]}))
+        self.assertIn("it was in the queue", seeds.submitted("--seeds", "3,5"))
+        for file, noted in zip(files, lists):
+            again = json.loads(file.read_text())["jobs"]
+            self.assertEqual([(j["what"], j["id"], j["after"]) for j in again], [(j["what"], j["id"], j["after"]) for j in noted["jobs"]])
 
     def test_6_rounds_are_jobs_that_go_on_and_a_gate_rejects(self):
         self.beside["go_round"].finish()
