@@ -199,8 +199,8 @@ class Planner {
     if (first_missing == steps.end()) return {};
     if (std::any_of(first_missing, steps.end(), is_queued)) refuse(others);
     after = live.back().substr(0, live.back().find('_'));
-    // A seed goes on behind its own place in an array: jobs of later rounds are none, and of another
-    // list of seeds it is another place.
+    // A seed goes on behind its own place in an array: jobs of later rounds are none, and of
+    // another list of seeds it is another place.
     if (!all_.seeds.empty() && live.back() != fmt::format("{}_{}", after, place)) refuse(others);
     return {first_missing, steps.end()};
   }

@@ -43,7 +43,7 @@ class SlurmText {
       if (queued_.is_elsewhere(*job) && state != "done") elsewhere = job->cluster;
       if (stopped.empty() && state != "done") stopped = fmt::format("{}: {}", name_of(*job), why);
       table.add_row({name_of(*job), state, job->id,
-                     queued != nullptr                            ? queued->state
+                     queued != nullptr                             ? queued->state
                      : queue_.known && !queued_.is_elsewhere(*job) ? "gone"
                                                                    : "?",
                      why});

@@ -98,9 +98,10 @@ void check_variant_layouts(const Recipe& recipe, const Strategy& strategy, std::
       check_layout(changed, num_ranks);
     } catch (const RecipeError& error) {
       const std::string why =
-          has_others ? fmt::format("; with ranks_per_trial the job of phase {} trains all phases "
-                                   "of its trials, on its {} ranks",
-                                   quoted(only), num_ranks)
+          has_others ? fmt::format(
+                           "; with ranks_per_trial the job of phase {} trains all phases "
+                           "of its trials, on its {} ranks",
+                           quoted(only), num_ranks)
                      : "";
       faults.add(nearest_place(places, "iterate.strategies"),
                  fmt::format("strategy {}: {}{}", quoted(one.name), error.what(), why));
