@@ -53,7 +53,7 @@ struct NextJobs {
 std::string next_jobs_text(const std::filesystem::path& run_folder, const NextJobs& next);
 
 // What tells a job in the queue from all others: a digest of its run's folder, what it is for and
-// which ones it has of an array; then what it is for, in words.
+// the array that it is of; then what it is for, in words.
 std::string comment_of(const std::string& what, const std::filesystem::path& run_folder,
                        const std::string& array);
 
