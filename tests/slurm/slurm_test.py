@@ -360,6 +360,8 @@ class SlurmTest(RoadTest):
         run = self.slurm_run("lost", **SHORT)
         run.submitted()
         run.wait_for_step("pretrain", 12)
+        for rank in (0, 1):  # which would else have come to the end before
+            run.stop_rank(run.id_of("phase pretrain"), rank)
         self.cluster.lose_node()
         self.cluster.start_node()
         run.wait_until_ended()
