@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
 from job import DONE, PROGRAM, RECIPE, Run, settings  # noqa: E402
 
 PATIENCE_SECONDS = 150
+SHORT = {"phases.pretrain.stop.steps": 150}
 
 
 def prepare_environment():

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs go their whole road through a real Slurm, whatever befalls their jobs, and end with the bits of an undisturbed run."""
 import json
-import os
 import sys
 import tempfile
 import threading
@@ -15,12 +14,11 @@ from cluster import Cluster, NoSlurm  # noqa: E402
 from iterate_test import RoundsRun  # noqa: E402
 from job import DONE, PROGRAM, RECIPE, SOURCE, TARGET_NOT_MET, USAGE, RoadTest, Run, settings  # noqa: E402
 from search_runs import SEARCH  # noqa: E402
-from slurm_run import SlurmRun, prepare_environment, until  # noqa: E402
+from slurm_run import SHORT, SlurmRun, prepare_environment, until  # noqa: E402
+from stalled_jobs import StalledJobs  # noqa: E402
 
 SKIPPED = 77  # what ctest takes for "skipped"
 NO_PROGRESS = 93
-WATCHDOG_SECONDS = 5
-SHORT = {"phases.pretrain.stop.steps": 150}
 TIMES_UP = {"slurm.time": 60, "slurm.warn_seconds": 50}  # Slurm looks whose time ends every 30 s
 WITH_GATE = """
 iterate:
@@ -51,7 +49,7 @@ class Beside(threading.Thread):
             raise self.failure
 
 
-class SlurmTest(RoadTest):
+class SlurmTest(StalledJobs, RoadTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -191,49 +189,6 @@ class SlurmTest(RoadTest):
     def test_4_rank_that_stands_still_is_found_and_the_job_goes_on(self):
         for name in ("stand_still_under_srun", "stand_still_under_mpirun", "loop"):
             self.beside[name].finish()
-
-    def stand_still_under_srun(self):
-        self.let_rank_stand_still(1, "srun --mpi=pmix")
-
-    def stand_still_under_mpirun(self):
-        self.let_rank_stand_still(0, "mpirun --bind-to none")
-
-    def let_rank_stand_still(self, rank, launch):
-        recipe, text = self.scratch / "pretrain.yaml", RECIPE.read_text()
-        recipe.write_text(text[:text.index("  - name: tags")])
-        run = SlurmRun(self.cluster, self.scratch / f"still-{rank}", self.texts, recipe, **SHORT,
-                       **{"slurm.launch": launch, "limits.watchdog": WATCHDOG_SECONDS})
-        run.submitted()
-        found = f"no rank got on for {WATCHDOG_SECONDS} s (limits.watchdog)"
-        while found not in run.output():  # another test's job may preempt it before that
-            run.wait_for_step("pretrain", len(run.metrics("pretrain")) + 5)
-            known = len(run.starts())
-            run.stop_rank(run.id_of("phase pretrain"), rank)
-            until(lambda: found in run.output() or len(run.starts()) > known, lambda: f"the watchdog; {run.told()}")
-        run.wait_until_ended()
-        # It tells where it is every half second: it may have been stopped before.
-        where = r"(phase pretrain, step \d+|before its first phase)"
-        self.assertRegex(run.output(), rf"rank {rank} on \S+: {where}; DOES NOT RUN")
-        self.assertRegex(run.output(), rf"rank {1 - rank} on \S+: phase pretrain, step \d+; waits for other ranks")
-        self.walking.finish()
-        self.assertEqual(set(run.states().values()), {"done"}, run.told() + run.output())
-        self.assert_same_road(run, self.straight, ["pretrain"])
-        starts = [s for s in run.starts() if s["job"] == run.id_of("phase pretrain")]
-        self.assertEqual([s["exit_code"] for s in starts if "the watchdog ended it" in s["reason"]], [None])
-        self.assertEqual(starts[-1]["exit_code"], DONE, "of the same job, which was requeued")
-
-    def loop(self):
-        """Two ranks that only count steps, started by the template; the job that was requeued ends."""
-        folder = self.scratch / "loop"
-        folder.mkdir()
-        program, output = folder / "program", folder / "output"
-        program.write_text(f"#!/bin/bash\nif grep -q limits.watchdog {output}; then echo 0 >\"$POLYPHASE_OUTCOME\"; exit; fi\n"
-                           f"exec {os.environ['POLYPHASE_STALLED']} {folder} loop\n")
-        program.chmod(0o755)
-        said = self.cluster.run("sbatch", "--parsable", "--wait", "-n2", f"--output={output}",
-                                SOURCE / "slurm" / "phase.sbatch", "recipe", "phase", cwd=folder, POLYPHASE=str(program))
-        self.assertEqual(said.returncode, 0, said.stdout + output.read_text())
-        self.assertRegex(output.read_text(), r"rank 1 on \S+: phase counting, step 3; IS BUSY BY ITSELF")
 
     def test_5_phase_by_hand_and_several_seeds(self):
         self.beside["go_by_hand_and_by_seeds"].finish()
