@@ -63,7 +63,7 @@ CheckedFile CheckedFile::open_append(const std::filesystem::path& path) {
 }
 
 CheckedFile CheckedFile::scratch(const std::filesystem::path& folder) {
-  std::string name = (folder / ".scratch-XXXXXX").string();
+  std::string name = (folder / (std::string(kScratchPrefix) + "XXXXXX")).string();
   const int descriptor = ::mkostemp(name.data(), O_CLOEXEC);
   if (descriptor < 0) fail_call(name, "create a scratch file", errno);
   ::close(descriptor);
@@ -189,6 +189,12 @@ std::string read_file(const std::filesystem::path& path, std::int64_t max_bytes)
   std::string text(static_cast<std::size_t>(num_bytes), '\0');
   file.read_at(0, text.data(), num_bytes);
   return text;
+}
+
+void remove_file(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::remove(path, error);
+  if (error) fail_call(path, "remove", error.value());
 }
 
 std::filesystem::path folder_of(const std::filesystem::path& path) {

@@ -19,6 +19,12 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 std::string read_file(const std::filesystem::path& path,
                       std::int64_t max_bytes = std::int64_t{1} << 30);
 
+// Removes a file; nothing to do when it is not there. Throws SystemError.
+void remove_file(const std::filesystem::path& path);
+
+// What the names of scratch files begin with; one that a killed process left is nobody's.
+inline constexpr const char* kScratchPrefix = ".scratch-";
+
 // Makes the names in `folder` (new, renamed, removed ones) survive a power cut.
 void sync_folder(const std::filesystem::path& folder);
 

@@ -105,6 +105,9 @@ bool Road::go_round(const std::string& only) {
 }
 
 bool Road::end_rounds(const Journal& journal) {
+  agree_on(world_, [&] {
+    if (folder_) withdraw_next_jobs(folder_->path());
+  });
   log_info("rounds: {}; the best is round {}", journal.ended, kept_round(journal)->number);
   shortfall_ = shortfall_of(recipe_.iterate->target, journal);
   return true;

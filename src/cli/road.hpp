@@ -81,8 +81,9 @@ class Road {
   bool run_part_of_round(const std::string& only);
   bool train_alone(const Journal& plan, const Round& round, const std::string& only);
   bool is_whole_job(const Round& round) const;
-  bool is_for_others(const Journal& journal, const std::string& only);
-  void leave_to_jobs(const Journal& journal);
+  std::optional<std::vector<Round>> trials_for_others(const Journal& journal,
+                                                      const std::string& only);
+  void leave_to_jobs(const Journal& journal, const std::vector<Round>& trials);
   std::vector<Round> trials_for_jobs(const Journal& journal);
 
   // road_groups.cpp: trials side by side.

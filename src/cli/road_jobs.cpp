@@ -64,8 +64,8 @@ bool Road::run_part_of_round(const std::string& only) {
   const Round own = journal.rounds[static_cast<std::size_t>(options_.round - 1)];
   const bool is_last = last_phase_of(own).name == only;
   if (own.number == journal.rounds.back().number && journal.ended.empty()) {
-    if (is_last && is_for_others(journal, only)) {
-      leave_to_jobs(journal);
+    if (const auto trials = is_last ? trials_for_others(journal, only) : std::nullopt) {
+      leave_to_jobs(journal, *trials);
       return true;
     }
     const bool whole = is_whole_job(own);
@@ -77,7 +77,7 @@ bool Road::run_part_of_round(const std::string& only) {
     const Round& round = journal.rounds.back();
     const bool diverged = has_diverged(round);
     if (!diverged && !is_done(round)) {
-      leave_to_jobs(journal);
+      leave_to_jobs(journal, trials_for_jobs(journal));
       return true;
     }
     if (!judge_round(journal, diverged)) return false;
@@ -85,17 +85,21 @@ bool Road::run_part_of_round(const std::string& only) {
   return end_rounds(journal);
 }
 
-// Whether the last round has phases to train before this one, or is a trial that others can be
-// trained beside: so `submit` finds it that goes on where a chain had stopped. Collective.
-bool Road::is_for_others(const Journal& journal, const std::string& only) {
+// Where the last round has phases to train before this one, or is a trial that others can be
+// trained beside (so `submit` finds it that goes on where a chain had stopped): what
+// trials_for_jobs() says. Nothing where this job trains the round. Collective.
+std::optional<std::vector<Round>> Road::trials_for_others(const Journal& journal,
+                                                          const std::string& only) {
   const Round& round = journal.rounds.back();
-  if (is_whole_job(round) || has_diverged(round) || is_done(round)) return false;
+  if (is_whole_job(round) || has_diverged(round) || is_done(round)) return std::nullopt;
   bool others_are_done = true;
   for (const PhaseUse& use : round.phases) {
     const bool done = state_of(journal, use) == "done";
     others_are_done = others_are_done && (done || use.name == only);
   }
-  return !others_are_done || trials_for_jobs(journal).size() > 1;
+  std::vector<Round> trials = trials_for_jobs(journal);
+  if (others_are_done && trials.size() <= 1) return std::nullopt;
+  return trials;
 }
 
 // The round's phases that are not done, or of them the one named. That it diverges is written down
@@ -140,8 +144,7 @@ bool Road::is_whole_job(const Round& round) const {
 // Has the script of this job submit those of the last round, which is not trained: a job for each
 // of its phases. Trials of a search, if there are several to train, are arrays before that.
 // Collective.
-void Road::leave_to_jobs(const Journal& journal) {
-  const std::vector<Round> trials = trials_for_jobs(journal);
+void Road::leave_to_jobs(const Journal& journal, const std::vector<Round>& trials) {
   const Round& round = journal.rounds.back();
   const bool are_arrays = trials.size() > 1 && trials.front().number == round.number;
   const auto is_trained = [&](const PhaseUse& use) {

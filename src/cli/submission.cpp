@@ -121,7 +121,7 @@ class Planner {
       const std::vector<Step> steps = steps_of(all_.runs[r], one_job_);
       if (steps.empty()) continue;
       std::string after;
-      const std::vector<Step> missing = without_queued(all_.runs[r], steps, queued, after);
+      const std::vector<Step> missing = without_queued(r, steps, queued, after);
       if (!missing.empty()) add(r, missing, after);
     }
     if (all_.chains.empty()) {
@@ -138,12 +138,29 @@ class Planner {
   const recipe::Recipe& first() const { return all_.runs.front().recipe; }
   bool goes_round() const { return first().iterate && !one_job_; }
 
+  // Whether a job of another cluster that sees the same folder is queued nobody here can tell.
+  static void refuse_elsewhere(const SubmittedRun& run, const std::vector<Step>& steps,
+                               const QueuedJobs& all) {
+    for (const Step& step : steps) {
+      const SubmittedJob* job = all.jobs.find(step.what);
+      if (job == nullptr || !all.is_elsewhere(*job)) continue;
+      fail<RecipeError>(
+          "{}: job {} ({}) was submitted on cluster {}, and this is {}, where nobody knows whether "
+          "it is queued; submit there, or, if it is not, remove jobs.json and jobs.txt in {}",
+          run.folder.string(), job->id, job->what, job->cluster, all.cluster,
+          (run.folder / "slurm").string());
+    }
+  }
+
   // Steps that no job in the queue stands for. They can only come behind those that are queued: a
   // job that waits for another can't be made to wait for a new one.
-  std::vector<Step> without_queued(const SubmittedRun& run, const std::vector<Step>& steps,
+  std::vector<Step> without_queued(std::size_t place, const std::vector<Step>& steps,
                                    std::vector<std::string>& words, std::string& after) const {
-    const auto [jobs, queue] = read_queued_jobs(run.folder);
-    if (!queue.known && !jobs.jobs.empty()) {
+    const SubmittedRun& run = all_.runs[place];
+    const QueuedJobs all = read_queued_jobs(run.folder);
+    refuse_elsewhere(run, steps, all);
+    const std::vector<SubmittedJob>& jobs = all.jobs.jobs;
+    if (!all.queue.known && !jobs.empty()) {
       fail<SystemError>(
           "{}: squeue is not here or does not answer, so that nobody knows whether jobs of this "
           "run are queued; submit where Slurm is",
@@ -152,11 +169,11 @@ class Planner {
     std::vector<std::string> live, own;
     std::set<std::string> queued;
     bool has_trials = false, goes_on = false;
-    for (const SubmittedJob& job : jobs.jobs) {
-      const auto found = queue.jobs.find(job.id);
-      if (found == queue.jobs.end() || !is_live(found->second)) continue;
+    for (const SubmittedJob& job : jobs) {
+      const QueuedJob* found = all.find(job);
+      if (found == nullptr || !is_live(*found)) continue;
       live.push_back(job.id);
-      own.push_back(fmt::format("{} ({}, {})", job.id, job.what, found->second.state));
+      own.push_back(fmt::format("{} ({}, {})", job.id, job.what, found->state));
       queued.insert(job.what);
       const bool is_trial = job.what.starts_with(kTrial);
       has_trials = has_trials || is_trial;
@@ -180,8 +197,11 @@ class Planner {
     if (goes_round() && goes_on && std::none_of(steps.begin(), steps.end(), is_queued)) return {};
     const auto first_missing = std::find_if_not(steps.begin(), steps.end(), is_queued);
     if (first_missing == steps.end()) return {};
-    if (!all_.seeds.empty() || std::any_of(first_missing, steps.end(), is_queued)) refuse(others);
-    after = live.back();
+    if (std::any_of(first_missing, steps.end(), is_queued)) refuse(others);
+    after = live.back().substr(0, live.back().find('_'));
+    // A seed goes on behind its own place in an array: jobs of later rounds are none, and of
+    // another list of seeds it is another place.
+    if (!all_.seeds.empty() && live.back() != fmt::format("{}_{}", after, place)) refuse(others);
     return {first_missing, steps.end()};
   }
 
@@ -195,7 +215,8 @@ class Planner {
       steps_[step.name] = step;
     }
     const auto same = std::find_if(all_.chains.begin(), all_.chains.end(), [&](JobChain& other) {
-      return std::equal(other.jobs.begin(), other.jobs.end(), chain.jobs.begin(), chain.jobs.end(),
+      return other.after == chain.after &&
+             std::equal(other.jobs.begin(), other.jobs.end(), chain.jobs.begin(), chain.jobs.end(),
                         [](const PlannedJob& a, const PlannedJob& b) { return a.what == b.what; });
     });
     if (same == all_.chains.end()) {

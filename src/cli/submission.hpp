@@ -38,6 +38,7 @@ struct JobChain {
 
 // What `submit` is going to do. Making it changes nothing.
 struct Submission {
+  std::string cluster;              // that this is; "": not known
   std::filesystem::path folder;     // of the run, or of all seeds' runs
   std::vector<std::int64_t> seeds;  // empty: one run
   std::vector<SubmittedRun> runs;   // one, or one a seed

@@ -3,6 +3,7 @@
 #include <array>
 #include <ctime>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <system_error>
 
@@ -29,14 +30,13 @@ std::string time_now() {
   return text.data();
 }
 
-// The elements that the chain has of an array over seeds; "": it is none.
-std::string array_of(const Submission& all, const JobChain& chain) {
-  return all.seeds.empty() ? "" : fmt::format("{}", fmt::join(chain.runs, ","));
+// Of an array over seeds the same whichever of them it has: their numbers are places in the list.
+std::string queue_comment(const Submission& all, const PlannedJob& job) {
+  return comment_of(job.what, all.folder, fmt::format("{}", fmt::join(all.seeds, ",")));
 }
 
 std::vector<std::string> submit_words(const Submission& all, const JobChain& chain,
                                       const PlannedJob& job, const std::string& previous) {
-  const std::string array = array_of(all, chain);
   std::vector<std::string> words = {"sbatch", "--parsable"};
   if (!previous.empty()) {
     // Of arrays, each seed goes on by itself.
@@ -44,8 +44,8 @@ std::vector<std::string> submit_words(const Submission& all, const JobChain& cha
         fmt::format("--dependency={}:{}", all.seeds.empty() ? "afterok" : "aftercorr", previous));
     words.emplace_back("--kill-on-invalid-dep=yes");
   }
-  if (!array.empty()) words.push_back("--array=" + array);
-  words.push_back("--comment=" + comment_of(job.what, all.folder, array));
+  if (!all.seeds.empty()) words.push_back(fmt::format("--array={}", fmt::join(chain.runs, ",")));
+  words.push_back("--comment=" + queue_comment(all, job));
   words.push_back(job.script.string());
   words.insert(words.end(), job.arguments.begin(), job.arguments.end());
   return words;
@@ -84,54 +84,81 @@ void show(const Submission& all) {
   for (const SubmittedRun& run : all.runs) show_rounds(run, all.has_arrays);
 }
 
+void make_slurm_folder(const fs::path& run_folder) {
+  std::error_code error;
+  fs::create_directories(run_folder / "slurm", error);
+  if (error) {
+    fail<SystemError>("cannot make the folder {}: {}; name another with --set run_dir=…",
+                      (run_folder / "slurm").string(), error.message());
+  }
+}
+
 void write_files(const Submission& all) {
   for (const SubmittedRun& run : all.runs) {
-    std::error_code error;
-    fs::create_directories(run.folder / "slurm", error);
-    if (error) {
-      fail<SystemError>("cannot make the folder {}: {}; name another with --set run_dir=…",
-                        (run.folder / "slurm").string(), error.message());
-    }
+    make_slurm_folder(run.folder);
     write_file_atomically(run.folder / "slurm" / "recipe.yaml", recipe::resolved(run.recipe));
   }
-  for (const Script& script : all.scripts) {
-    fs::create_directories(script.path.parent_path());
-    write_file_atomically(script.path, script.text);
-  }
+  for (const Script& script : all.scripts) write_file_atomically(script.path, script.text);
   if (all.seeds.empty()) return;
   SlurmJobs array;
   for (const SubmittedRun& run : all.runs) array.runs.push_back(run.folder.filename().string());
   write_slurm_jobs(all.folder, array);
 }
 
+// `id` as sbatch tells it, with a cluster where it was told one.
 void note(const Submission& all, const JobChain& chain, const PlannedJob& job,
           const std::string& id, const std::string& previous) {
+  const std::size_t end = id.find(';');
   for (const std::size_t run : chain.runs) {
     const std::string own = all.seeds.empty() ? "" : fmt::format("_{}", run);
     SlurmJobs jobs = read_slurm_jobs(all.runs[run].folder);
     jobs.jobs.push_back({.what = job.what,
-                         .id = id + own,
+                         .id = id.substr(0, end) + own,
                          .script = job.script.string(),
                          .after = previous.empty() ? "" : previous + own,
-                         .time = time_now()});
+                         .time = time_now(),
+                         .cluster = end == std::string::npos ? all.cluster : id.substr(end + 1)});
     write_slurm_jobs(all.runs[run].folder, jobs);
   }
 }
 
-// Each job is noted before the next one is submitted. One that was submitted by who was killed
-// before it could note it is found in the queue.
-void submit_chain(const Submission& all, const JobChain& chain) {
-  std::string previous = chain.after;
-  for (const PlannedJob& job : chain.jobs) {
-    const std::string known = find_queued(comment_of(job.what, all.folder, array_of(all, chain)));
-    const std::string id =
-        known.empty() ? submit_script(submit_words(all, chain, job, previous)) : known;
-    note(all, chain, job, id, previous);
+// The chain's runs by the job in the queue that stands for this one; "": there is none.
+std::map<std::string, std::vector<std::size_t>> runs_by_queued_job(const Submission& all,
+                                                                   const JobChain& chain,
+                                                                   const PlannedJob& job) {
+  const std::vector<std::string> queued = find_queued(queue_comment(all, job));
+  std::map<std::string, std::vector<std::size_t>> runs;
+  for (const std::size_t run : chain.runs) {
+    const auto is_of_run = [&](const std::string& id) {
+      const std::size_t mark = id.find('_');
+      return all.seeds.empty() ? mark == std::string::npos
+                               : id.substr(std::min(mark, id.size())) == fmt::format("_{}", run);
+    };
+    const auto found = std::find_if(queued.begin(), queued.end(), is_of_run);
+    runs[found == queued.end() ? "" : found->substr(0, found->find('_'))].push_back(run);
+  }
+  return runs;
+}
+
+// The chain's jobs from this one on. Each is noted before the next one is submitted. One that was
+// submitted by who was killed before it could note it, for all runs or for some, is found in the
+// queue.
+void submit_chain(const Submission& all, const JobChain& chain, std::size_t number,
+                  const std::string& previous) {
+  if (number == chain.jobs.size()) return;
+  const PlannedJob& job = chain.jobs[number];
+  for (const auto& [known, runs] : runs_by_queued_job(all, chain, job)) {
+    JobChain part = chain;
+    part.runs = runs;
+    const std::string told =
+        known.empty() ? submit_script(submit_words(all, part, job, previous)) : known;
+    note(all, part, job, told, previous);
+    const std::string id = told.substr(0, told.find(';'));
     fmt::print("job {}: {}{}{}\n", id, job.script.string(),
                previous.empty() ? "" : fmt::format(", after job {}", previous),
                known.empty() ? "" : "; it was in the queue");
     std::fflush(stdout);
-    previous = id;
+    submit_chain(all, part, number + 1, id);
   }
 }
 
@@ -149,11 +176,12 @@ ExitCode submit_command(const RecipeOptions& options, const SubmitOptions& how) 
     show(all);
     return ExitCode::kDone;
   }
-  fs::create_directories(all.folder / "slurm");
+  make_slurm_folder(all.folder);
   const RunLock lock(all.folder / "slurm" / "submit.lock");  // two at once would submit twice
-  const Submission still = plan_submission(options, how);
+  Submission still = plan_submission(options, how);
+  still.cluster = own_cluster();
   write_files(still);
-  for (const JobChain& chain : still.chains) submit_chain(still, chain);
+  for (const JobChain& chain : still.chains) submit_chain(still, chain, 0, chain.after);
   fmt::print("where they stand: polyphase status {}\n", shell_word(all.folder.string()));
   return ExitCode::kDone;
 }

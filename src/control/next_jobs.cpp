@@ -36,7 +36,7 @@ find_queued() {
 # WHAT COMMENT DEPENDENCY ARRAY SCRIPT [ITS ARGUMENTS]: submits the script, unless it is in the queue; id becomes the job's
 # number.
 go_on() {
-  local what=$1 comment=$2 after=$3 array=$4 script=$5 options try
+  local what=$1 comment=$2 after=$3 array=$4 script=$5 options try cluster=${SLURM_CLUSTER_NAME-}
   shift 5
   options=(--comment="$comment")
   if [[ -n $array ]]; then options+=(--array="$array" --output="${script%.sbatch}-%A_%a.out"); fi
@@ -52,14 +52,19 @@ go_on() {
       if [[ -n $conf ]]; then export SLURM_CONF=$conf; fi
       sbatch --parsable --dependency="$after" --kill-on-invalid-dep=yes "${options[@]}" "$script" "$@"
     ) || return
-    id=${id%%;*}
+    if [[ $id == *\;* ]]; then cluster=${id#*;} id=${id%%;*}; fi
   fi
   after=${after#*:}
-  echo "$what|$id|$script|${after//:/, }|$(date -u +%FT%TZ)" >>"$run/slurm/jobs.txt"
+  echo "$what|$id|$script|${after//:/, }|$(date -u +%FT%TZ)|$cluster" >>"$run/slurm/jobs.txt"
   echo "job $id: $script${array:+ [$array]}${*:+ $*}, after job ${after//:/, }"
 }
 
 )bash";
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
 
 }  // namespace
 
@@ -88,13 +93,13 @@ std::vector<PhaseUse> phases_for_jobs(const recipe::Recipe& recipe, const Round&
   return uses;
 }
 
-std::string next_jobs_text(const fs::path& run_folder, const NextJobs& next,
-                           const std::string& writer) {
+std::string next_jobs_text(const fs::path& run_folder, const NextJobs& next) {
   const fs::path run = fs::absolute(run_folder).lexically_normal();
   std::string text = fmt::format(
       "# What the rounds of this run go on with. The script of the job that wrote it reads it.\n"
-      "if [[ ${{SLURM_JOB_ID-}} != {} ]]; then return 0; fi\nrun={}\n",
-      shell_word(writer), shell_word(run.string()));
+      "if [[ ${{SLURM_CLUSTER_NAME-}}:${{SLURM_JOB_ID-}} != {} ]]; then return 0; fi\nrun={}\n",
+      shell_word(variable("SLURM_CLUSTER_NAME") + ":" + variable("SLURM_JOB_ID")),
+      shell_word(run.string()));
   text += kGoOn;
   const auto script = [&run](const PhaseUse& use) {
     return shell_word((run / "slurm" / (stem_of_phase(use.number, use.name) + ".sbatch")).string());
@@ -144,9 +149,11 @@ void require_scripts(const fs::path& run_folder, const recipe::Recipe& recipe) {
 }
 
 void write_next_jobs(const fs::path& run_folder, const NextJobs& next) {
-  const char* job = std::getenv("SLURM_JOB_ID");
-  write_file_atomically(run_folder / "slurm" / kNextScript,
-                        next_jobs_text(run_folder, next, job == nullptr ? "" : job));
+  write_file_atomically(run_folder / "slurm" / kNextScript, next_jobs_text(run_folder, next));
+}
+
+void withdraw_next_jobs(const fs::path& run_folder) {
+  remove_file(run_folder / "slurm" / kNextScript);
 }
 
 }  // namespace polyphase

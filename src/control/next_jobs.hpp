@@ -14,9 +14,10 @@
 // runs.
 namespace polyphase {
 
-// In RUN/slurm: what is to be submitted, and what was.
+// In RUN/slurm: what is to be submitted, and what was, a line each:
+// what|id|script|after|time|cluster
 inline constexpr const char* kNextScript = "next.sh";
-inline constexpr const char* kNextJobs = "jobs.txt";  // a line each: what|id|script|after|time
+inline constexpr const char* kNextJobs = "jobs.txt";
 
 // In a round's folder: a phase of it diverged in a job that leaves the verdict to another.
 inline constexpr const char* kDivergedFile = "diverged";
@@ -47,13 +48,12 @@ struct NextJobs {
 };
 
 // The text of kNextScript, for bash. What the job has submitted before it was requeued is not
-// submitted again, as the queue still has it, told by its comment. `writer` is the job's own
-// number: others that find the text have nothing to submit.
-std::string next_jobs_text(const std::filesystem::path& run_folder, const NextJobs& next,
-                           const std::string& writer);
+// submitted again, as the queue still has it, told by its comment. Others than this job that find
+// the text have nothing to submit.
+std::string next_jobs_text(const std::filesystem::path& run_folder, const NextJobs& next);
 
 // What tells a job in the queue from all others: a digest of its run's folder, what it is for and
-// which ones it has of an array; then what it is for, in words.
+// the array that it is of; then what it is for, in words.
 std::string comment_of(const std::string& what, const std::filesystem::path& run_folder,
                        const std::string& array);
 
@@ -62,5 +62,8 @@ void require_scripts(const std::filesystem::path& run_folder, const recipe::Reci
 
 // For the script of this job.
 void write_next_jobs(const std::filesystem::path& run_folder, const NextJobs& next);
+
+// Nothing follows any more: not what a job that was requeued had written down, either.
+void withdraw_next_jobs(const std::filesystem::path& run_folder);
 
 }  // namespace polyphase

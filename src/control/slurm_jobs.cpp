@@ -36,7 +36,8 @@ SlurmJobs read_submitted(const std::filesystem::path& file) {
                            .id = job.at("id"),
                            .script = job.at("script"),
                            .after = job.at("after"),
-                           .time = job.at("time")});
+                           .time = job.at("time"),
+                           .cluster = job.value("cluster", "")});
     }
   } catch (const json::exception& error) {
     fail<DataError>("{}: not a list of Slurm jobs ({}); see the queue, and remove this file",
@@ -47,13 +48,17 @@ SlurmJobs read_submitted(const std::filesystem::path& file) {
 
 // One of an array "trials NAME (rounds 2 4)" is a job "trial NAME (round 2)".
 void add_line(const std::string& line, std::set<std::string>& known, SlurmJobs& jobs) {
-  std::array<std::string, 5> parts;
+  std::array<std::string, 6> parts;
   std::istringstream fields(line);
   for (std::string& part : parts) std::getline(fields, part, '|');
   const auto add = [&](const std::string& what, const std::string& id) {
-    if (!known.insert(id).second) return;
-    jobs.jobs.push_back(
-        {.what = what, .id = id, .script = parts[2], .after = parts[3], .time = parts[4]});
+    if (!known.insert(parts[5] + " " + id).second) return;
+    jobs.jobs.push_back({.what = what,
+                         .id = id,
+                         .script = parts[2],
+                         .after = parts[3],
+                         .time = parts[4],
+                         .cluster = parts[5]});
   };
   const std::size_t place = parts[0].rfind(kRounds);
   if (!parts[0].starts_with(kTrials) || place == std::string::npos) return add(parts[0], parts[1]);
@@ -77,10 +82,13 @@ const SubmittedJob* SlurmJobs::find(const std::string& what) const {
   return last;
 }
 
-std::vector<std::string> SlurmJobs::ids() const {
-  std::vector<std::string> all;
-  for (const SubmittedJob& job : jobs) all.push_back(job.id);
-  return all;
+bool QueuedJobs::is_elsewhere(const SubmittedJob& job) const {
+  return !job.cluster.empty() && !cluster.empty() && job.cluster != cluster;
+}
+
+const QueuedJob* QueuedJobs::find(const SubmittedJob& job) const {
+  const auto found = queue.jobs.find(job.id);
+  return is_elsewhere(job) || found == queue.jobs.end() ? nullptr : &found->second;
 }
 
 SlurmJobs read_slurm_jobs(const std::filesystem::path& run_folder) {
@@ -88,8 +96,8 @@ SlurmJobs read_slurm_jobs(const std::filesystem::path& run_folder) {
   const std::filesystem::path file = run_folder / "slurm" / kNextJobs;
   std::error_code ignored;
   if (!std::filesystem::exists(file, ignored)) return jobs;
-  const std::vector<std::string> ids = jobs.ids();
-  std::set<std::string> known(ids.begin(), ids.end());
+  std::set<std::string> known;
+  for (const SubmittedJob& job : jobs.jobs) known.insert(job.cluster + " " + job.id);
   std::istringstream lines(read_file(file, kMaxLinesBytes));
   for (std::string line; std::getline(lines, line);) {
     if (!line.empty()) add_line(line, known, jobs);
@@ -98,9 +106,15 @@ SlurmJobs read_slurm_jobs(const std::filesystem::path& run_folder) {
 }
 
 QueuedJobs read_queued_jobs(const std::filesystem::path& run_folder) {
-  QueuedJobs now = {.jobs = read_slurm_jobs(run_folder), .queue = {}};
+  QueuedJobs now = {.jobs = read_slurm_jobs(run_folder), .queue = {}, .cluster = ""};
+  if (now.jobs.jobs.empty()) return now;
+  now.cluster = own_cluster();
   for (;;) {
-    now.queue = read_queue(now.jobs.ids());
+    std::vector<std::string> ids;
+    for (const SubmittedJob& job : now.jobs.jobs) {
+      if (!now.is_elsewhere(job)) ids.push_back(job.id);
+    }
+    now.queue = read_queue(ids);
     SlurmJobs after = read_slurm_jobs(run_folder);
     const bool is_same = after.jobs.size() == now.jobs.jobs.size();
     now.jobs = std::move(after);
@@ -115,7 +129,8 @@ void write_slurm_jobs(const std::filesystem::path& run_folder, const SlurmJobs& 
                     {"id", job.id},
                     {"script", job.script},
                     {"after", job.after},
-                    {"time", job.time}});
+                    {"time", job.time},
+                    {"cluster", job.cluster}});
   }
   write_file_atomically(file_of(run_folder),
                         json{{"runs", jobs.runs}, {"jobs", list}}.dump(1) + "\n");

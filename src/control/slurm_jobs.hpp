@@ -20,10 +20,11 @@ inline constexpr const char* kTrial = "trial ";  // in an array of rounds "trial
 
 struct SubmittedJob {
   std::string what;
-  std::string id;      // Slurm's number; of an array "12_0"
-  std::string script;  // file
-  std::string after;   // the job it waits for, or jobs: "12, 14"; "": none
-  std::string time;    // UTC, when it was submitted
+  std::string id;       // Slurm's number; of an array "12_0"
+  std::string script;   // file
+  std::string after;    // the job it waits for, or jobs: "12, 14"; "": none
+  std::string time;     // UTC, when it was submitted
+  std::string cluster;  // whose number it is; "": not known
 };
 
 struct SlurmJobs {
@@ -32,7 +33,6 @@ struct SlurmJobs {
 
   // The last one; nullptr when there is none.
   const SubmittedJob* find(const std::string& what) const;
-  std::vector<std::string> ids() const;
 };
 
 // What the job of a phase is called; round 0: of a recipe without rounds.
@@ -46,7 +46,13 @@ void write_slurm_jobs(const std::filesystem::path& run_folder, const SlurmJobs& 
 // did so while the queue was asked, both are read again.
 struct QueuedJobs {
   SlurmJobs jobs;
-  Queue queue;
+  Queue queue;          // of jobs that are on this cluster, or of which that is not known
+  std::string cluster;  // this one; "": not known, or there are no jobs
+
+  // Whether it is a job of another cluster, of which nothing is known here.
+  bool is_elsewhere(const SubmittedJob& job) const;
+  // What the queue has of it; nullptr: nothing.
+  const QueuedJob* find(const SubmittedJob& job) const;
 };
 QueuedJobs read_queued_jobs(const std::filesystem::path& run_folder);
 

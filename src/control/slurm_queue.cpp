@@ -103,10 +103,21 @@ bool is_live(const QueuedJob& job) {
   return ended.count(job.state) == 0;
 }
 
+std::string own_cluster() {
+  if (const char* name = std::getenv("SLURM_CLUSTER_NAME")) return name;  // of a job
+  std::istringstream lines(ask({"scontrol", "show", "config"}).out);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string key, equals, name;
+    if (words >> key >> equals >> name && key == "ClusterName") return name;
+  }
+  return "";
+}
+
 Queue read_queue(const std::vector<std::string>& ids) {
   std::set<std::string> numbers;
   for (const std::string& id : ids) numbers.insert(id.substr(0, id.find('_')));
-  if (numbers.empty()) return {};
+  if (numbers.empty()) return {.known = true, .jobs = {}};
   const Answer answer =
       ask({"squeue", "--all", "--noheader", "--array", "--states=all",
            fmt::format("--jobs={}", fmt::join(numbers, ",")), "--format=%i|%T|%r"});
@@ -127,13 +138,14 @@ Queue read_queue(const std::vector<std::string>& ids) {
   return queue;
 }
 
-std::string find_queued(const std::string& comment) {
+std::vector<std::string> find_queued(const std::string& comment) {
   const Answer answer =
-      ask_slurm({"squeue", "--all", "--noheader", "--me", "--format=%F|%T %r|%k"});
+      ask_slurm({"squeue", "--all", "--noheader", "--array", "--me", "--format=%i|%T %r|%k"});
   if (answer.status != 0) {
     fail<SystemError>("squeue does not answer ({}): {}; submit again when it does", answer.status,
                       one_line(answer.err));
   }
+  std::vector<std::string> found;
   std::istringstream lines(answer.out);
   for (std::string line; std::getline(lines, line);) {
     std::istringstream fields(line);
@@ -142,14 +154,14 @@ std::string find_queued(const std::string& comment) {
     std::getline(fields, own);
     const bool comes_to_nothing = state.starts_with("COMPLETING") ||
                                   state.find("DependencyNeverSatisfied") != std::string::npos;
-    if (own == comment && !comes_to_nothing) return id;
+    if (own == comment && !comes_to_nothing) found.push_back(id);
   }
-  return "";
+  return found;
 }
 
 std::string submit_script(const std::vector<std::string>& command) {
   const Answer answer = ask_slurm(command);
-  std::string id = answer.out.substr(0, answer.out.find_first_of(";\n"));
+  std::string id = one_line(answer.out);
   if (answer.status != 0 || id.empty()) {
     fail<SystemError>("{} said no ({}): {}", fmt::join(command, " "), answer.status, answer.err);
   }

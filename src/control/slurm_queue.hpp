@@ -21,15 +21,18 @@ struct Queue {
   std::map<std::string, QueuedJob> jobs;  // by number; of an array "12_0". Those Slurm remembers
 };
 
+// The name of the cluster that this is; "": not known. Numbers of jobs are a cluster's own.
+std::string own_cluster();
+
 // Asks squeue for these jobs.
 Queue read_queue(const std::vector<std::string>& ids);
 
-// The number of one's own job in the queue that has this comment, of an array without its
-// elements; "": there is none. SystemError when squeue does not answer.
-std::string find_queued(const std::string& comment);
+// The numbers of one's own jobs in the queue that have this comment, of an array each element's:
+// "12_0". SystemError when squeue does not answer.
+std::vector<std::string> find_queued(const std::string& comment);
 
-// Gives the script to sbatch; the number of the job. SystemError with sbatch's words when it
-// refuses, or is not there.
+// Gives the script to sbatch; the number of the job, and behind a ";" its cluster where sbatch was
+// told one. SystemError with sbatch's words when it refuses, or is not there.
 std::string submit_script(const std::vector<std::string>& command);
 
 }  // namespace polyphase

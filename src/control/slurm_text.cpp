@@ -34,21 +34,26 @@ class SlurmText {
   std::string jobs_text(int columns) const {
     if (jobs_.jobs.empty()) return "";
     report::Table table({{"job of"}, {"state"}, {"job"}, {"queue"}, {"", report::Align::kLeft, 1}});
-    std::string stopped;
+    std::string stopped, elsewhere;
     bool any_lives = false;
     for (const SubmittedJob* job : current_jobs()) {
-      const QueuedJob* queued = queued_job(*job);
+      const QueuedJob* queued = queued_.find(*job);
       const std::string state = state_of(*job), why = why_of(*job);
       any_lives = any_lives || (queued != nullptr && is_live(*queued));
+      if (queued_.is_elsewhere(*job) && state != "done") elsewhere = job->cluster;
       if (stopped.empty() && state != "done") stopped = fmt::format("{}: {}", name_of(*job), why);
       table.add_row({name_of(*job), state, job->id,
-                     queued != nullptr ? queued->state
-                     : queue_.known    ? "gone"
-                                       : "?",
+                     queued != nullptr                             ? queued->state
+                     : queue_.known && !queued_.is_elsewhere(*job) ? "gone"
+                                                                   : "?",
                      why});
     }
     std::string text = fmt::format("\n{}", table.text(columns));
-    if (!queue_.known) {
+    if (!elsewhere.empty()) {
+      text += fmt::format(
+          "\nthis is cluster {}, whose queue does not have the jobs of cluster {}: ask there\n",
+          queued_.cluster, elsewhere);
+    } else if (!queue_.known) {
       text += "\nwhat the queue holds is not known: squeue is not here, or does not answer\n";
     } else if (!any_lives && stopped.empty() && is_to_go_on()) {
       text +=
@@ -73,11 +78,6 @@ class SlurmText {
     return current;
   }
 
-  const QueuedJob* queued_job(const SubmittedJob& job) const {
-    const auto found = queue_.jobs.find(job.id);
-    return found == queue_.jobs.end() ? nullptr : &found->second;
-  }
-
   static std::string name_of(const SubmittedJob& job) {
     return job.what.starts_with(kPhase) ? job.what.substr(std::string(kPhase).size()) : job.what;
   }
@@ -96,7 +96,9 @@ class SlurmText {
   const report::Start* last_start(const SubmittedJob& job) const {
     const report::Start* last = nullptr;
     for (const report::Start& start : starts_) {
-      if (start.job == job.id || start.array_job == job.id) last = &start;
+      const bool other = !start.cluster.empty() && !job.cluster.empty() &&
+                         start.cluster != job.cluster;  // whose number is the same
+      if (!other && (start.job == job.id || start.array_job == job.id)) last = &start;
     }
     return last;
   }
@@ -107,7 +109,7 @@ class SlurmText {
     if (phase != nullptr && phase->state != "done") return phase->state;
     const report::Start* start = last_start(job);
     if (start == nullptr) {
-      const QueuedJob* queued = queued_job(job);
+      const QueuedJob* queued = queued_.find(job);
       const bool is_over = queued == nullptr || !is_live(*queued);
       return phase != nullptr && is_over ? "done" : "pending";
     }
@@ -120,8 +122,9 @@ class SlurmText {
 
   // Why a job waits, or ended as it did.
   std::string why_of(const SubmittedJob& job) const {
-    const QueuedJob* queued = queued_job(job);
+    const QueuedJob* queued = queued_.find(job);
     const report::Start* start = last_start(job);
+    if (queued_.is_elsewhere(job)) return fmt::format("on cluster {}", job.cluster);
     if (queued != nullptr && is_live(*queued)) {
       if (queued->state == "PENDING" && start != nullptr)
         return fmt::format("{}; it was stopped and goes on", queued->reason);

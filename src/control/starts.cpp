@@ -85,6 +85,7 @@ StartRecord::StartRecord(const fs::path& run_folder, std::int64_t round)
   refusal_ = fruitless(starts_, job, progress);
   starts_.push_back({.job = job,
                      .array_job = array_job_of_environment(),
+                     .cluster = from_environment("SLURM_CLUSTER_NAME"),
                      .restart = from_environment("SLURM_RESTART_COUNT", 0),
                      .begun = job.empty() ? now : from_environment("POLYPHASE_JOB_STARTED", now),
                      .ended = 0,

@@ -58,8 +58,8 @@ void remove_others(const fs::path& folder, const std::set<std::string>& kept) {
   std::vector<fs::path> others;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    const bool ours =
-        name.starts_with("train-") || name.starts_with("valid-") || name.starts_with("test-");
+    const bool ours = name.starts_with("train-") || name.starts_with("valid-") ||
+                      name.starts_with("test-") || name.starts_with(kScratchPrefix);
     if (ours && entry.is_regular_file(error) && !kept.contains(name))
       others.push_back(entry.path());
   }
@@ -152,13 +152,7 @@ void Preparation::State::warn_of_loose_tags() const {
 // No shard may change while an index still vouches for it.
 void Preparation::State::withdraw_stale_indices() const {
   for (const Unit& unit : units) {
-    if (receipt_of(unit)) continue;
-    std::error_code error;
-    fs::remove(folder_of(unit) / "corpus.json", error);
-    if (error) {
-      fail<SystemError>("{}: cannot be removed: {}; check the folder's rights",
-                        (folder_of(unit) / "corpus.json").string(), error.message());
-    }
+    if (!receipt_of(unit)) remove_file(folder_of(unit) / "corpus.json");
   }
 }
 

@@ -154,8 +154,7 @@ bool is_current(const fs::path& data_dir, const std::string& key) {
 
 void store(const fs::path& data_dir, const text::Tokenizer& tokenizer, const std::string& key,
            const recipe::Tokenizer& settings) {
-  std::error_code ignored;
-  fs::remove(settings_path(data_dir), ignored);
+  remove_file(settings_path(data_dir));
   write_file_atomically(tokenizer_path(data_dir), tokenizer.model_bytes());
   const nlohmann::json json = {
       {"key", key},

@@ -157,9 +157,8 @@ Receipt make_unit(const fs::path& corpus_folder, const Plan& plan, const Unit& u
                   const std::string& corpus_name, const text::Tokenizer& tokenizer) {
   const SourceFile& source = plan.sources[unit.source];
   const std::string stem = shard_stem(unit.part, unit.number);
-  std::error_code ignored;
   // Before a shard is touched, or an old receipt could vouch for a new shard.
-  fs::remove(receipt_path(corpus_folder, stem), ignored);
+  remove_file(receipt_path(corpus_folder, stem));
   ShardSet shards(corpus_folder, unit.number,
                   header_of(source, plan.scans[unit.source], corpus_name, tokenizer));
   SkippedLines skipped = encode_all(plan, unit, tokenizer, shards);

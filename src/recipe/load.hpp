@@ -30,7 +30,8 @@ void check_layout(const Recipe& recipe, std::int64_t num_ranks);
 // "2 tensor × 4 data", and with stages "2 tensor × 2 pipeline × 4 data".
 std::string layout_words(std::int64_t tensor, std::int64_t pipeline, std::int64_t data);
 
-// Likewise of the recipe with each strategy's changes; of one phase, where `only` names it.
+// Likewise of the recipe with each strategy's changes; of what the job of one phase trains, where
+// `only` names it.
 void check_strategy_layouts(const Recipe& recipe, std::int64_t num_ranks,
                             const std::string& only = "");
 

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <set>
+
 #include "base/error.hpp"
 #include "recipe/checks.hpp"
 #include "recipe/iterate_checks.hpp"
@@ -57,6 +60,56 @@ void check_groups(const Recipe& recipe, std::size_t index, std::int64_t num_rank
                   path, size, num_ranks, copy_keys(recipe.parallel), copy, alternatives(fits)));
 }
 
+// Those that the job of phase `only` trains of a trial: where trials are side by side, the target's
+// job has all that the search changes, and what starts from it.
+std::set<std::string> phases_in_job(const Recipe& trial, const Strategy& strategy,
+                                    const std::string& only, const std::string& target) {
+  std::set<std::string> names = {only};
+  if (!strategy.search || strategy.search->ranks_per_trial == 0 || only != target) return names;
+  for (const std::size_t number : road_to(trial, target)) {
+    const Phase& phase = trial.phases[number];
+    const std::vector<std::string> needed = needed_phases(phase);
+    if (touches(*strategy.search, phase.name) ||
+        std::any_of(needed.begin(), needed.end(),
+                    [&](const std::string& name) { return names.contains(name); }))
+      names.insert(phase.name);
+  }
+  return names;
+}
+
+// The first trial of a search that does not fit is enough.
+void check_variant_layouts(const Recipe& recipe, const Strategy& strategy, std::int64_t num_ranks,
+                           const std::string& only, const std::map<std::string, Place>& places,
+                           Faults& faults) {
+  for (const Strategy& one : with_trials(recipe, strategy)) {
+    bool has_others = false;
+    try {
+      const Recipe all =
+          variant_of(recipe, {.strategies = {one.name}, .gates = gated_phases(recipe)});
+      Recipe changed = variant_of(recipe, {.strategies = {one.name}, .gates = {}});
+      changed.places.clear();
+      if (!only.empty()) {
+        const std::set<std::string> names =
+            phases_in_job(all, strategy, only, recipe.iterate->target.phase);
+        has_others = names.size() > 1;
+        std::erase_if(changed.phases,
+                      [&](const Phase& phase) { return !names.contains(phase.name); });
+      }
+      check_layout(changed, num_ranks);
+    } catch (const RecipeError& error) {
+      const std::string why =
+          has_others ? fmt::format(
+                           "; with ranks_per_trial the job of phase {} trains all phases "
+                           "of its trials, on its {} ranks",
+                           quoted(only), num_ranks)
+                     : "";
+      faults.add(nearest_place(places, "iterate.strategies"),
+                 fmt::format("strategy {}: {}{}", quoted(one.name), error.what(), why));
+      return;
+    }
+  }
+}
+
 }  // namespace
 
 std::string strategy_path(const Recipe& recipe, const std::map<std::string, Place>& places,
@@ -93,18 +146,8 @@ void check_strategy_layouts(const Recipe& recipe, std::int64_t num_ranks, const 
   const bool has_groups = only.empty() || only == recipe.iterate->target.phase;
   for (std::size_t i = 0; has_groups && i < recipe.iterate->strategies.size(); ++i)
     check_groups(recipe, i, num_ranks, places, faults);
-  for (const Strategy& strategy : all_strategies(recipe)) {
-    try {
-      Recipe changed = variant_of(recipe, {.strategies = {strategy.name}, .gates = {}});
-      changed.places.clear();
-      if (!only.empty())
-        std::erase_if(changed.phases, [&](const Phase& phase) { return phase.name != only; });
-      check_layout(changed, num_ranks);
-    } catch (const RecipeError& error) {
-      faults.add(nearest_place(places, "iterate.strategies"),
-                 fmt::format("strategy {}: {}", quoted(strategy.name), error.what()));
-    }
-  }
+  for (const Strategy& strategy : recipe.iterate->strategies)
+    check_variant_layouts(recipe, strategy, num_ranks, only, places, faults);
   faults.throw_if_any();
 }
 

@@ -25,6 +25,7 @@ constexpr std::int64_t kLastSecond = 253402300799;  // of the year 9999
 json to_json(const Start& start) {
   return {{"job", start.job},
           {"array_job", start.array_job},
+          {"cluster", start.cluster},
           {"restart", start.restart},
           {"begun", start.begun},
           {"ended", start.ended},
@@ -36,6 +37,7 @@ json to_json(const Start& start) {
 Start start_of(const json& object) {
   Start start = {.job = object.at("job"),
                  .array_job = object.at("array_job"),
+                 .cluster = object.value("cluster", ""),
                  .restart = object.at("restart"),
                  .begun = object.at("begun"),
                  .ended = object.at("ended"),

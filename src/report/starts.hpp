@@ -18,6 +18,7 @@ inline constexpr const char* kStartsFile = "starts.json";
 struct Start {
   std::string job;               // Slurm's number of it; "" outside of Slurm
   std::string array_job;         // in an array also "12_0"
+  std::string cluster;           // whose number it is; "": not known
   std::int64_t restart = 0;      // how often Slurm had started it before
   std::int64_t begun = 0;        // seconds since 1970: when the job got its nodes, if it says so
   std::int64_t ended = 0;        // 0: it runs, or was killed

@@ -174,10 +174,15 @@ class ChainTest(SearchTest):
             self.assert_exit(run.go("--phase", phase, "--round", *rounds), DONE)
         for phase in ("tags", "topic"):
             self.train(run, phase, 4)
-        self.assertNotEqual(self.next_jobs(run), [])
+        script = run.path / "slurm" / "next.sh"
+        stale = script.read_text()
+        self.assertRegex(stale, NEXT_JOB)
         self.assert_exit(run.go(), TARGET_NOT_MET)
-        self.assertEqual(self.next_jobs(run), [])
+        self.assertFalse(script.exists(), "the script of a job that was requeued meanwhile would read it")
         self.assert_same_search(run)
+        script.write_text(stale)
+        self.assert_exit(run.go("--phase", "topic", "--round", 1), TARGET_NOT_MET)
+        self.assertEqual(self.next_jobs(run), [])
 
     def test_trials_and_the_job_that_decides_never_work_at_once(self):
         run = self.new_chain("at-once")

@@ -192,6 +192,7 @@ def read_lines(path):
 class Run:
     """A run folder and the settings that every job on it uses."""
 
+    command, options = "run", ()
     recipe = RECIPE
     ranks = 2  # of a job that is not told how many
 
@@ -200,7 +201,7 @@ class Run:
         self.values = {"folder": texts, "run_dir": self.path, **values}
 
     def arguments(self, *more, **values):
-        return ["run", self.recipe, *settings({**self.values, **values}), *more]
+        return [self.command, self.recipe, *settings({**self.values, **values}), *self.options, *more]
 
     def start(self, *more, grace_seconds=0, **values):
         ranks = values.pop("ranks", self.ranks)

@@ -63,6 +63,12 @@ class NextJobs : public testing::Test {
 const PhaseUse kTags = {.name = "tags", .number = 1, .round = 4, .folder = "round-4/02-tags"};
 const PhaseUse kTopic = {.name = "topic", .number = 2, .round = 4, .folder = "round-4/03-topic"};
 
+std::vector<std::string> ids_of(const SlurmJobs& list) {
+  std::vector<std::string> ids;
+  for (const SubmittedJob& job : list.jobs) ids.push_back(job.id);
+  return ids;
+}
+
 TEST_F(NextJobs, PhasesOfARoundAreJobsOneAfterTheOther) {
   write_next_jobs(run_, {.trials = {}, .round = 4, .phases = {kTags, kTopic}});
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
@@ -73,7 +79,7 @@ TEST_F(NextJobs, PhasesOfARoundAreJobsOneAfterTheOther) {
                                  run_.string(), comment_of("phase tags (round 4)", run_, ""),
                                  comment_of("phase topic (round 4)", run_, "")));
   const SlurmJobs jobs = read_slurm_jobs(run_);
-  EXPECT_EQ(jobs.ids(), (std::vector<std::string>{"71", "72"}));
+  EXPECT_EQ(ids_of(jobs), (std::vector<std::string>{"71", "72"}));
   EXPECT_EQ(jobs.find("phase topic (round 4)")->after, "71");
   EXPECT_EQ(read_file(run_ / "seen"), "SLURM_CONF=c\nSLURM_CONF=c\n")
       << "what a job is told of itself is not for others";
@@ -93,7 +99,7 @@ TEST_F(NextJobs, TrialsAreArraysAndTheJobThatJudgesWaitsForAllOfThem) {
         "=afterok:72:73" + with + comment_of("phase topic (round 4)", run_, "")})
     EXPECT_NE(asked().find(words), std::string::npos) << words << "\n" << asked();
   const SlurmJobs jobs = read_slurm_jobs(run_);
-  EXPECT_EQ(jobs.ids(), (std::vector<std::string>{"71_4", "71_6", "72_4", "72_6", "73_5", "74"}));
+  EXPECT_EQ(ids_of(jobs), (std::vector<std::string>{"71_4", "71_6", "72_4", "72_6", "73_5", "74"}));
   EXPECT_EQ(jobs.find("trial topic (round 6)")->after, "71");
   EXPECT_EQ(jobs.find("phase topic (round 4)")->after, "72, 73");
 }
@@ -111,6 +117,16 @@ TEST_F(NextJobs, JobThatDidNotWriteItSubmitsNothing) {
   EXPECT_EQ(asked(), "");
 }
 
+TEST_F(NextJobs, JobOfAnotherClusterWithTheSameNumberSubmitsNothing) {
+  ::setenv("SLURM_CLUSTER_NAME", "here", 1);
+  write_next_jobs(run_, {.trials = {}, .round = 2, .phases = {kTopic}});
+  ::unsetenv("SLURM_CLUSTER_NAME");
+  ASSERT_EQ(end_job("SLURM_JOB_ID=12 SLURM_CLUSTER_NAME=there"), 0);
+  EXPECT_EQ(asked(), "");
+  ASSERT_EQ(end_job("SLURM_JOB_ID=12 SLURM_CLUSTER_NAME=here"), 0);
+  EXPECT_EQ(read_slurm_jobs(run_).jobs.at(0).cluster, "cluster") << "as sbatch says";
+}
+
 // Killed at any moment: what it submitted is in the queue, noted or not.
 TEST_F(NextJobs, RequeuedJobSubmitsNothingTwice) {
   write_next_jobs(
@@ -120,7 +136,7 @@ TEST_F(NextJobs, RequeuedJobSubmitsNothingTwice) {
   fs::remove(run_ / "slurm" / kNextJobs);
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
   EXPECT_EQ(asked(), once);
-  EXPECT_EQ(read_slurm_jobs(run_).ids(), (std::vector<std::string>{"71_4", "71_5", "72"}));
+  EXPECT_EQ(ids_of(read_slurm_jobs(run_)), (std::vector<std::string>{"71_4", "71_5", "72"}));
   std::ofstream(run_ / "forgets") << "";  // what it submitted is no longer in the queue
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
   EXPECT_EQ(asked().size(), 2 * once.size());
@@ -158,7 +174,7 @@ TEST_F(NextJobs, JobsOfBothListsAreToldOnce) {
   ASSERT_EQ(end_job("SLURM_JOB_ID=12"), 0);
   const SlurmJobs jobs = read_slurm_jobs(run_);
   write_slurm_jobs(run_, jobs);
-  EXPECT_EQ(read_slurm_jobs(run_).ids(), (std::vector<std::string>{"12", "71"}));
+  EXPECT_EQ(ids_of(read_slurm_jobs(run_)), (std::vector<std::string>{"12", "71"}));
 }
 
 TEST_F(NextJobs, RunThatWasNotSubmittedHasNoScripts) {

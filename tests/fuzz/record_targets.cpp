@@ -148,14 +148,14 @@ std::vector<std::string> metrics() {
 
 std::vector<std::string> starts() {
   return {
-      R"([{"job": "12", "array_job": "12_0", "restart": 1, "begun": 1700000000, "ended": 1700000100,)"
+      R"([{"job": "12", "array_job": "12_0", "cluster": "c", "restart": 1, "begun": 1700000000, "ended": 1700000100,)"
       R"( "progress": 3, "exit_code": 75, "reason": "signal 10"},)"
       R"( {"job": "", "array_job": "", "restart": 0, "begun": 1700000200, "ended": 0, "progress": 4, "exit_code": null, "reason": ""}])"};
 }
 
 std::vector<std::string> jobs() {
   return {
-      R"({"runs": ["seed-1"], "jobs": [{"what": "phase topic", "id": "12_0", "script": "a", "after": "", "time": "2024-01-01T00:00:00Z"}]})"};
+      R"({"runs": ["seed-1"], "jobs": [{"what": "phase topic", "id": "12_0", "script": "a", "after": "", "time": "2024-01-01T00:00:00Z", "cluster": "c"}]})"};
 }
 
 std::vector<std::string> records() {

@@ -142,9 +142,9 @@ TEST(Search, FaultsAreToldBeforeAnythingRuns) {
 
 std::string layout_fault(const std::string& ranks_per_trial, std::int64_t num_ranks) {
   try {
-    const Recipe recipe = parse(
-        with_search("{values: {phases.topic.dropout: [0.1, 0.2]}, ranks_per_trial: 2}"), "r.yaml",
-        {"iterate.strategies.rate.search.ranks_per_trial=" + ranks_per_trial});
+    const Recipe recipe =
+        parse(with_search("{values: {phases.topic.dropout: [0.1, 0.2]}, ranks_per_trial: 2}"),
+              "r.yaml", {"iterate.strategies.rate.search.ranks_per_trial=" + ranks_per_trial});
     check_strategy_layouts(recipe, num_ranks);
   } catch (const RecipeError& error) {
     return error.what();
@@ -162,6 +162,30 @@ TEST(Search, RanksOfATrialDivideThoseOfTheJob) {
             "iterate.strategies.rate.search.ranks_per_trial is 4; of 2 ranks in groups of "
             "parallel.tensor 2 a trial may have 0 or 2 (0: all, one trial after the other)");
   EXPECT_NE(layout_fault("6", 8).find("may have 0, 2, 4 or 8"), std::string::npos);
+}
+
+TEST(Search, JobOfTheTargetHasRanksThatFitAllPhasesOfItsTrials) {
+  const auto fault = [](const std::string& values, const std::string& ranks_per_trial,
+                        const std::string& only) -> std::string {
+    try {
+      check_strategy_layouts(
+          parse(with_search("{values: {" + values + "}, ranks_per_trial: " + ranks_per_trial + "}"),
+                "r.yaml", {"phases.tags.batch={sequences: 8, micro_batch: 4}"}),
+          8, only);
+    } catch (const RecipeError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string tags = "phases.tags.dropout: [0.1, 0.2]";
+  EXPECT_EQ(fault(tags, "0", "topic"), "");
+  EXPECT_EQ(fault("phases.topic.dropout: [0.1, 0.2]", "2", "topic"), "");
+  EXPECT_EQ(
+      fault(tags, "2", "topic"),
+      "r.yaml:38:5: strategy \"rate: trial 1 of 2\": demo: phases.tags.batch.sequences is 8, "
+      "which 4 data-parallel ranks × micro-batch 4 do not divide; 16 sequences would fit, or 1 "
+      "or 2 data-parallel ranks; with ranks_per_trial the job of phase \"topic\" trains all "
+      "phases of its trials, on its 8 ranks");
 }
 
 TEST(Search, MadeCorporaAreNotForTrialsSideBySide) {
@@ -193,9 +217,9 @@ iterate:
 
 TEST(Search, RunMayGoOnWithOtherRanksPerTrial) {
   const auto with = [](const std::string& ranks) {
-    return parse(with_search("{values: {phases.topic.dropout: [0.1, 0.2]}, ranks_per_trial: " +
-                             ranks + "}"),
-                 "r.yaml");
+    return parse(
+        with_search("{values: {phases.topic.dropout: [0.1, 0.2]}, ranks_per_trial: " + ranks + "}"),
+        "r.yaml");
   };
   EXPECT_EQ(recipe_hash(with("2")), recipe_hash(with("0")));
   EXPECT_TRUE(differences(resolved(with("2")), resolved(with("0"))).empty());

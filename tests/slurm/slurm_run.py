@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
 from job import DONE, PROGRAM, RECIPE, Run, settings  # noqa: E402
 
 PATIENCE_SECONDS = 150
+SHORT = {"phases.pretrain.stop.steps": 150}
 
 
 def prepare_environment():
@@ -59,7 +60,7 @@ class SlurmRun(Run):
         records = json.loads((self.path / "slurm" / "jobs.json").read_text())["jobs"]
         lines = self.path / "slurm" / "jobs.txt"
         for line in lines.read_text().splitlines() if lines.exists() else []:
-            what, id, script, after, _ = line.split("|")
+            what, id, script, after, *_ = line.split("|")
             array = re.fullmatch(r"trials (\S+) \(rounds (.*)\)", what)
             more = [(f"trial {array[1]} (round {n})", f"{id}_{n}") for n in array[2].split()] if array else [(what, id)]
             records += [{"what": w, "id": i, "script": script, "after": after} for w, i in more
@@ -93,10 +94,21 @@ class SlurmRun(Run):
     def wait_for_step(self, phase, step):
         until(lambda: len(self.metrics(phase)) >= step, f"step {step} of {phase} in {self.path}")
 
+    def ranks_of(self, job):
+        """Process numbers, of all ranks that live."""
+        return [pid for pid in self.cluster.job_processes(job) if self.cluster.name_of(pid) == Path(PROGRAM).name]
+
+    def stop_rank(self, job, rank):
+        """Lets one of its ranks stand still, if it is there."""
+        for pid in self.ranks_of(job):
+            with contextlib.suppress(OSError):
+                if f"PMIX_RANK={rank}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                    os.kill(pid, signal.SIGSTOP)
+
     def freeze_until_asked_to_stop(self, job, ask=lambda: None):
         """Its ranks stand still until SIGUSR1 waits for each, so that however fast they are they meet it in the middle.
         False: they were killed, for another test's job."""
-        ranks = [pid for pid in self.cluster.job_processes(job) if self.cluster.name_of(pid) == Path(PROGRAM).name]
+        ranks = self.ranks_of(job)
         assert ranks, f"job {job} has no ranks: {self.told()}"
         for pid in ranks:
             os.kill(pid, signal.SIGSTOP)

@@ -14,11 +14,11 @@ from cluster import Cluster, NoSlurm  # noqa: E402
 from iterate_test import RoundsRun  # noqa: E402
 from job import DONE, PROGRAM, RECIPE, SOURCE, TARGET_NOT_MET, USAGE, RoadTest, Run, settings  # noqa: E402
 from search_runs import SEARCH  # noqa: E402
-from slurm_run import SlurmRun, prepare_environment, until  # noqa: E402
+from slurm_run import SHORT, SlurmRun, prepare_environment, until  # noqa: E402
+from stalled_jobs import StalledJobs  # noqa: E402
 
 SKIPPED = 77  # what ctest takes for "skipped"
 NO_PROGRESS = 93
-SHORT = {"phases.pretrain.stop.steps": 150}
 TIMES_UP = {"slurm.time": 60, "slurm.warn_seconds": 50}  # Slurm looks whose time ends every 30 s
 WITH_GATE = """
 iterate:
@@ -49,7 +49,7 @@ class Beside(threading.Thread):
             raise self.failure
 
 
-class SlurmTest(RoadTest):
+class SlurmTest(StalledJobs, RoadTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -66,7 +66,8 @@ class SlurmTest(RoadTest):
         # Most of what they do is to wait.
         case = cls("test_1_bad_recipe_is_refused_before_anything_is_queued")
         cls.beside = {work.__name__: Beside(work)
-                      for work in (case.cancel, case.preempt, case.go_by_hand_and_by_seeds, case.go_round, case.search)}
+                      for work in (case.cancel, case.preempt, case.stand_still_under_srun, case.stand_still_under_mpirun, case.loop,
+                                  case.go_by_hand_and_by_seeds, case.go_round, case.search)}
 
     def check_straight(self):
         outcome = self.straight.go(ranks=None)
@@ -185,6 +186,10 @@ class SlurmTest(RoadTest):
         self.assert_road(run)
         self.assertIn(75, [start["exit_code"] for start in run.starts()])
 
+    def test_4_rank_that_stands_still_is_found_and_the_job_goes_on(self):
+        for name in ("stand_still_under_srun", "stand_still_under_mpirun", "loop"):
+            self.beside[name].finish()
+
     def test_5_phase_by_hand_and_several_seeds(self):
         self.beside["go_by_hand_and_by_seeds"].finish()
 
@@ -196,6 +201,7 @@ class SlurmTest(RoadTest):
         self.assertEqual(said.returncode, 0, said.stdout)
         seeds = self.slurm_run("seeds", **SHORT)
         seeds.submitted("--seeds", "3,5")
+        self.forget_and_submit_again(seeds)
         runs = [SlurmRun(self.cluster, seeds.path / f"seed-{seed}", self.texts) for seed in (3, 5)]
         for run in runs:
             run.wait_until_ended()
@@ -204,6 +210,17 @@ class SlurmTest(RoadTest):
         self.assertNotEqual(runs[1].steps("pretrain"), runs[0].steps("pretrain"))
         self.assert_same_road(by_hand, self.straight, ["pretrain"])
         self.assert_told(seeds, "==== seed-3", "==== seed-5")
+
+    def forget_and_submit_again(self, seeds):
+        """As if `submit` had been killed between the notes of two seeds, and more than that: what waits is found again."""
+        files = [seeds.path / f"seed-{seed}" / "slurm" / "jobs.json" for seed in (3, 5)]
+        lists = [json.loads(file.read_text()) for file in files]
+        for file, noted, num_kept in zip(files, lists, (3, 2)):
+            file.write_text(json.dumps({**noted, "jobs": noted["jobs"][:num_kept]}))
+        self.assertIn("it was in the queue", seeds.submitted("--seeds", "3,5"))
+        for file, noted in zip(files, lists):
+            again = json.loads(file.read_text())["jobs"]
+            self.assertEqual([(j["what"], j["id"], j["after"]) for j in again], [(j["what"], j["id"], j["after"]) for j in noted["jobs"]])
 
     def test_6_rounds_are_jobs_that_go_on_and_a_gate_rejects(self):
         self.beside["go_round"].finish()
@@ -298,6 +315,8 @@ class SlurmTest(RoadTest):
         run = self.slurm_run("lost", **SHORT)
         run.submitted()
         run.wait_for_step("pretrain", 12)
+        for rank in (0, 1):  # which would else have come to the end before
+            run.stop_rank(run.id_of("phase pretrain"), rank)
         self.cluster.lose_node()
         self.cluster.start_node()
         run.wait_until_ended()

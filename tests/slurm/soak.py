@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """soak.py N: one chain of Slurm jobs, interrupted N times in turn by a warning of its time's end, preemption, cancelling,
-the death of a rank, and the loss of the node. Its losses and digests must be those of an undisturbed run."""
+the death of a rank, the loss of the node, and a rank that stands still. Its losses and digests must be those of an undisturbed run."""
 import os
 import random
 import signal
@@ -54,11 +54,15 @@ class Soak:
 
     def kill_rank(self):
         """Not asked for, so the job fails, and its chain with it."""
-        ranks = [pid for pid in self.cluster.job_processes() if self.cluster.name_of(pid) == "polyphase"]
+        ranks = self.run.ranks_of("")
         if not ranks:
             return
         os.kill(self.draw.choice(ranks), signal.SIGKILL)
         self.resubmit()
+
+    def stop_rank(self):
+        """The watchdog ends the job, which goes on."""
+        self.run.stop_rank(self.running() or "1", self.draw.randrange(2))
 
     def resubmit(self):
         self.run.wait_until_ended()
@@ -66,7 +70,7 @@ class Soak:
 
     def cycle(self, number):
         self.wait_for_steps()
-        ways = (self.warn, self.preempt, self.cancel, self.kill_rank, self.lose_node)
+        ways = (self.warn, self.preempt, self.cancel, self.kill_rank, self.lose_node, self.stop_rank)
         way = ways[number % len(ways)]
         at = len(self.run.metrics("pretrain"))
         way()
@@ -81,7 +85,7 @@ def main(num_cycles):
         texts = folder / "texts"
         texts.mkdir()
         write_texts(texts)
-        values = {"phases.pretrain.stop.steps": STEPS_A_CYCLE * num_cycles}
+        values = {"phases.pretrain.stop.steps": STEPS_A_CYCLE * num_cycles, "limits.watchdog": 10}
         straight = Run(folder / "straight", texts, **values)
         patience = PATIENCE_SECONDS + SECONDS_A_CYCLE * num_cycles
         outcome = straight.start().wait(patience)
