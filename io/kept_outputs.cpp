@@ -10,6 +10,7 @@
 #include "io/file.hpp"
 #include "io/folder.hpp"
 #include "io/hdf5_create.hpp"
+#include "io/run_lock.hpp"
 
 namespace polyphase {
 namespace {
@@ -38,8 +39,9 @@ void write_kept_outputs(const std::filesystem::path& path, const KeptOutputs& ou
   std::error_code error;
   std::filesystem::create_directories(folder_of(path), error);
   if (error) fail<SystemError>("{}: cannot be made: {}", folder_of(path).string(), error.message());
-  // Groups of ranks may write the same table side by side.
-  const std::filesystem::path beside = path.string() + fmt::format(".{}.tmp", getpid());
+  // Groups of ranks may write the same table side by side, on several nodes.
+  const std::filesystem::path beside =
+      path.string() + fmt::format(".{}.{}.tmp", host_name(), getpid());
   remove_tree(beside);
   const hdf5::NewFile layout = {
       .datasets = {{.name = kOutputs, .shape = {outputs.num_samples(), outputs.num_outputs}}},

@@ -65,6 +65,7 @@ nlohmann::json description_of_this_process() {
           {"start_ticks", start_ticks(::getpid())},
           {"boot", boot_id()},
           {"job", from_environment("SLURM_JOB_ID")},
+          {"cluster", from_environment("SLURM_CLUSTER_NAME")},
           {"restarts", from_environment("SLURM_RESTART_COUNT")},
           {"started", started.data()}};
 }
@@ -79,6 +80,7 @@ std::string member(const nlohmann::json& holder, const char* name) {
 bool is_before_requeue(const nlohmann::json& holder, const nlohmann::json& self) {
   const std::string job = member(self, "job");
   return !job.empty() && member(holder, "job") == job &&
+         member(holder, "cluster") == member(self, "cluster") &&
          std::atoi(member(holder, "restarts").c_str()) <
              std::atoi(member(self, "restarts").c_str());
 }

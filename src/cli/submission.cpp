@@ -138,16 +138,15 @@ class Planner {
   const recipe::Recipe& first() const { return all_.runs.front().recipe; }
   bool goes_round() const { return first().iterate && !one_job_; }
 
-  // Whether a job of another cluster that sees the same folder is queued nobody here can tell.
-  static void refuse_elsewhere(const SubmittedRun& run, const std::vector<Step>& steps,
-                               const QueuedJobs& all) {
-    for (const Step& step : steps) {
-      const SubmittedJob* job = all.jobs.find(step.what);
-      if (job == nullptr || !all.is_elsewhere(*job)) continue;
+  // Whether a job of another cluster that sees the same folder is queued nobody here can tell, nor
+  // which of the steps it does: of rounds it may go on with all that follow.
+  static void refuse_elsewhere(const SubmittedRun& run, const QueuedJobs& all) {
+    for (const SubmittedJob& job : all.jobs.jobs) {
+      if (!all.is_elsewhere(job)) continue;
       fail<RecipeError>(
           "{}: job {} ({}) was submitted on cluster {}, and this is {}, where nobody knows whether "
           "it is queued; submit there, or, if it is not, remove jobs.json and jobs.txt in {}",
-          run.folder.string(), job->id, job->what, job->cluster, all.cluster,
+          run.folder.string(), job.id, job.what, job.cluster, all.cluster,
           (run.folder / "slurm").string());
     }
   }
@@ -158,7 +157,7 @@ class Planner {
                                    std::vector<std::string>& words, std::string& after) const {
     const SubmittedRun& run = all_.runs[place];
     const QueuedJobs all = read_queued_jobs(run.folder);
-    refuse_elsewhere(run, steps, all);
+    refuse_elsewhere(run, all);
     const std::vector<SubmittedJob>& jobs = all.jobs.jobs;
     if (!all.queue.known && !jobs.empty()) {
       fail<SystemError>(

@@ -124,7 +124,8 @@ class SlurmText {
   std::string why_of(const SubmittedJob& job) const {
     const QueuedJob* queued = queued_.find(job);
     const report::Start* start = last_start(job);
-    if (queued_.is_elsewhere(job)) return fmt::format("on cluster {}", job.cluster);
+    if (queued_.is_elsewhere(job) && (start == nullptr || start->ended == 0))
+      return fmt::format("on cluster {}", job.cluster);
     if (queued != nullptr && is_live(*queued)) {
       if (queued->state == "PENDING" && start != nullptr)
         return fmt::format("{}; it was stopped and goes on", queued->reason);

@@ -53,18 +53,20 @@ std::int64_t progress_of(const fs::path& run_folder, std::int64_t round) {
   return progress;
 }
 
-std::string fruitless(const std::vector<report::Start>& starts, const std::string& job,
+std::string fruitless(const std::vector<report::Start>& starts, const report::Start& own,
                       std::int64_t progress) {
-  if (job.empty()) return "";
+  if (own.job.empty()) return "";
   int restarts = 0;
   for (auto start = starts.rbegin(); start != starts.rend(); ++start) {
-    if (start->job != job || start->restart == 0 || start->progress != progress) break;
+    if (start->job != own.job || start->cluster != own.cluster || start->restart == 0 ||
+        start->progress != progress)
+      break;
     ++restarts;
   }
   if (restarts < kMaxFruitlessRestarts) return "";
   return fmt::format(
       "job {} was started again {} times and got no further; see its output, then submit again",
-      job, restarts);
+      own.job, restarts);
 }
 
 StartRecord::StartRecord(const fs::path& run_folder, std::int64_t round)
@@ -82,16 +84,18 @@ StartRecord::StartRecord(const fs::path& run_folder, std::int64_t round)
   if (stalled && !starts_.empty() && !starts_.back().exit_code)
     starts_.back().reason = "no rank got on, and the watchdog ended it";
   const std::string job = from_environment("SLURM_JOB_ID");
-  refusal_ = fruitless(starts_, job, progress);
-  starts_.push_back({.job = job,
-                     .array_job = array_job_of_environment(),
-                     .cluster = from_environment("SLURM_CLUSTER_NAME"),
-                     .restart = from_environment("SLURM_RESTART_COUNT", 0),
-                     .begun = job.empty() ? now : from_environment("POLYPHASE_JOB_STARTED", now),
-                     .ended = 0,
-                     .progress = progress,
-                     .exit_code = std::nullopt,
-                     .reason = ""});
+  const report::Start own = {
+      .job = job,
+      .array_job = array_job_of_environment(),
+      .cluster = from_environment("SLURM_CLUSTER_NAME"),
+      .restart = from_environment("SLURM_RESTART_COUNT", 0),
+      .begun = job.empty() ? now : from_environment("POLYPHASE_JOB_STARTED", now),
+      .ended = 0,
+      .progress = progress,
+      .exit_code = std::nullopt,
+      .reason = ""};
+  refusal_ = fruitless(starts_, own, progress);
+  starts_.push_back(own);
   if (!refusal_.empty()) {
     starts_.back().ended = now;
     starts_.back().exit_code = static_cast<int>(kNoProgress);
@@ -124,7 +128,7 @@ ExitCode StartRecord::end(ExitCode code, const std::string& reason) {
   std::string why = reason;
   if (code == ExitCode::kInterrupted) {
     const std::string no_progress =
-        fruitless(starts_, starts_.back().job, progress_of(run_folder_, round_));
+        fruitless(starts_, starts_.back(), progress_of(run_folder_, round_));
     if (!no_progress.empty()) {
       code = kNoProgress;
       why = no_progress;

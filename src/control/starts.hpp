@@ -26,7 +26,7 @@ std::int64_t progress_of(const std::filesystem::path& run_folder, std::int64_t r
 
 // Why this job gets no further: it was started again three times, and the run's progress is still
 // the same. "": it does.
-std::string fruitless(const std::vector<report::Start>& starts, const std::string& job,
+std::string fruitless(const std::vector<report::Start>& starts, const report::Start& own,
                       std::int64_t progress);
 
 // This job's own entry. To be made by the one process that holds the run's lock.

@@ -9,15 +9,21 @@ void KeptWeights::forget() {
   for (auto& [number, weight] : all_) weight.made = false;
 }
 
+std::size_t KeptWeights::num_bytes() const {
+  std::size_t sum = 0;
+  for (const auto& [number, weight] : all_) sum += weight.num_bytes;
+  return sum;
+}
+
 template <class Real>
 Tensor2<Real> KeptWeights::get(const Exec& exec, std::size_t number, std::int64_t num_rows,
                                std::int64_t num_columns, bool& fresh) {
+  auto& [memory, num_bytes, made] = all_[number];
+  num_bytes = static_cast<std::size_t>(num_rows * num_columns) * sizeof(Real);
   fresh = true;
   if (exec.counting()) return Tensor2<Real>(nullptr, num_rows, num_columns);
-  auto& [memory, made] = all_[number];
   fresh = !made;
   made = true;
-  const auto num_bytes = static_cast<std::size_t>(num_rows * num_columns) * sizeof(Real);
   if (memory.extent(0) != num_bytes) {
     memory = Kokkos::View<std::byte*, Memory>(
         Kokkos::view_alloc(Kokkos::WithoutInitializing, "kept weight"), num_bytes);

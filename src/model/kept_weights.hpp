@@ -15,6 +15,8 @@ class KeptWeights {
  public:
   // What is kept may be of other values of the parameters: the memory stays, to be written anew.
   void forget();
+  // Bytes of all weights that passes asked for, also of such that were only counted.
+  std::size_t num_bytes() const;
   // The weight of that parameter, of so many rows and columns. `fresh`: the caller has yet to write
   // it. A null address where passes are only counted: the memory is not the arena's.
   template <class Real>
@@ -24,6 +26,7 @@ class KeptWeights {
  private:
   struct Weight {
     Kokkos::View<std::byte*, Memory> memory;
+    std::size_t num_bytes = 0;
     bool made = false;
   };
   std::map<std::size_t, Weight> all_;  // by the parameter's number

@@ -155,6 +155,7 @@ PlannedMemory plan_corpus(const recipe::Recipe& recipe, const recipe::Phase& pha
   PlannedMemory plan;
   plan.num_parameters = model->parameters().global_count();
   plan.state_bytes = model->parameters().total_count() * std::int64_t{sizeof(float)};
+  plan.state_bytes += static_cast<std::int64_t>(model->plan_kept_weights(largest));
   plan.activation_bytes = static_cast<std::int64_t>(model->plan_arena_bytes(largest, false)) +
                           cache_bytes(recipe, writer, *phase.generate, num_sequences);
   return plan;

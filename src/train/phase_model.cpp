@@ -198,6 +198,12 @@ class PhaseModelOf final : public PhaseModel {
     return run_generation(exec_, batch);
   }
 
+  std::size_t plan_kept_weights(const Batch& first) override {
+    Arena counting;
+    run_generation({.space = {}, .arena = &counting}, first);
+    return kept_weights_.num_bytes();
+  }
+
   void reorder_generation(const std::vector<std::int32_t>& parents) override {
     cache_->reorder(exec_, parents);
   }

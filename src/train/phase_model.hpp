@@ -84,6 +84,8 @@ class PhaseModel {
   // the sources beside them.
   virtual void begin_generation(std::int64_t num_sequences, std::int64_t max_tokens) = 0;
   virtual std::vector<float> next_logits(const Batch& batch) = 0;
+  // Bytes of the weights that a generation keeps beside the parameters.
+  virtual std::size_t plan_kept_weights(const Batch& first) = 0;
   // Sequence b goes on from where sequence parents[b] stands.
   virtual void reorder_generation(const std::vector<std::int32_t>& parents) = 0;
 

@@ -53,13 +53,14 @@ class Asked {
   Teacher teacher_;
 };
 
-// All that outputs depend on, but for last bits.
+// All that outputs depend on, down to their last bits.
 std::string made_of(const PhaseJob& job, const FoundTeacher& teacher,
                     const std::string& corpus_digest) {
   const recipe::Phase& phase = phase_of(job);
-  return fmt::format("teacher {}, corpus {}, {} tokens, {}", teacher.lineage.digest, corpus_digest,
-                     recipe::max_tokens_of(job.recipe, phase),
-                     job.recipe.precision == recipe::Precision::kBf16 ? "bf16" : "f32");
+  return fmt::format(
+      "teacher {}, corpus {}, {} texts of {} tokens, {}, split over {}", teacher.lineage.digest,
+      corpus_digest, recipe::micro_batch_of(phase), recipe::max_tokens_of(job.recipe, phase),
+      job.recipe.precision == recipe::Precision::kBf16 ? "bf16" : "f32", job.grid.tensor.size());
 }
 
 }  // namespace

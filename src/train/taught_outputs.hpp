@@ -14,7 +14,8 @@ namespace polyphase {
 
 // What a phase's teacher says of all samples of the training parts, asked once: a file for each
 // corpus in the run's data (io/kept_outputs.hpp), which serves every phase that learns from the
-// same checkpoint in the same precision and with texts cut at the same length.
+// same checkpoint in the same precision, micro-batches and parts, with texts cut at the same
+// length.
 class TaughtOutputs {
  public:
   // Reads the files, and makes those that are not there; only then is the teacher's model loaded.

@@ -22,19 +22,22 @@ std::vector<report::Start> starts_of_7(std::vector<std::pair<std::int64_t, std::
 }
 
 TEST(Starts, ThreeRestartsWithoutProgressAreEnough) {
-  EXPECT_EQ(fruitless(starts_of_7({{0, 5}, {1, 5}, {2, 5}}), "7", 5), "");
-  EXPECT_NE(fruitless(starts_of_7({{0, 5}, {1, 5}, {2, 5}, {3, 5}}), "7", 5), "");
-  EXPECT_EQ(fruitless(starts_of_7({{0, 5}, {1, 5}, {2, 5}, {3, 5}}), "7", 6), "");
-  EXPECT_EQ(fruitless(starts_of_7({{0, 5}, {1, 5}, {2, 6}, {3, 6}}), "7", 6), "");
-  EXPECT_NE(fruitless(starts_of_7({{0, 5}, {1, 6}, {2, 6}, {3, 6}}), "7", 6), "");
+  EXPECT_EQ(fruitless(starts_of_7({{0, 5}, {1, 5}, {2, 5}}), {.job = "7"}, 5), "");
+  EXPECT_NE(fruitless(starts_of_7({{0, 5}, {1, 5}, {2, 5}, {3, 5}}), {.job = "7"}, 5), "");
+  EXPECT_EQ(fruitless(starts_of_7({{0, 5}, {1, 5}, {2, 5}, {3, 5}}), {.job = "7"}, 6), "");
+  EXPECT_EQ(fruitless(starts_of_7({{0, 5}, {1, 5}, {2, 6}, {3, 6}}), {.job = "7"}, 6), "");
+  EXPECT_NE(fruitless(starts_of_7({{0, 5}, {1, 6}, {2, 6}, {3, 6}}), {.job = "7"}, 6), "");
 }
 
 TEST(Starts, OtherJobsAndRunsWithoutSlurmAreNotCounted) {
   std::vector<report::Start> starts = starts_of_7({{1, 5}, {2, 5}, {3, 5}});
-  EXPECT_EQ(fruitless(starts, "8", 5), "");
+  EXPECT_EQ(fruitless(starts, {.job = "8"}, 5), "");
   starts.push_back({.job = "8", .restart = 0, .progress = 5});
-  EXPECT_EQ(fruitless(starts, "7", 5), "");
-  EXPECT_EQ(fruitless(starts, "", 5), "");
+  EXPECT_EQ(fruitless(starts, {.job = "7"}, 5), "");
+  EXPECT_EQ(fruitless(starts, {.job = ""}, 5), "");
+  starts.pop_back();
+  EXPECT_NE(fruitless(starts, {.job = "7"}, 5), "");
+  EXPECT_EQ(fruitless(starts, {.job = "7", .cluster = "there"}, 5), "");
 }
 
 class StartFile : public testing::Test {
