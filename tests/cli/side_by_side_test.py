@@ -182,7 +182,7 @@ class SideBySideTest(SearchTest):
         self.assertGreater(long - short, 2, "the machine is too fast for this test: give trial 2 more steps")
 
     def test_stopped_rank_of_a_group_of_one_is_found(self):
-        run = self.new_search("stalled", 1, **{"limits.watchdog": 4})
+        run = self.new_search("stalled", 1, **{"limits.watchdog": 8})
         job = run.start(ranks=4)
         self.assertTrue(job.freeze_when(lambda: all(
             1 <= len(run.steps_in(f"round-{number}/03-topic")) < 12 for number in (2, 3, 4, 5))))
@@ -190,7 +190,7 @@ class SideBySideTest(SearchTest):
             os.kill(pid, signal.SIGCONT)
         outcome = job.wait()
         self.assert_exit(outcome, STALLED)
-        self.assert_says(outcome, "no rank got on for 4 s")
+        self.assert_says(outcome, "no rank got on for 8 s")
         self.assertRegex(outcome.err, r"rank 3 on \S+: .*DOES NOT RUN")
         self.assertRegex(outcome.err, r"rank 0 on \S+: phase topic, step 12; waits for other ranks")
         self.assert_exit(run.go(ranks=2), TARGET_NOT_MET)
