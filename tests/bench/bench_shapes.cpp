@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bench/bench_shapes.hpp"
 
+#include <algorithm>
+
 #include "base/philox.hpp"
+#include "recipe/load.hpp"
 
 namespace polyphase {
 
@@ -15,6 +18,19 @@ const std::map<std::string, BenchShape>& bench_shapes() {
       {"t5-small", {Family::kT5, 6, 512, 8, 32128, 8, 64, 128}},
       {"gpt-1b", {Family::kGpt, 24, 2048, 16, 50257, 8, 1024}}};
   return shapes;
+}
+
+recipe::Recipe bench_recipe(const BenchShape& shape, const std::string& precision) {
+  recipe::Recipe recipe;
+  recipe.precision = precision == "bf16" ? recipe::Precision::kBf16 : recipe::Precision::kF32;
+  recipe.model = recipe::family_defaults(shape.family);
+  recipe.model.num_layers = shape.layers;
+  recipe.model.width = shape.width;
+  recipe.model.num_heads = shape.heads;
+  recipe.model.max_tokens = std::max(shape.tokens, shape.source_tokens);
+  recipe.phases.resize(1);
+  recipe.phases[0].name = "bench";
+  return recipe;
 }
 
 namespace {

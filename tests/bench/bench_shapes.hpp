@@ -24,6 +24,10 @@ const std::map<std::string, BenchShape>& bench_shapes();
 
 inline bool is_causal(const BenchShape& shape) { return shape.family != recipe::Family::kBert; }
 
+// The shape as the model of a recipe in that precision ("f32", "bf16"), with one phase that is to
+// be told what it trains.
+recipe::Recipe bench_recipe(const BenchShape& shape, const std::string& precision);
+
 // Random tokens in full rows.
 Batch random_batch(const BenchShape& shape, std::int64_t sequences, std::uint64_t key);
 

@@ -28,20 +28,11 @@ struct Options {
 };
 
 recipe::Recipe recipe_of(const BenchShape& shape, const Options& options) {
-  recipe::Recipe recipe;
-  recipe.precision =
-      options.precision == "bf16" ? recipe::Precision::kBf16 : recipe::Precision::kF32;
-  recipe.model = recipe::family_defaults(shape.family);
-  recipe.model.num_layers = shape.layers;
-  recipe.model.width = shape.width;
-  recipe.model.num_heads = shape.heads;
-  recipe.model.max_tokens = shape.tokens;
+  recipe::Recipe recipe = bench_recipe(shape, options.precision);
   recipe.model.dropout = recipe.model.attention_dropout = 0.0;
-  recipe::Phase phase;
-  phase.name = "bench";
+  recipe::Phase& phase = recipe.phases[0];
   phase.task = recipe::Task{.kind = recipe::TaskKind::kClassification};
   phase.batch = {.sequences = options.rows, .micro_batch = options.rows};
-  recipe.phases = {phase};
   return recipe;
 }
 

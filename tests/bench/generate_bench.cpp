@@ -28,18 +28,9 @@ struct Options {
 };
 
 recipe::Recipe recipe_of(const BenchShape& shape, const Options& options) {
-  recipe::Recipe recipe;
-  recipe.precision =
-      options.precision == "bf16" ? recipe::Precision::kBf16 : recipe::Precision::kF32;
-  recipe.model = recipe::family_defaults(shape.family);
-  recipe.model.num_layers = shape.layers;
-  recipe.model.width = shape.width;
-  recipe.model.num_heads = shape.heads;
+  recipe::Recipe recipe = bench_recipe(shape, options.precision);
   recipe.model.max_tokens = options.prompt_tokens + options.new_tokens;
-  recipe::Phase phase;
-  phase.name = "bench";
-  phase.objectives = {{"clm", 1.0}};
-  recipe.phases = {phase};
+  recipe.phases[0].objectives = {{"clm", 1.0}};
   return recipe;
 }
 

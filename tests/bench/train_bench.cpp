@@ -38,20 +38,12 @@ const char* objective_of(const BenchShape& shape) {
 
 recipe::Recipe recipe_of(const BenchShape& shape, const std::string& precision,
                          const std::string& recompute, std::int64_t micro_batch, double dropout) {
-  recipe::Recipe recipe;
+  recipe::Recipe recipe = bench_recipe(shape, precision);
   recipe.recompute = kRecompute.at(recompute);
-  recipe.precision = precision == "bf16" ? recipe::Precision::kBf16 : recipe::Precision::kF32;
-  recipe.model = recipe::family_defaults(shape.family);
-  recipe.model.num_layers = shape.layers;
-  recipe.model.width = shape.width;
-  recipe.model.num_heads = shape.heads;
-  recipe.model.max_tokens = std::max(shape.tokens, shape.source_tokens);
   recipe.model.dropout = recipe.model.attention_dropout = dropout;
-  recipe::Phase phase;
-  phase.name = "bench";
+  recipe::Phase& phase = recipe.phases[0];
   phase.objectives = {{objective_of(shape), 1.0}};
   phase.batch = {.sequences = shape.sequences, .micro_batch = micro_batch};
-  recipe.phases = {phase};
   return recipe;
 }
 
