@@ -6,12 +6,11 @@
 
 #include "kernels/elementwise.hpp"
 #include "model/body.hpp"
-#include "model/kept_weights.hpp"
-#include "model/key_value_cache.hpp"
 #include "model/shared_parameters.hpp"
 #include "optimizer/gradient_norm.hpp"
 #include "optimizer/name_pattern.hpp"
 #include "recipe/load.hpp"
+#include "train/generation.hpp"
 #include "train/repeated_batch.hpp"
 
 namespace polyphase {
@@ -187,25 +186,21 @@ class PhaseModelOf final : public PhaseModel {
   }
 
   void begin_generation(std::int64_t num_sequences, std::int64_t max_tokens) override {
-    cache_.emplace(num_sequences, max_tokens);
-    kept_weights_.forget();
-    generation_tokens_ = max_tokens;
+    generation_.begin(num_sequences, max_tokens);
   }
 
   std::vector<float> next_logits(const Batch& batch) override {
-    plan_generation(batch);
-    cache_->begin_pass(exec_, batch);
-    return run_generation(exec_, batch);
+    const std::size_t num_bytes = generation_.plan(writer(), batch);
+    if (num_bytes > arena_capacity_bytes()) allocate_arena(num_bytes);
+    return generation_.next(writer(), exec_, batch);
   }
 
   std::size_t plan_kept_weights(const Batch& first) override {
-    Arena counting;
-    run_generation({.space = {}, .arena = &counting}, first);
-    return kept_weights_.num_bytes();
+    return generation_.plan_weights(writer(), first);
   }
 
   void reorder_generation(const std::vector<std::int32_t>& parents) override {
-    cache_->reorder(exec_, parents);
+    generation_.reorder(exec_, parents);
   }
 
   std::size_t plan_arena_bytes(const Batch& largest, bool training) override {
@@ -264,6 +259,7 @@ class PhaseModelOf final : public PhaseModel {
   };
   UnderWay& first() const { return *passes_.front(); }
   Body<Real>& body() const { return *first().body; }
+  Writer<Real> writer() const { return {tensor_, body(), *objectives_[0]}; }
   StageLinks* links() { return links_ ? &*links_ : nullptr; }
   bool has_heads() const { return parameters_.stage().is_last(); }
 
@@ -292,49 +288,6 @@ class PhaseModelOf final : public PhaseModel {
     way.body->backward(*way.pass, way.dhidden_NC, final_from);
     send_gradients(exec, parameters_, links());
     way.pass.reset();
-  }
-
-  // The first pass needs the most memory. It is counted without the cache, whose memory is not the
-  // arena's, but with keys as long as they can become.
-  void plan_generation(const Batch& first) {
-    if (generation_tokens_ == 0) return;
-    Arena counting;
-    Batch longest = first;
-    longest.max_tokens = generation_tokens_;
-    run_generation({.space = {}, .arena = &counting}, longest);
-    if (counting.peak_bytes() > arena_capacity_bytes()) allocate_arena(counting.peak_bytes());
-    generation_tokens_ = 0;
-  }
-
-  // Logits behind every sequence's last row.
-  std::vector<float> run_generation(const Exec& exec, const Batch& batch) {
-    exec.arena->release(0);
-    Pass& pass = first().pass.emplace(begin_pass(exec, tensor_, batch, batch, {}, false));
-    if (!exec.counting()) pass.cache = &*cache_;
-    pass.kept_weights = &kept_weights_;
-    const Tensor2<const Real> hidden_NC = body().forward(pass);
-    const Objective<Real>& model = *objectives_[0];
-    const std::int64_t b = batch.num_sequences();
-    const auto logits_BV = exec.arena->take2<float>(b, model.vocabulary().size);
-    model.logits(pass, logits_BV, hidden_NC, last_rows(batch));
-    if (exec.counting()) return {};
-    return whole_vocabulary(exec, logits_BV, model.vocabulary());
-  }
-
-  std::vector<float> whole_vocabulary(const Exec& exec, Tensor2<float> logits_BV,
-                                      const Split& mine) const {
-    const auto b = static_cast<std::int64_t>(logits_BV.extent(0));
-    std::vector<float> part(static_cast<std::size_t>(logits_BV.size()));
-    copy_to_host(exec, part.data(), Tensor1<const float>(flat(logits_BV)));
-    if (tensor_.size() == 1) return part;
-    const std::int64_t all = body().embedding().num_token_ids();
-    std::vector<float> whole(static_cast<std::size_t>(b * all), 0.0F);
-    for (std::int64_t row = 0; row < b; ++row) {
-      std::copy_n(part.begin() + row * mine.size, mine.size,
-                  whole.begin() + row * all + mine.begin);
-    }
-    tensor_.sum(whole.data(), static_cast<std::int64_t>(whole.size()));
-    return whole;
   }
 
   std::vector<Tally> run_heads(UnderWay& way, const std::vector<float>& scales) {
@@ -422,14 +375,12 @@ class PhaseModelOf final : public PhaseModel {
   std::vector<std::unique_ptr<UnderWay>> passes_;  // at least one
   std::size_t newest_ = 0, oldest_ = 0;  // of all passes so far: what goes forward next, and back
   std::vector<std::unique_ptr<Objective<Real>>> objectives_;
-  std::optional<KeyValueCache> cache_;
-  KeptWeights kept_weights_;
+  Generation<Real> generation_;
   PhaseModelOf* teacher_ = nullptr;
   bool batches_teach_ = false;
   recipe::Distil distil_;
   std::vector<Objective<Real>*> teaching_heads_;  // of the teacher, for each of the objectives
   std::vector<std::unique_ptr<StackLesson<Real>>> lessons_;  // of each stack
-  std::int64_t generation_tokens_ = 0;  // of a generation that is not yet planned
 };
 
 }  // namespace
