@@ -3,6 +3,7 @@
 
 It needs the programs (Debian packages slurm-wlm and munge) and, as Slurm's daemons do, usually root.
 """
+import contextlib
 import ctypes
 import getpass
 import os
@@ -180,12 +181,12 @@ class Cluster:
         self.say("scontrol", "update", f"NodeName={self.host}", "State=DOWN", "Reason=lost")
 
     def kill_node(self):
+        # All stand still before the first one dies, so that none can tell slurmctld how another ended.
         slurmd = self.daemons.pop("slurmd")
-        for pid in self.node_processes(slurmd.pid):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in self.node_processes(slurmd.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
         slurmd.wait()
 
     def node_processes(self, slurmd):
