@@ -73,7 +73,7 @@ class Linear {
   // What the product multiplies with, in its precision.
   template <class In>
   Tensor2<const In> weight(const Pass& pass) const;
-  // The same in float32: the parameter itself, or with its low-rank additions, in the arena.
+  // The parameter with its low-rank additions, in float32, made in the arena.
   Tensor2<const float> adapted_weight(const Exec& exec) const;
   template <class In>
   void backward_adapter(const Pass& pass, const Adapter& adapter, Tensor2<const In> dy_NO,
