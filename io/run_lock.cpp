@@ -5,12 +5,12 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <system_error>
 
+#include "base/environment.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "io/file.hpp"
@@ -20,11 +20,6 @@ namespace polyphase {
 namespace {
 
 constexpr int kAttempts = 3;
-
-std::string from_environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 // A file of /proc, whose size is reported as 0; "" when it is not there.
 std::string read_proc(const std::string& path) {

@@ -2,10 +2,10 @@
 #include "control/next_jobs.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <system_error>
 
 #include "base/digest.hpp"
+#include "base/environment.hpp"
 #include "base/error.hpp"
 #include "control/batch_script.hpp"
 #include "control/halving.hpp"
@@ -61,11 +61,6 @@ go_on() {
 
 )bash";
 
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 }  // namespace
 
 std::string stem_of_phase(std::size_t number, const std::string& name) {
@@ -98,7 +93,7 @@ std::string next_jobs_text(const fs::path& run_folder, const NextJobs& next) {
   std::string text = fmt::format(
       "# What the rounds of this run go on with. The script of the job that wrote it reads it.\n"
       "if [[ ${{SLURM_CLUSTER_NAME-}}:${{SLURM_JOB_ID-}} != {} ]]; then return 0; fi\nrun={}\n",
-      shell_word(variable("SLURM_CLUSTER_NAME") + ":" + variable("SLURM_JOB_ID")),
+      shell_word(from_environment("SLURM_CLUSTER_NAME") + ":" + from_environment("SLURM_JOB_ID")),
       shell_word(run.string()));
   text += kGoOn;
   const auto script = [&run](const PhaseUse& use) {

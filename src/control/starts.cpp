@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "base/environment.hpp"
 #include "base/log.hpp"
 #include "io/checkpoint.hpp"
 #include "io/file.hpp"
@@ -17,14 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::int64_t from_environment(const char* name, std::int64_t otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr || *value == '\0' ? otherwise : std::strtoll(value, nullptr, 10);
-}
-
-std::string from_environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
+std::int64_t number_from_environment(const char* name, std::int64_t otherwise) {
+  const std::string value = from_environment(name);
+  return value.empty() ? otherwise : std::strtoll(value.c_str(), nullptr, 10);
 }
 
 std::string array_job_of_environment() {
@@ -88,8 +84,8 @@ StartRecord::StartRecord(const fs::path& run_folder, std::int64_t round)
       .job = job,
       .array_job = array_job_of_environment(),
       .cluster = from_environment("SLURM_CLUSTER_NAME"),
-      .restart = from_environment("SLURM_RESTART_COUNT", 0),
-      .begun = job.empty() ? now : from_environment("POLYPHASE_JOB_STARTED", now),
+      .restart = number_from_environment("SLURM_RESTART_COUNT", 0),
+      .begun = job.empty() ? now : number_from_environment("POLYPHASE_JOB_STARTED", now),
       .ended = 0,
       .progress = progress,
       .exit_code = std::nullopt,
