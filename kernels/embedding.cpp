@@ -33,6 +33,21 @@ void embedding_forward(const Exec& exec, Tensor2<float> x_NC, Write write,
       });
 }
 
+void embedding_bag_forward(const Exec& exec, Tensor2<float> y_BC, Tensor1<const std::int32_t> ids_M,
+                           Tensor1<const std::int32_t> starts, Tensor2<const float> table_VC) {
+  const KernelRegion region("embedding_bag_forward");
+  note_moved(exec, y_BC, y_BC);
+  const std::int64_t num_columns = y_BC.extent(1);
+  for_rows(
+      exec, y_BC.extent(0), KOKKOS_LAMBDA(const Row& row) {
+        float* y = row_data(y_BC, row.index());
+        for (std::int64_t m = starts(row.index()); m < starts(row.index() + 1); ++m) {
+          const float* entry = row_data(table_VC, ids_M(m));
+          row.each(num_columns, [=](std::int64_t c) { y[c] += entry[c]; });
+        }
+      });
+}
+
 RowGroups group_rows(const std::vector<std::int32_t>& ids_N) {
   RowGroups groups;
   groups.rows_N.resize(ids_N.size());

@@ -14,6 +14,10 @@ void embedding_forward(const Exec& exec, Tensor2<float> x_NC, Write write,
                        Tensor1<const std::int32_t> ids_N, Tensor2<const float> table_VC,
                        std::int64_t first_id);
 
+// y_BC[b] += the sum of table_VC's rows ids_M[starts[b] … starts[b+1]), in that order.
+void embedding_bag_forward(const Exec& exec, Tensor2<float> y_BC, Tensor1<const std::int32_t> ids_M,
+                           Tensor1<const std::int32_t> starts, Tensor2<const float> table_VC);
+
 // Rows grouped by the id that they hold: what makes the sum of an id's gradient rows a fixed one.
 // rows_N is sorted by (id, row); group u is rows_N[starts_U[u] … starts_U[u+1]) and holds ids_U[u].
 struct RowGroups {

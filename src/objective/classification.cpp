@@ -8,11 +8,12 @@ namespace polyphase {
 
 template <class Real>
 Classification<Real>::Classification(ParameterSet& parameters, const Communicator& tensor,
-                                     const recipe::Model& model, recipe::Pooling pooling,
+                                     const recipe::Model& model, const recipe::Task& task,
                                      std::int64_t num_classes, SoftmaxLoss loss, MixUp mixup)
-    : pooling_(pooling, model.width),
+    : pooling_(task.pooling, model.width),
       num_classes_(num_classes),
-      head_(parameters, tensor, "head.classification.output", pooling_.width(), num_classes),
+      head_(parameters, tensor, "head.classification.output", pooling_.width(), num_classes,
+            task.ngrams),
       loss_(std::move(loss)),
       mixup_(mixup) {}
 

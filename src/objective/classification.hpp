@@ -15,7 +15,7 @@ template <class Real>
 class Classification final : public Objective<Real> {
  public:
   Classification(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
-                 recipe::Pooling pooling, std::int64_t num_classes, SoftmaxLoss loss = {},
+                 const recipe::Task& task, std::int64_t num_classes, SoftmaxLoss loss = {},
                  MixUp mixup = {});
 
   std::string name() const override { return "classification"; }

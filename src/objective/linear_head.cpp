@@ -4,11 +4,24 @@
 #include "kernels/elementwise.hpp"
 
 namespace polyphase {
+namespace {
+
+template <class Real>
+Tensor2<const float> in_float(const Pass& pass, Tensor2<const Real> x_MK) {
+  if constexpr (std::is_same_v<Real, float>) return x_MK;
+  const auto copy_MK = pass.exec.arena->take2<float>(x_MK.extent(0), x_MK.extent(1));
+  convert<float, Real>(pass.exec, flat(copy_MK), flat(x_MK));
+  return copy_MK;
+}
+
+}  // namespace
 
 LinearHead::LinearHead(ParameterSet& parameters, const Communicator& tensor,
-                       const std::string& name, std::int64_t width, std::int64_t num_outputs)
+                       const std::string& name, std::int64_t width, std::int64_t num_outputs,
+                       const std::optional<recipe::Ngrams>& ngrams)
     : num_outputs_(num_outputs),
-      output_(parameters, tensor, {{name, num_outputs}}, {.in = width}) {}
+      output_(parameters, tensor, {{name, num_outputs}}, {.in = width}),
+      ngrams_(parameters, name, num_outputs, ngrams) {}
 
 template <class Real>
 Tensor2<float> LinearHead::forward(const Pass& pass, Tensor2<const Real> x_MC) const {
@@ -21,6 +34,7 @@ Tensor2<float> LinearHead::forward(const Pass& pass, Tensor2<const Real> x_MC) c
 template <class Real>
 void LinearHead::forward(const Pass& pass, Tensor2<float> y_MK, Tensor2<const Real> x_MC) const {
   output_.forward<Real, float>(pass, y_MK, x_MC);
+  ngrams_.forward(pass, y_MK);
 }
 
 template <class Real>
@@ -29,6 +43,7 @@ void LinearHead::backward(const Pass& pass, Tensor2<float> dx_MC, Tensor2<const 
   output_.backward_bias<Real>(pass, dy_MK);
   output_.backward_weight<Real>(pass, dy_MK, x_MC);
   output_.backward_input<Real, float>(pass, dx_MC, dy_MK);
+  if (ngrams_) ngrams_.backward(pass, in_float<Real>(pass, dy_MK));
 }
 
 template <class Real>

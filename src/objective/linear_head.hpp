@@ -6,15 +6,18 @@
 
 #include "model/linear.hpp"
 #include "model/pass.hpp"
+#include "objective/ngram_bag.hpp"
 
 namespace polyphase {
 
 // A linear layer with few outputs at the end of a model, the same on every tensor-parallel rank:
-// what a task's loss is computed from, in float32.
+// what a task's loss is computed from, in float32. A head of whole sequences may be told the
+// n-grams of their tokens, too: its rows are then the batch's sequences.
 class LinearHead {
  public:
   LinearHead(ParameterSet& parameters, const Communicator& tensor, const std::string& name,
-             std::int64_t width, std::int64_t num_outputs);
+             std::int64_t width, std::int64_t num_outputs,
+             const std::optional<recipe::Ngrams>& ngrams = {});
 
   std::int64_t num_outputs() const { return num_outputs_; }
 
@@ -42,6 +45,7 @@ class LinearHead {
  private:
   std::int64_t num_outputs_;
   Linear output_;
+  NgramBag ngrams_;
 };
 
 }  // namespace polyphase

@@ -73,10 +73,11 @@ MultiLabelCounts count_labels(const std::vector<float>& logits_BK,
 
 template <class Real>
 MultiLabel<Real>::MultiLabel(ParameterSet& parameters, const Communicator& tensor,
-                             const recipe::Model& model, recipe::Pooling pooling,
+                             const recipe::Model& model, const recipe::Task& task,
                              std::int64_t num_labels)
-    : pooling_(pooling, model.width),
-      head_(parameters, tensor, "head.multi_label.output", pooling_.width(), num_labels) {}
+    : pooling_(task.pooling, model.width),
+      head_(parameters, tensor, "head.multi_label.output", pooling_.width(), num_labels,
+            task.ngrams) {}
 
 template <class Real>
 Tally MultiLabel<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,

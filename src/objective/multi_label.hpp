@@ -18,7 +18,7 @@ template <class Real>
 class MultiLabel final : public Objective<Real> {
  public:
   MultiLabel(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
-             recipe::Pooling pooling, std::int64_t num_labels);
+             const recipe::Task& task, std::int64_t num_labels);
 
   std::string name() const override { return "multi_label"; }
   std::int64_t num_terms(const Batch& batch) const override {

@@ -7,9 +7,9 @@ namespace polyphase {
 
 template <class Real>
 Regression<Real>::Regression(ParameterSet& parameters, const Communicator& tensor,
-                             const recipe::Model& model, recipe::Pooling pooling)
-    : pooling_(pooling, model.width),
-      head_(parameters, tensor, "head.regression.output", pooling_.width(), 1) {}
+                             const recipe::Model& model, const recipe::Task& task)
+    : pooling_(task.pooling, model.width),
+      head_(parameters, tensor, "head.regression.output", pooling_.width(), 1, task.ngrams) {}
 
 template <class Real>
 Tally Regression<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,

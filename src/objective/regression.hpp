@@ -15,7 +15,7 @@ template <class Real>
 class Regression final : public Objective<Real> {
  public:
   Regression(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
-             recipe::Pooling pooling);
+             const recipe::Task& task);
 
   std::string name() const override { return "regression"; }
   std::int64_t num_terms(const Batch& batch) const override { return batch.num_sequences(); }

@@ -114,8 +114,9 @@ SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
 }
 
 SoftmaxHead::SoftmaxHead(ParameterSet& parameters, const Communicator& tensor,
-                         const std::string& name, std::int64_t width, std::int64_t num_classes)
-    : output_(parameters, tensor, name, width, num_classes) {}
+                         const std::string& name, std::int64_t width, std::int64_t num_classes,
+                         const std::optional<recipe::Ngrams>& ngrams)
+    : output_(parameters, tensor, name, width, num_classes, ngrams) {}
 
 template <class Real>
 SoftmaxOutcome SoftmaxHead::run(const Pass& pass, Tensor2<const Real> x_MC, Tensor2<float> dx_MC,

@@ -52,7 +52,8 @@ SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
 class SoftmaxHead {
  public:
   SoftmaxHead(ParameterSet& parameters, const Communicator& tensor, const std::string& name,
-              std::int64_t width, std::int64_t num_classes);
+              std::int64_t width, std::int64_t num_classes,
+              const std::optional<recipe::Ngrams>& ngrams = {});
 
   // x_MC: its rows' inputs. When the pass trains, overwrites dx_MC with gradient_scale × the
   // gradient of the summed loss and writes the head's gradients. Labels < 0 do not count. In a pass

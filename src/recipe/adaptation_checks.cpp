@@ -138,10 +138,7 @@ class AdaptationChecks {
             "attention; leave kept or these weights out",
             path_);
     }
-    const bool fits = phase_.task && (phase_.task->kind == TaskKind::kClassification ||
-                                      phase_.task->kind == TaskKind::kRegression ||
-                                      phase_.task->kind == TaskKind::kMultiLabel);
-    if (fits) return;
+    if (phase_.task && is_of_sequences(phase_.task->kind)) return;
     fault("distil.kept",
           "{}.distil.kept is for the tasks classification, regression and multi_label, whose "
           "samples have one row of outputs each; without it the teacher goes along in every step",

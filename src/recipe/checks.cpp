@@ -2,6 +2,7 @@
 #include "recipe/checks.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.hpp"
 #include "recipe/goals.hpp"
@@ -201,6 +202,20 @@ class Checks {
     if (!task.class_weights.empty() && task.kind != TaskKind::kClassification) {
       fault(path + ".task.class_weights", "class_weights are for classification, not for {}",
             goal_of(task.kind).name);
+    }
+    if (task.ngrams && !is_of_sequences(task.kind)) {
+      fault(path + ".task.ngrams",
+            "ngrams are for classification, regression and multi_label, not for {}",
+            goal_of(task.kind).name);
+    }
+    constexpr std::int64_t kMostBuckets = std::numeric_limits<std::int32_t>::max();
+    if (task.ngrams && task.ngrams->buckets > kMostBuckets) {
+      fault(path + ".task.ngrams.buckets", "{}.task.ngrams.buckets is {}; there can be {} at most",
+            path, task.ngrams->buckets, kMostBuckets);
+    }
+    if (task.ngrams && phase.sampling.mixup) {
+      fault(path + ".task.ngrams",
+            "mixup mixes states of sequences, which have no n-grams; leave out one of both");
     }
     if (phase.label_smoothing > 0 && task.kind != TaskKind::kClassification &&
         task.kind != TaskKind::kGeneration &&

@@ -137,12 +137,23 @@ enum class TaskKind {
   kQuestionAnswering,
   kGeneration
 };
+inline bool is_of_sequences(TaskKind kind) {
+  return kind == TaskKind::kClassification || kind == TaskKind::kRegression ||
+         kind == TaskKind::kMultiLabel;
+}
 enum class Pooling { kFirst, kMean, kLast, kPair };
 enum class TaskHead { kSoftmax, kCrf };
+
+// What a head is told of the tokens beside what the layers made of them (objective/ngram_bag.hpp).
+struct Ngrams {
+  std::int64_t order = 2;  // tokens of the longest ones
+  std::int64_t buckets = 65536;
+};
 
 struct Task {
   TaskKind kind = TaskKind::kClassification;
   Pooling pooling = Pooling::kMean;             // tasks on whole sequences
+  std::optional<Ngrams> ngrams;                 // tasks on whole sequences
   TaskHead head = TaskHead::kSoftmax;           // crf: tagging only
   std::map<std::string, double> class_weights;  // classification: by label; the others weigh 1
 };

@@ -140,6 +140,11 @@ static void describe(Section& section, Limits& limits) {
   section.duration("watchdog", limits.watchdog_seconds);
 }
 
+static void describe(Section& section, Ngrams& ngrams) {
+  section.value("order", ngrams.order, at_least(1));
+  section.value("buckets", ngrams.buckets, at_least(1));
+}
+
 static void describe(Section& section, Task& task) {
   section.require("kind", alternatives(task_names()));
   section.choice("kind", task.kind, task_words());
@@ -148,6 +153,7 @@ static void describe(Section& section, Task& task) {
                   {"mean", Pooling::kMean},
                   {"last", Pooling::kLast},
                   {"pair", Pooling::kPair}});
+  section.section("ngrams", task.ngrams);
   section.choice("head", task.head, {{"softmax", TaskHead::kSoftmax}, {"crf", TaskHead::kCrf}});
   section.weights("class_weights", task.class_weights);
 }

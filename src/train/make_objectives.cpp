@@ -62,11 +62,11 @@ class Maker {
     const auto num_labels = static_cast<std::int64_t>(data_.label_names.size());
     switch (task.kind) {
       case recipe::TaskKind::kClassification:
-        return make<Classification>(model_, task.pooling, num_labels, loss_, mixup_);
+        return make<Classification>(model_, task, num_labels, loss_, mixup_);
       case recipe::TaskKind::kRegression:
-        return make<Regression>(model_, task.pooling);
+        return make<Regression>(model_, task);
       case recipe::TaskKind::kMultiLabel:
-        return make<MultiLabel>(model_, task.pooling, num_labels);
+        return make<MultiLabel>(model_, task, num_labels);
       case recipe::TaskKind::kTagging:
         if (task.head == recipe::TaskHead::kCrf) return make<CrfTagging>(model_, data_.label_names);
         return make<Tagging>(model_, data_.label_names, loss_);

@@ -39,6 +39,25 @@ TEST(Embedding, ForwardAddsTheLocalPartOfTheTable) {
   }
 }
 
+TEST(Embedding, ABagIsTheSumOfItsRows) {
+  Device device;
+  const std::vector<std::int32_t> starts{0, 7, 7, 8, 20};  // the second bag is empty
+  std::vector<std::int32_t> ids;
+  for (std::int64_t m = 0; m < 20; ++m) ids.push_back(philox(6, m, 0).word[0] % kIds);
+  const auto table = random_reals(1, kIds * kWidth);
+  std::vector<double> expected = random_reals(2, 4 * kWidth);
+  const auto y = device.put_real<float>(expected, 4, kWidth);
+  for (std::int64_t b = 0; b < 4; ++b) {
+    for (std::int32_t m = starts[b]; m < starts[b + 1]; ++m) {
+      for (std::int64_t c = 0; c < kWidth; ++c)
+        expected[b * kWidth + c] += table[ids[m] * kWidth + c];
+    }
+  }
+  embedding_bag_forward(device.exec(), y, device.put(ids), device.put(starts),
+                        device.put_real<float>(table, kIds, kWidth));
+  expect_close("y", device.get_real(y), expected, 13 * 13 * kFloatEpsilon);
+}
+
 TEST(Embedding, GroupsHoldEveryRowOnceInOrder) {
   const std::vector<std::int32_t> ids{4, 2, 4, 9, 2, 4};
   const RowGroups groups = group_rows(ids);

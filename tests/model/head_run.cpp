@@ -25,7 +25,7 @@ HeadRun::HeadRun(const std::vector<std::int32_t>& lengths, const Make& make,
     batch.max_tokens = std::max<std::int64_t>(batch.max_tokens, length);
   }
   for (std::int32_t n = 0; n < kRowMultiple; ++n) {
-    batch.tokens_N.push_back(0);
+    batch.tokens_N.push_back(n % 3);
     batch.positions_N.push_back(n);
     batch.segments_N.push_back(0);
     batch.row_ids_N.push_back(n);

@@ -20,8 +20,9 @@ const std::string kHead = "head.classification.output";
 HeadRun make_run(const MixUp& mixup, const SoftmaxLoss& loss) {
   return HeadRun({5, 1, 9, 4}, [=](ParameterSet& parameters, const Communicator& tensor,
                                    const recipe::Model& model) {
-    return std::make_unique<Classification<float>>(
-        parameters, tensor, model, recipe::Pooling::kMean, kNumClasses, loss, mixup);
+    return std::make_unique<Classification<float>>(parameters, tensor, model,
+                                                   recipe::Task{.pooling = recipe::Pooling::kMean},
+                                                   kNumClasses, loss, mixup);
   });
 }
 

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "model/head_run.hpp"
 #include "objective/classification.hpp"
 #include "objective/multi_label.hpp"
+#include "objective/ngram_bag.hpp"
 #include "objective/regression.hpp"
 
 namespace polyphase {
@@ -42,11 +44,17 @@ std::vector<double> pooled(const HeadRun& run, recipe::Pooling pooling, std::int
 }
 
 // Output k of the linear layer NAME for sequence b.
-double output(HeadRun& run, const std::string& name, recipe::Pooling pooling, std::int64_t b,
+double output(HeadRun& run, const std::string& name, const recipe::Task& task, std::int64_t b,
               std::int64_t k) {
-  const std::vector<double> state = pooled(run, pooling, b), weight = run.copy(name + ".weight");
-  double y = run.copy(name + ".bias")[k];
+  const std::vector<double> state = pooled(run, task.pooling, b),
+                            weight = run.copy(name + ".weight"), bias = run.copy(name + ".bias");
+  double y = bias[k];
   for (std::size_t c = 0; c < state.size(); ++c) y += weight[k * state.size() + c] * state[c];
+  if (!task.ngrams) return y;
+  const std::vector<double> table = run.copy(name + ".ngrams");
+  const NgramBags bags = ngram_bags(run.batch, *task.ngrams);
+  for (std::int32_t m = bags.starts[b]; m < bags.starts[b + 1]; ++m)
+    y += table[bags.buckets_M[m] * bias.size() + k];
   return y;
 }
 
@@ -63,17 +71,25 @@ HeadRun make_run(const More&... more) {
 // Losses are sums of at most twelve terms below 10 from float32 outputs of a few operations.
 constexpr double kLossError = 12 * 10 * 1e-6;
 
-class SequenceHeads : public testing::TestWithParam<recipe::Pooling> {};
+class SequenceHeads : public testing::TestWithParam<recipe::Pooling> {
+ protected:
+  // One of them has the n-grams of the tokens beside it.
+  static recipe::Task task() {
+    recipe::Task task = {.pooling = GetParam()};
+    if (task.pooling == recipe::Pooling::kFirst) task.ngrams = {.order = 2, .buckets = 5};
+    return task;
+  }
+};
 
 TEST_P(SequenceHeads, ClassificationWeighsClassesAndSmoothsLabels) {
   const SoftmaxLoss loss = {.label_smoothing = 0.2F, .class_weights = {0.5F, 2.0F, 1.0F}};
-  HeadRun run = make_run<Classification<float>>(GetParam(), kNumClasses, loss);
+  HeadRun run = make_run<Classification<float>>(task(), kNumClasses, loss);
   run.batch.sequence_labels_B = {2, 0, 1, 1};
   double nats = 0.0, measured = 0.0;  // evaluations smooth nothing
   for (std::int64_t b = 0; b < kNumSequences; ++b) {
     double sum = 0.0, mean = 0.0, at_label = 0.0;
     for (std::int64_t k = 0; k < kNumClasses; ++k) {
-      const double logit = output(run, "head.classification.output", GetParam(), b, k);
+      const double logit = output(run, "head.classification.output", task(), b, k);
       sum += std::exp(logit), mean += logit / kNumClasses;
       if (k == run.batch.sequence_labels_B[b]) at_label = logit;
     }
@@ -90,7 +106,7 @@ TEST_P(SequenceHeads, ClassificationWeighsClassesAndSmoothsLabels) {
 // (CE(p) + CE(q)) / 2 and, apart, (KL(p ‖ q) + KL(q ‖ p)) / 2, class by class.
 TEST_P(SequenceHeads, RDropComparesBothPassesOfASequence) {
   const SoftmaxLoss loss = {.class_weights = {0.5F, 2.0F, 1.0F}};
-  HeadRun run = make_run<Classification<float>>(GetParam(), kNumClasses, loss);
+  HeadRun run = make_run<Classification<float>>(task(), kNumClasses, loss);
   run.batch.sequence_labels_B = {2, 0, 2, 0};  // sequences 2 and 3 are 0 and 1 under other masks
   run.r_drop = 1.5F;
   double nats = 0.0, divergence = 0.0;
@@ -99,7 +115,7 @@ TEST_P(SequenceHeads, RDropComparesBothPassesOfASequence) {
     double sum = 0.0;
     log_p.emplace_back();
     for (std::int64_t k = 0; k < kNumClasses; ++k) {
-      log_p[b].push_back(output(run, "head.classification.output", GetParam(), b, k));
+      log_p[b].push_back(output(run, "head.classification.output", task(), b, k));
       sum += std::exp(log_p[b][k]);
     }
     for (double& logit : log_p[b]) logit -= std::log(sum);
@@ -121,12 +137,12 @@ TEST_P(SequenceHeads, RDropComparesBothPassesOfASequence) {
 }
 
 TEST_P(SequenceHeads, RegressionIsTheSquaredError) {
-  HeadRun run = make_run<Regression<float>>(GetParam());
+  HeadRun run = make_run<Regression<float>>(task());
   run.batch.sequence_values_B = {0.25F, -1.0F, 3.5F, 2.0F};
   double squares = 0.0;
   std::vector<double> predicted;
   for (std::int64_t b = 0; b < kNumSequences; ++b) {
-    predicted.push_back(output(run, "head.regression.output", GetParam(), b, 0));
+    predicted.push_back(output(run, "head.regression.output", task(), b, 0));
     squares += std::pow(predicted.back() - run.batch.sequence_values_B[b], 2);
   }
   const Tally tally = run.run(false, 0.0F);
@@ -141,14 +157,14 @@ TEST_P(SequenceHeads, RegressionIsTheSquaredError) {
 }
 
 TEST_P(SequenceHeads, LabelsOfASetAreIndependent) {
-  HeadRun run = make_run<MultiLabel<float>>(GetParam(), kNumClasses);
+  HeadRun run = make_run<MultiLabel<float>>(task(), kNumClasses);
   run.batch.label_sets_BK = {1, 0, 1, 0, 0, 0, 1, 1, 1, 0, 1, 0};
   double nats = 0.0;
   std::int64_t num_exact = 0;
   for (std::int64_t b = 0; b < kNumSequences; ++b) {
     bool exact = true;
     for (std::int64_t k = 0; k < kNumClasses; ++k) {
-      const double z = output(run, "head.multi_label.output", GetParam(), b, k);
+      const double z = output(run, "head.multi_label.output", task(), b, k);
       const bool there = run.batch.label_sets_BK[b * kNumClasses + k] == 1.0F;
       const double probability = 1.0 / (1.0 + std::exp(-z));
       nats -= std::log(there ? probability : 1.0 - probability);
@@ -173,8 +189,33 @@ INSTANTIATE_TEST_SUITE_P(Poolings, SequenceHeads,
                                                                           : "pair";
                          });
 
+TEST(Ngrams, AreThoseOfASequenceAlone) {
+  Batch batch;
+  batch.tokens_N = {7, 8, 9, 7, 8, 8, 7};
+  batch.starts = {0, 3, 3, 7};
+  constexpr std::int64_t kMany = 1 << 30, kFew = 3;
+  const NgramBags bags = ngram_bags(batch, {.order = 2, .buckets = kMany});
+  // Of every token: itself, and with the one in front of it.
+  EXPECT_EQ(bags.starts, (std::vector<std::int32_t>{0, 5, 5, 12}));
+  const std::vector<std::int32_t>& m = bags.buckets_M;
+  const std::int32_t seven = m[0], eight = m[1], seven_eight = m[2], nine = m[3], eight_nine = m[4];
+  EXPECT_EQ(std::vector<std::int32_t>(m.begin() + 5, m.begin() + 9),
+            (std::vector<std::int32_t>{seven, eight, seven_eight, eight}));
+  const std::int32_t eight_eight = m[9], eight_seven = m[11];
+  EXPECT_EQ(m[10], seven);
+  const std::set<std::int32_t> all = {seven,      eight,       nine,       seven_eight,
+                                      eight_nine, eight_eight, eight_seven};
+  EXPECT_EQ(all.size(), 7U);
+  EXPECT_EQ(ngram_bags(batch, {.order = 1, .buckets = kMany}).buckets_M,
+            (std::vector<std::int32_t>{seven, eight, nine, seven, eight, eight, seven}));
+  for (const std::int32_t bucket : ngram_bags(batch, {.order = 9, .buckets = kFew}).buckets_M) {
+    EXPECT_GE(bucket, 0);
+    EXPECT_LT(bucket, kFew);
+  }
+}
+
 TEST(MultiLabel, ScoresAreThoseOfTheCounts) {
-  HeadRun run = make_run<MultiLabel<float>>(recipe::Pooling::kMean, std::int64_t{2});
+  HeadRun run = make_run<MultiLabel<float>>(recipe::Task{}, std::int64_t{2});
   // Of label 0 two of three are found, of label 1 one of one with one too many.
   const auto metrics =
       run.objective().metrics({.nats = 4.0, .num_terms = 8, .counts = {4, 2, 2, 2, 3, 1, 2, 1}});

@@ -51,6 +51,20 @@ TEST(RecipeChecks, ExactlyOneOfObjectivesAndTask) {
             "objectives and task");
 }
 
+TEST(RecipeChecks, NgramsAreForWholeSequences) {
+  EXPECT_EQ(faults_of(kGoodRecipe, {"phases.topic.task.ngrams={order: 3, buckets: 100}"}), "");
+  EXPECT_EQ(faults_of(kGoodRecipe, {"phases.tags.task.ngrams={order: 2}"}),
+            "--set phases.tags.task.ngrams: ngrams are for classification, regression and "
+            "multi_label, not for tagging");
+  EXPECT_EQ(faults_of(kGoodRecipe, {"phases.topic.task.ngrams={buckets: 4294967296}"}),
+            "--set phases.topic.task.ngrams: phases.topic.task.ngrams.buckets is 4294967296; there "
+            "can be 2147483647 at most");
+  EXPECT_EQ(
+      faults_of(kGoodRecipe, {"phases.topic.task.ngrams={order: 2}", "phases.topic.mixup=0.2"}),
+      "--set phases.topic.task.ngrams: mixup mixes states of sequences, which have no "
+      "n-grams; leave out one of both");
+}
+
 TEST(RecipeChecks, UnknownObjectiveIsToldTheObjectives) {
   EXPECT_EQ(faults_of(good_recipe_with("nsp: 0.5", "nspp: 0.5")),
             "r.yaml:15:28: unknown objective \"nspp\" in phases.pretrain.objectives; did you mean "

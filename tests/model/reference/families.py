@@ -83,6 +83,7 @@ CASES = {
     "t5_rotary_generation": (T5_1_1 | {"positions": "rotary"}, {"task": {"kind": "generation"}}, []),
     "gpt2_clm_prefix_lm": (GPT2, {"objectives": {"clm": 1.0, "prefix_lm": 0.5}}, []),
     "t5_1_1_prefix_lm_span": (T5_1_1, {"objectives": {"prefix_lm": 0.5, "span": 1.0}}, []),
+    "bert_ngrams": (BERT, {"task": {"kind": "classification", "ngrams": {"order": 3, "buckets": 40}}}, CLASSES),
 }
 
 

@@ -88,25 +88,50 @@ class SequencePair(nn.Module):
         return cross_entropy(self.output(torch.tanh(self.pool(first_BC))), batch["sequence_labels"]).mean()
 
 
+def buckets_of_ngrams(tokens, order, num_buckets):
+    """Every n-gram of 1 to `order` tokens, hashed from its last token backwards by MurmurHash3's finaliser."""
+    def mix(x):
+        for factor in (0xff51afd7ed558ccd, 0xc4ceb9fe1a85ec53):
+            x = (x ^ x >> 33) * factor % 2 ** 64
+        return x ^ x >> 33
+
+    for last in range(len(tokens)):
+        hashed = 0
+        for token in tokens[max(0, last - order + 1):last + 1][::-1]:
+            hashed = mix((hashed + token + 1) % 2 ** 64)
+            yield hashed % num_buckets
+
+
 class Pooled(nn.Module):
-    """A linear layer on the mean, the first or the last hidden state of a sequence, or on what its two texts have in common."""
+    """A linear layer on the mean, the first or the last hidden state of a sequence, or on what its two texts have in common;
+    the rows of its n-grams in a table are added to that."""
 
     def __init__(self, m, phase, labels, num_token_ids):
         super().__init__()
         self.task, self.pooling = phase["task"], phase["task"].get("pooling", "mean")
         self.labels, self.smoothing = labels, phase.get("label_smoothing", 0.0)
-        self.output = Linear((4 if self.pooling == "pair" else 1) * m["width"], len(labels) if labels else 1)
+        num_outputs = len(labels) if labels else 1
+        self.output = Linear((4 if self.pooling == "pair" else 1) * m["width"], num_outputs)
+        if "ngrams" in self.task:
+            self.output.ngrams = nn.Parameter(torch.zeros(self.task["ngrams"]["buckets"], num_outputs))
 
     def pair(self, hidden_NC, segments_N):
         u, v = (hidden_NC[segments_N == text].mean(dim=0) for text in (0, 1))
         return torch.cat([u, v, (u - v).abs(), u * v])
 
     def outputs(self, hidden_NC, batch):
+        outputs_BK = self.output(self.pooled(hidden_NC, batch))
+        if "ngrams" not in self.task:
+            return outputs_BK
+        rows = [list(buckets_of_ngrams(batch["tokens"][a:b].tolist(), self.task["ngrams"]["order"], self.task["ngrams"]["buckets"]))
+                for a, b in spans(batch["starts"])]
+        return outputs_BK + torch.stack([self.output.ngrams[row].sum(dim=0) for row in rows])
+
+    def pooled(self, hidden_NC, batch):
         if self.pooling == "pair":
-            return self.output(torch.stack([self.pair(hidden_NC[a:b], batch["segments"][a:b])
-                                            for a, b in spans(batch["starts"])]))
+            return torch.stack([self.pair(hidden_NC[a:b], batch["segments"][a:b]) for a, b in spans(batch["starts"])])
         pool = {"mean": lambda x: x.mean(dim=0), "first": lambda x: x[0], "last": lambda x: x[-1]}[self.pooling]
-        return self.output(torch.stack([pool(hidden_NC[a:b]) for a, b in spans(batch["starts"])]))
+        return torch.stack([pool(hidden_NC[a:b]) for a, b in spans(batch["starts"])])
 
 
 class Classification(Pooled):
