@@ -2,31 +2,23 @@
 // What a file of ours holds, read without HDF5: that can end the process on a file whose own words
 // are damaged. Of the format (HDF5 File Format Specification, version 3.0) only the oldest part is
 // known here, which ours are written in: superblock 0 (II.A), groups of symbol tables (III.A to
-// III.D), object headers 1 (IV.A.1.a), and the messages of contiguous datasets. All else is
-// refused.
+// III.D), object headers 1 (IV.A.1.a), and the messages of contiguous datasets
+// (io/hdf5_messages.hpp). All else is refused.
 #include <algorithm>
-#include <array>
-#include <bit>
-#include <cstring>
-#include <limits>
 #include <set>
 #include <string_view>
 
 #include "base/error.hpp"
 #include "io/file.hpp"
-#include "io/hdf5_layout.hpp"
+#include "io/hdf5_messages.hpp"
 
 namespace polyphase::hdf5 {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "files of ours are read as they lie");
 
 namespace fs = std::filesystem;
 using std::string_view_literals::operator""sv;
 
 constexpr std::uint64_t kUndefined = ~std::uint64_t{0};
-constexpr std::size_t kMaxRank = 8;
-constexpr std::size_t kMaxTextBytes = 65536;
 constexpr int kMaxAttributes = 64;
 constexpr int kMaxTreeDepth = 8;
 constexpr std::uint64_t kMaxHeapBytes = 1 << 24, kMaxHeaderBytes = 1 << 22;
@@ -42,37 +34,6 @@ enum Message : int {
   kAttribute = 0x0C,
   kContinuation = 0x10,
   kSymbolTable = 0x11,
-};
-
-[[noreturn]] void refuse(const fs::path& path, const std::string& name, const std::string& what) {
-  fail<DataError>("{}: /{} {}; this file was not written by this program: do not use it",
-                  path.string(), name, what);
-}
-
-// Bytes that are taken from the front.
-class Bytes {
- public:
-  Bytes(std::string_view bytes, const fs::path& path) : rest_(bytes), path_(path) {}
-
-  template <class Number>
-  Number take() {
-    Number value;
-    std::memcpy(&value, take(sizeof(Number)).data(), sizeof(Number));
-    return value;
-  }
-  std::string_view take(std::size_t count) {
-    if (count > rest_.size())
-      fail<DataError>("{}: ends inside a word of its own; it was cut short: make it again",
-                      path_.string());
-    const std::string_view front = rest_.substr(0, count);
-    rest_.remove_prefix(count);
-    return front;
-  }
-  std::string_view rest() const { return rest_; }
-
- private:
-  std::string_view rest_;
-  const fs::path& path_;
 };
 
 // Messages of one object, by kind; of attributes there may be many.
@@ -274,8 +235,8 @@ class Inspector {
     const std::string *type = header.find(kDatatype), *space = header.find(kDataspace);
     if (type == nullptr || space == nullptr) refuse(path_, name, "has no type or no shape");
     StoredDataset stored;
-    stored.type = element_type_of(*type, name);
-    stored.shape = shape_of(*space, name);
+    stored.type = element_type_of(*type, path_, name);
+    stored.shape = shape_of(*space, path_, name);
     const std::int64_t count = checked_product(stored.shape);
     if (count <= 0 || count > num_bytes_ / size_bytes(stored.type)) {
       refuse(path_, name,
@@ -292,79 +253,13 @@ class Inspector {
     return stored;
   }
 
-  // Class, byte order and sign, size, offset and precision in bits; of real numbers also where
-  // exponent and mantissa lie, and the exponent's bias.
-  ElementType element_type_of(const std::string& type, const std::string& name) const {
-    static const std::array<std::pair<std::string_view, ElementType>, 5> kTypes = {{
-        {"\x10\0\0\0\2\0\0\0\0\0\x10\0"sv, ElementType::kUint16},
-        {"\x10\0\0\0\4\0\0\0\0\0\x20\0"sv, ElementType::kUint32},
-        {"\x10\x08\0\0\4\0\0\0\0\0\x20\0"sv, ElementType::kInt32},
-        {"\x10\x08\0\0\x08\0\0\0\0\0\x40\0"sv, ElementType::kInt64},
-        {"\x11\x20\x1f\0\4\0\0\0\0\0\x20\0\x17\x08\0\x17\x7f\0\0\0"sv, ElementType::kFloat32},
-    }};
-    for (const auto& [bytes, known] : kTypes) {
-      if (type.starts_with(bytes)) return known;
-    }
-    refuse(path_, name, "is of a type other than uint16, uint32, int32, int64 and float32");
-  }
-
-  std::vector<std::int64_t> shape_of(const std::string& space, const std::string& name) const {
-    Bytes bytes(space, path_);
-    const auto version = bytes.take<std::uint8_t>();
-    const std::size_t rank = bytes.take<std::uint8_t>();
-    const auto flags = bytes.take<std::uint8_t>();
-    if (version != 1 || rank < 1 || rank > kMaxRank)
-      refuse(path_, name, "has a rank outside 1 to 8");
-    bytes.take(5);
-    std::vector<std::int64_t> shape;
-    for (std::size_t d = 0; d < rank; ++d) {
-      const auto extent = bytes.take<std::uint64_t>();
-      if (extent > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-        refuse(path_, name, "has an extent that can grow or does not fit");
-      shape.push_back(static_cast<std::int64_t>(extent));
-    }
-    for (std::size_t d = 0; d < rank && (flags & 1) != 0; ++d) {
-      if (bytes.take<std::uint64_t>() != static_cast<std::uint64_t>(shape[d]))
-        refuse(path_, name, "has an extent that can grow or does not fit");
-    }
-    return shape;
-  }
-
   void read_attributes(const ObjectHeader& root) {
     int count = 0;
     for (const auto& [kind, data] : root.messages) {
       if (kind != kAttribute) continue;
       if (++count > kMaxAttributes) refuse(path_, "", "has too many attributes");
-      read_attribute(data);
+      read_attribute(data, path_, contents_);
     }
-  }
-
-  void read_attribute(const std::string& data) {
-    const auto padded = [](std::size_t size) { return (size + 7) / 8 * 8; };
-    Bytes bytes(data, path_);
-    const auto version = bytes.take<std::uint8_t>();
-    bytes.take(1);
-    const auto name_bytes = bytes.take<std::uint16_t>(), type_bytes = bytes.take<std::uint16_t>(),
-               space_bytes = bytes.take<std::uint16_t>();
-    if (version != 1) refuse(path_, "", "has an attribute of a newer form");
-    std::string name(bytes.take(padded(name_bytes)));
-    name.resize(std::min(name.find('\0'), name.size()));
-    const std::string_view type = bytes.take(padded(type_bytes));
-    const std::string_view space = bytes.take(padded(space_bytes));
-    if (!is_allowed_name(name)) refuse(path_, name, "has a name that is not allowed");
-    if (space.substr(0, 2) != "\1\0"sv) refuse(path_, name, "is not a single value");
-    if (type.starts_with("\x10\x08\0\0\x08\0\0\0\0\0\x40\0"sv)) {
-      contents_.numbers[name] = bytes.take<std::int64_t>();
-      return;
-    }
-    Bytes words(type, path_);
-    const auto kind = words.take<std::uint8_t>();
-    words.take(3);
-    const std::size_t size = words.take<std::uint32_t>();
-    if (kind != 0x13 || size > kMaxTextBytes)
-      refuse(path_, name, "is neither a 64-bit number nor a short fixed-length text");
-    const std::string text(bytes.take(size));
-    contents_.texts[name] = text.substr(0, text.find('\0'));
   }
 
   const fs::path& path_;

@@ -2,27 +2,18 @@
 #include "io/hdf5_layout.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <functional>
 #include <limits>
 
 #include "base/error.hpp"
 #include "io/hdf5.hpp"
+#include "io/hdf5_messages.hpp"
 
 namespace polyphase::hdf5 {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "files of ours are read as they lie");
-
-constexpr int kMostDimensions = 8;
 constexpr std::size_t kMaxDepth = 8;
 constexpr std::size_t kMaxNameBytes = 512;
-
-[[noreturn]] void refuse_object(const std::filesystem::path& path, const std::string& name,
-                                const std::string& what) {
-  fail<DataError>("{}: /{} {}; this file was not written by this program: do not use it",
-                  path.string(), name, what);
-}
 
 struct Link {
   std::string name;
@@ -37,15 +28,16 @@ herr_t collect_link(hid_t, const char* name, const H5L_info_t* info, void* links
 std::vector<std::int64_t> extents_of(hid_t space, const std::filesystem::path& path,
                                      const std::string& name) {
   const int rank = H5Sget_simple_extent_ndims(space);
-  if (rank < 1 || rank > kMostDimensions) refuse_object(path, name, "has a rank outside 1 to 8");
-  hsize_t extent[kMostDimensions] = {};
-  hsize_t max_extent[kMostDimensions] = {};
+  if (rank < 1 || rank > static_cast<int>(kMaxRank))
+    refuse(path, name, "has a rank outside 1 to 8");
+  hsize_t extent[kMaxRank] = {};
+  hsize_t max_extent[kMaxRank] = {};
   check(H5Sget_simple_extent_dims(space, extent, max_extent), path, "read extents");
   std::vector<std::int64_t> shape;
   for (int d = 0; d < rank; ++d) {
     if (extent[d] != max_extent[d] ||
         extent[d] > static_cast<hsize_t>(std::numeric_limits<std::int64_t>::max())) {
-      refuse_object(path, name, "has an extent that can grow or does not fit");
+      refuse(path, name, "has an extent that can grow or does not fit");
     }
     shape.push_back(static_cast<std::int64_t>(extent[d]));
   }
@@ -60,16 +52,15 @@ ElementType element_type_of(hid_t dataset, const std::filesystem::path& path,
   if (H5Tequal(type, H5T_STD_I32LE) > 0) return ElementType::kInt32;
   if (H5Tequal(type, H5T_STD_I64LE) > 0) return ElementType::kInt64;
   if (H5Tequal(type, H5T_IEEE_F32LE) > 0) return ElementType::kFloat32;
-  refuse_object(path, name, "is of a type other than uint16, uint32, int32, int64 and float32");
+  refuse(path, name, "is of a type other than uint16, uint32, int32, int64 and float32");
 }
 
 VirtualDataset virtual_dataset(hid_t dataset, const std::filesystem::path& path,
                                const std::string& name) {
   const Properties properties(H5Dget_create_plist(dataset), path, "read creation properties");
-  if (H5Pget_layout(properties) != H5D_VIRTUAL)
-    refuse_object(path, name, "is not a virtual dataset");
+  if (H5Pget_layout(properties) != H5D_VIRTUAL) refuse(path, name, "is not a virtual dataset");
   if (element_type_of(dataset, path, name) != ElementType::kFloat32)
-    refuse_object(path, name, "is not float32");
+    refuse(path, name, "is not float32");
   const Space space(H5Dget_space(dataset), path, "read a shape");
   VirtualDataset found{extents_of(space, path, name), {}};
   std::size_t num_sources = 0;
@@ -79,11 +70,11 @@ VirtualDataset virtual_dataset(hid_t dataset, const std::filesystem::path& path,
     char source[kMaxNameBytes] = {};
     if (H5Pget_virtual_filename(properties, i, file, sizeof file) >= ssize_t{sizeof file} ||
         H5Pget_virtual_dsetname(properties, i, source, sizeof source) >= ssize_t{sizeof source}) {
-      refuse_object(path, name, "has a virtual source with a long name");
+      refuse(path, name, "has a virtual source with a long name");
     }
     const Space box(H5Pget_virtual_vspace(properties, i), path, "read a virtual source");
-    hsize_t first[kMostDimensions] = {};
-    hsize_t last[kMostDimensions] = {};
+    hsize_t first[kMaxRank] = {};
+    hsize_t last[kMaxRank] = {};
     check(H5Sget_select_bounds(box, first, last), path, "read the bounds of a virtual source");
     VirtualSource entry{file, source, {}, {}};
     for (std::size_t d = 0; d < found.shape.size(); ++d) {
@@ -106,19 +97,19 @@ void walk(hid_t group, const std::string& prefix, const std::filesystem::path& p
         "list a group");
   for (const Link& link : links) {
     const std::string name = prefix.empty() ? link.name : prefix + "/" + link.name;
-    if (link.kind != H5L_TYPE_HARD) refuse_object(path, name, "is a soft or external link");
-    if (!is_allowed_name(name)) refuse_object(path, name, "has a name that is not allowed");
+    if (link.kind != H5L_TYPE_HARD) refuse(path, name, "is a soft or external link");
+    if (!is_allowed_name(name)) refuse(path, name, "has a name that is not allowed");
     const Object object(H5Oopen(group, link.name.c_str(), H5P_DEFAULT), path, "open an object");
     H5O_info_t info = {};
     check(H5Oget_info(object, &info), path, "look at an object");
-    if (info.rc != 1) refuse_object(path, name, "has more than one name");
-    if (info.num_attrs != 0) refuse_object(path, name, "has attributes");
+    if (info.rc != 1) refuse(path, name, "has more than one name");
+    if (info.num_attrs != 0) refuse(path, name, "has attributes");
     if (info.type == H5O_TYPE_GROUP) {
       walk(object, name, path, visit);
     } else if (info.type == H5O_TYPE_DATASET) {
       visit(object, name);
     } else {
-      refuse_object(path, name, "is neither group nor dataset");
+      refuse(path, name, "is neither group nor dataset");
     }
   }
 }

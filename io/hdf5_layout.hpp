@@ -9,10 +9,10 @@
 
 namespace polyphase::hdf5 {
 
-// Private to io: what an HDF5 file holds, by allow-list. HDF5 is not made for hostile files, and can
-// end the process on one of which a few bytes are wrong (1.10.8 did, of one shard in a few hundred):
-// external storage can read any file, and 2 kB can declare 1 TiB. So a file of ours holds groups
-// and plain numbers, nothing else, and every declared byte is really there.
+// Private to io: what an HDF5 file holds, by allow-list. HDF5 is not made for hostile files, and
+// can end the process on one of which a few bytes are wrong (1.10.8 did, of one shard in a few
+// hundred): external storage can read any file, and 2 kB can declare 1 TiB. So a file of ours holds
+// groups and plain numbers, nothing else, and every declared byte is really there.
 
 enum class ElementType { kUint16, kUint32, kInt32, kInt64, kFloat32 };
 std::int64_t size_bytes(ElementType type);
@@ -34,10 +34,11 @@ struct FileContents {
   std::map<std::string, std::int64_t> numbers;    // attributes of the root: 64-bit integers
 };
 
-// Opens and lists a file of ours, without HDF5. Throws DataError for anything beyond contiguous datasets of the
-// five types: links other than one hard link, names with odd characters, other object types,
-// external storage, filters, virtual or chunked layouts, variable-length or reference types, ranks
-// above 8, bytes outside the file, overlaps, and any form but the oldest, which ours are written in.
+// Opens and lists a file of ours, without HDF5. Throws DataError for anything beyond contiguous
+// datasets of the five types: links other than one hard link, names with odd characters, other
+// object types, external storage, filters, virtual or chunked layouts, variable-length or reference
+// types, ranks above 8, bytes outside the file, overlaps, and any form but the oldest, which ours
+// are written in.
 FileContents inspect(const std::filesystem::path& path);
 
 // A box of a virtual dataset and where its bytes come from.
