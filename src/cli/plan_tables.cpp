@@ -157,7 +157,8 @@ std::string time_tables(const recipe::Recipe& recipe, std::int64_t num_ranks,
                          .pipeline = recipe.parallel.pipeline,
                          .data = num_ranks / recipe.parallel.ranks_of_copy(),
                          .shard = recipe.parallel.shard,
-                         .recompute = recipe.recompute};
+                         .recompute = recipe.recompute,
+                         .interleave = recipe.parallel.interleave};
   std::vector<PlannedPhase> phases;
   for (const recipe::Phase& phase : recipe.phases) {
     if (phase.generate) continue;

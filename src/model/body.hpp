@@ -19,11 +19,11 @@ class Body {
   virtual const EmbeddingLayer& embedding() const = 0;
 
   // `pass` is of the batch's own rows. Returns their final hidden states, whole on every
-  // tensor-parallel rank, in the arena; on a stage of a pipeline that is not the last, nothing of
+  // tensor-parallel rank, in the arena; of a chunk of a pipeline that is not the last, nothing of
   // use.
   virtual Tensor2<const Real> forward(const Pass& pass) = 0;
 
-  // As Stack's. On the last stage, dhidden_NC is the gradient; on others only memory.
+  // As Stack's. In the last chunk, dhidden_NC is the gradient; in others only memory.
   using FinalFrom = std::function<void(std::size_t)>;
   virtual void backward(const Pass& pass, Tensor2<float> dhidden_NC,
                         const FinalFrom& final_from) = 0;
@@ -32,8 +32,9 @@ class Body {
   virtual std::vector<Stack<Real>*> stacks() = 0;
 };
 
-// Declares the parameters of the model's family, the first of all of a phase's. with_decoder: t5's
-// two stacks (recipe::has_decoder), else its encoder alone, by the same names.
+// Declares the parameters of the model's family, the first of all of a phase's; its passes run
+// those of the chunk that is begun. with_decoder: t5's two stacks (recipe::has_decoder), else its
+// encoder alone, by the same names.
 template <class Real>
 std::unique_ptr<Body<Real>> make_body(ParameterSet& parameters, const Communicator& tensor,
                                       const recipe::Model& model, std::int64_t vocab_size,

@@ -17,7 +17,7 @@ std::int64_t num_segments(const recipe::Model& model) {
 
 EmbeddingLayer::EmbeddingLayer(ParameterSet& parameters, const Communicator& tensor,
                                const recipe::Model& model, std::int64_t num_token_ids,
-                               const std::vector<int>& stages)
+                               const std::vector<int>& chunks)
     : parameters_(parameters),
       num_token_ids_(num_token_ids),
       max_tokens_(model.max_tokens),
@@ -25,7 +25,7 @@ EmbeddingLayer::EmbeddingLayer(ParameterSet& parameters, const Communicator& ten
       vocabulary_(split_evenly(num_token_ids, tensor.rank(), tensor.size())),
       sinusoidal_(model.positions == recipe::Positions::kSinusoidal) {
   const bool fan_in = model.initialisation == recipe::Initialisation::kFanIn;
-  parameters.place_on(stages);
+  parameters.place_on(chunks);
   token_ = parameters.declare({.name = "embedding.token.weight",
                                .global_shape = {num_token_ids, model.width},
                                .split_dimension = 0,

@@ -14,9 +14,9 @@ namespace polyphase {
 // tensor-parallel ranks.
 class EmbeddingLayer {
  public:
-  // num_token_ids: rows of the token table. `stages`: of a pipeline, those that embed.
+  // num_token_ids: rows of the token table. `chunks`: of a pipeline, those that embed.
   EmbeddingLayer(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
-                 std::int64_t num_token_ids, const std::vector<int>& stages = {0});
+                 std::int64_t num_token_ids, const std::vector<int>& chunks = {0});
 
   // Overwrites x_NC with this rank's partial sum.
   void forward(const Pass& pass, Tensor2<float> x_NC) const;

@@ -11,8 +11,8 @@ namespace {
 constexpr std::uint64_t kDecoderPlaces = std::uint64_t{1} << 24;
 
 // The decoder's layers are counted behind the encoder's.
-StageLayers stages_of(const ParameterSet& parameters, const recipe::Model& model) {
-  return {parameters.stage(), model.num_layers + recipe::num_decoder_layers_of(model)};
+ChunkLayers chunks_of(const ParameterSet& parameters, const recipe::Model& model) {
+  return {parameters, model.num_layers + recipe::num_decoder_layers_of(model)};
 }
 
 }  // namespace
@@ -21,23 +21,23 @@ template <class Real>
 EncoderDecoder<Real>::EncoderDecoder(ParameterSet& parameters, const Communicator& tensor,
                                      const recipe::Model& model, std::int64_t vocab_size)
     : width_(model.width),
-      stages_(stages_of(parameters, model)),
+      chunks_(chunks_of(parameters, model)),
       embedding_(parameters, tensor, model, recipe::num_token_ids(model, vocab_size),
-                 stages_that_embed(model)),
+                 chunks_that_embed(model)),
       encoder_(parameters, tensor, model, embedding_,
-               {.num_layers = model.num_layers, .stages = stages_}),
+               {.num_layers = model.num_layers, .chunks = chunks_}),
       decoder_(parameters, tensor, model, embedding_,
                {.prefix = "decoder.",
                 .num_layers = recipe::num_decoder_layers_of(model),
                 .first_layer = model.num_layers,
-                .stages = stages_,
+                .chunks = chunks_,
                 .causal = true,
                 .first_place = kDecoderPlaces},
                &encoder_output_) {}
 
 template <class Real>
-std::vector<int> EncoderDecoder<Real>::stages_that_embed(const recipe::Model& model) const {
-  const int decoders = stages_.stage_of(model.num_layers);
+std::vector<int> EncoderDecoder<Real>::chunks_that_embed(const recipe::Model& model) const {
+  const int decoders = chunks_.chunk_of(model.num_layers);
   return decoders == 0 ? std::vector{0} : std::vector{0, decoders};
 }
 
@@ -53,6 +53,7 @@ Tensor2<const Real> EncoderDecoder<Real>::forward(const Pass& pass) {
   source_pass_->recompute = pass.recompute;
   source_pass_->divides_rows = pass.divides_rows;
   source_pass_->links = pass.links;
+  source_pass_->chunk = pass.chunk;
   encoder_output_.pass = &*source_pass_;
   if (pass.training) {
     encoder_output_.dhidden_SC = pass.exec.arena->take2<float>(source_pass_->num_rows, width_);
@@ -64,11 +65,11 @@ Tensor2<const Real> EncoderDecoder<Real>::forward(const Pass& pass) {
   } else {
     encoder_output_.hidden_SC = received_output(pass);
   }
-  if (pass.has_stage(Pass::kBehind)) send_output(pass);
+  if (pass.has_chunk(Pass::kBehind)) send_output(pass);
   return decoder_.layers().any() ? decoder_.forward(pass) : Tensor2<const Real>();
 }
 
-// Stages that decode get the encoder's output from the one before, and pass it on.
+// Chunks that decode get the encoder's output from the one before, and pass it on.
 template <class Real>
 Tensor2<const Real> EncoderDecoder<Real>::received_output(const Pass& pass) const {
   Arena& arena = *pass.exec.arena;
@@ -88,7 +89,7 @@ void EncoderDecoder<Real>::send_output(const Pass& pass) const {
   pass.send(Pass::kBehind, sent_SC, Pass::Subject::kSource);
 }
 
-// Gradients of the encoder's output add up from the last stage on, as they do from the last layer
+// Gradients of the encoder's output add up from the last chunk on, as they do from the last layer
 // on where one rank has all of them.
 template <class Real>
 void EncoderDecoder<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
@@ -96,14 +97,14 @@ void EncoderDecoder<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
   const Tensor2<float> doutput_SC = encoder_output_.dhidden_SC;
   const bool wanted = decoder_.feeder_is_trained();
   const bool encodes = encoder_.layers().any(), ends = encoder_.layers().has_last() || !encodes;
-  if (wanted && ends && pass.has_stage(Pass::kBehind))
-    pass.receive(Pass::kBehind, doutput_SC, Pass::Subject::kSource);
+  if (wanted && ends && pass.has_chunk(Pass::kBehind))
+    pass.receive(Pass::kBehind, doutput_SC, Pass::Subject::kSourceGradients);
   if (decoder_.layers().any()) decoder_.backward(pass, dhidden_NC, final_from);
   if (encodes) {
     if (ends) source_pass_->sum_own_rows(doutput_SC);
     encoder_.backward(*source_pass_, doutput_SC, final_from);
   } else if (wanted) {
-    pass.send(Pass::kBefore, doutput_SC, Pass::Subject::kSource);
+    pass.send(Pass::kBefore, doutput_SC, Pass::Subject::kSourceGradients);
   }
 }
 

@@ -9,7 +9,7 @@ namespace polyphase {
 
 // T5's pair of stacks (Raffel et al., 2020, section 2.1): the encoder reads the batch's source, the
 // decoder its own rows and, by cross attention, the encoder's output. Both embed tokens by the same
-// table. Of a pipeline's stages the first have the encoder, the last the decoder, and one may have
+// table. Of a pipeline's chunks the first have the encoder, the last the decoder, and one may have
 // a part of both.
 template <class Real>
 class EncoderDecoder final : public Body<Real> {
@@ -24,12 +24,12 @@ class EncoderDecoder final : public Body<Real> {
   std::vector<Stack<Real>*> stacks() override { return {&encoder_, &decoder_}; }
 
  private:
-  std::vector<int> stages_that_embed(const recipe::Model& model) const;
+  std::vector<int> chunks_that_embed(const recipe::Model& model) const;
   Tensor2<const Real> received_output(const Pass& pass) const;
   void send_output(const Pass& pass) const;
 
   std::int64_t width_;
-  StageLayers stages_;
+  ChunkLayers chunks_;
   EmbeddingLayer embedding_;
   EncoderOutput<Real> encoder_output_;
   Stack<Real> encoder_, decoder_;

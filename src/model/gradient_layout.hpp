@@ -54,12 +54,13 @@ struct GradientShare {
 // Listens to passes that are counted, of all shapes that are to come.
 class GradientWrites {
  public:
-  void begin_pass(Arena& counting, std::size_t num_parameters) {
+  // Of a pass that writes no parameter from `end` on: a chunk's.
+  void begin_pass(Arena& counting, std::size_t num_parameters, std::size_t end) {
     arena_ = &counting;
     events_.clear();
     bytes_behind_.resize(num_parameters, -1);
     stops_behind_.resize(num_parameters, 0);
-    last_stop_ = num_parameters;
+    last_stop_ = end;
   }
   // The gradients of `span` parameters from `number` on are written, for the first time in a pass.
   void hear(std::size_t number, std::size_t span);

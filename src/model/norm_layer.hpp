@@ -19,7 +19,7 @@ class NormLayer {
   // `own_rows`: of those alone that this tensor-parallel rank has (Pass::own()).
   NormLayer(ParameterSet& parameters, const std::string& name, const recipe::Model& model,
             bool own_rows = false);
-  // Where the chain is cut between stages of a pipeline: the step without a norm.
+  // Where the chain is cut between chunks of a pipeline: the step without a norm.
   explicit NormLayer(ParameterSet& parameters)
       : parameters_(parameters), norm_{.kind = NormKind::kNone} {}
 

@@ -11,7 +11,7 @@ OneStack<Real>::OneStack(ParameterSet& parameters, const Communicator& tensor,
     : embedding_(parameters, tensor, model, recipe::num_token_ids(model, vocab_size)),
       stack_(parameters, tensor, model, embedding_,
              {.num_layers = model.num_layers,
-              .stages = StageLayers(parameters.stage(), model.num_layers),
+              .chunks = ChunkLayers(parameters, model.num_layers),
               .causal = causal}) {}
 
 template class OneStack<float>;

@@ -81,7 +81,7 @@ std::size_t ParameterSet::declare(const ParameterSpec& spec) {
   }
   POLYPHASE_PROMISE(numbers_.emplace(spec.name, number).second, "parameter {} declared twice",
                     spec.name);
-  Parameter parameter{.spec = spec, .stages = stages_, .local_shape = spec.global_shape};
+  Parameter parameter{.spec = spec, .chunks = chunks_, .local_shape = spec.global_shape};
   if (spec.split_dimension >= 0) parameter.local_shape[spec.split_dimension] = spec.split.size;
   place(parameter);
   parameters_.push_back(parameter);
@@ -96,8 +96,11 @@ void ParameterSet::declare_again(const std::function<void()>& make) {
 
 // Behind all that was placed before.
 void ParameterSet::place(Parameter& parameter) {
-  parameter.is_own = parameter.stages.front() == stage_.number;
-  parameter.is_copy = !parameter.is_own && std::ranges::count(parameter.stages, stage_.number) > 0;
+  const auto is_here = [this](int chunk) { return stage_.stage_of(chunk) == stage_.number; };
+  parameter.is_own = is_here(parameter.chunks.front());
+  parameter.is_passed_on =
+      std::any_of(parameter.chunks.begin() + 1, parameter.chunks.end(), is_here);
+  parameter.is_copy = parameter.is_passed_on && !parameter.is_own;
   parameter.count = parameter.is_here() ? num_elements(parameter.local_shape) : 0;
   if (!parameter.spec.joins_previous)
     total_count_ = (total_count_ + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;
@@ -106,12 +109,22 @@ void ParameterSet::place(Parameter& parameter) {
 }
 
 void ParameterSet::place_too(std::size_t number) {
-  std::vector<int>& stages = parameters_[number].stages;
-  stages.insert(stages.end(), stages_.begin(), stages_.end());
-  std::ranges::sort(stages);
-  stages.erase(std::unique(stages.begin(), stages.end()), stages.end());
+  std::vector<int>& chunks = parameters_[number].chunks;
+  chunks.insert(chunks.end(), chunks_.begin(), chunks_.end());
+  std::ranges::sort(chunks);
+  chunks.erase(std::unique(chunks.begin(), chunks.end()), chunks.end());
   total_count_ = 0;
   for (Parameter& parameter : parameters_) place(parameter);
+}
+
+bool ParameterSet::is_in_chunk(std::size_t number) const {
+  return std::ranges::count(at(number).chunks, chunk_) > 0;
+}
+
+std::size_t ParameterSet::end_of_chunk() const {
+  std::size_t end = parameters_.size();
+  while (end > 0 && !begins_in_chunk(end - 1)) --end;
+  return end;
 }
 
 void ParameterSet::allocate() {
@@ -129,12 +142,12 @@ void ParameterSet::place_gradients(const GradientLayout& layout) {
   }
   std::int64_t offset = 0;
   for (Parameter& parameter : parameters_) {
-    if (!parameter.is_copy) continue;
-    parameter.gradient_offset = offset;
+    if (!parameter.is_passed_on) continue;
+    parameter.passed_on_offset = offset;
     offset += parameter.count;
   }
-  gradients_of_copies_ = Kokkos::View<float*, Memory>(
-      Kokkos::view_alloc(Kokkos::WithoutInitializing, "gradients of copies"), offset);
+  passed_on_ = Kokkos::View<float*, Memory>(
+      Kokkos::view_alloc(Kokkos::WithoutInitializing, "gradients passed on"), offset);
   gradients_.clear();
   gradient_memory_.clear();
   shared_arena_ = nullptr;
@@ -224,10 +237,10 @@ std::int64_t ParameterSet::global_count() const {
   return count;
 }
 
-std::int64_t ParameterSet::count_of_copies() const {
+std::int64_t ParameterSet::count_passed_on() const {
   std::int64_t count = 0;
   for (const Parameter& parameter : parameters_)
-    if (parameter.is_copy) count += parameter.count;
+    if (parameter.is_passed_on) count += parameter.count;
   return count;
 }
 
@@ -263,13 +276,13 @@ Tensor1<float> ParameterSet::gradients(std::size_t set) const { return gradients
 void ParameterSet::begin_micro_batch(std::size_t set) {
   gradient_set_ = set;
   written_.assign(parameters_.size(), false);
-  given_back_ = parameters_.size();
+  given_back_ = end_of_chunk();  // those of chunks behind it, earlier
 }
 
 Write ParameterSet::gradient_write(std::size_t number, std::size_t span) {
   if (written_[number]) return Write::kAccumulate;
   skip_gradients(number, span);
-  if (at(number).is_copy) return Write::kOverwrite;
+  if (!begins_in_chunk(number)) return Write::kOverwrite;
   if (writes_ != nullptr) writes_->hear(number, span);
   POLYPHASE_PROMISE(written_behind_.empty() || given_back_ <= written_behind_[number],
                     "the gradient of {} is written before those from parameter {} on are given "
@@ -287,11 +300,11 @@ void ParameterSet::skip_gradients(std::size_t number, std::size_t span) {
 }
 
 Tensor1<float> ParameterSet::gradient1(std::size_t number, std::size_t span) const {
-  const std::int64_t count = span_count(parameters_, number, span),
-                     offset = parameters_[number].gradient_offset;
+  const std::int64_t count = span_count(parameters_, number, span);
+  const bool begins = begins_in_chunk(number);
+  const std::int64_t offset = begins ? at(number).gradient_offset : at(number).passed_on_offset;
   if (offset < 0) return Tensor1<float>(nullptr, count);
-  if (at(number).is_copy) return Tensor1<float>(gradients_of_copies_.data() + offset, count);
-  return Tensor1<float>(written().data() + offset, count);
+  return Tensor1<float>((begins ? written() : Tensor1<float>(passed_on_)).data() + offset, count);
 }
 
 Tensor2<float> ParameterSet::gradient2(std::size_t number, std::size_t span) const {
@@ -302,7 +315,7 @@ Tensor2<float> ParameterSet::gradient2(std::size_t number, std::size_t span) con
 
 void ParameterSet::write_zeros(std::size_t first, std::size_t end) {
   for (std::size_t number = first; number < end; ++number) {
-    if (written_[number] || !at(number).is_here()) continue;
+    if (written_[number] || !is_in_chunk(number)) continue;
     gradient_write(number);
     const Tensor1<float> gradient = gradient1(number);
     if (gradient.data() != nullptr) fill(Exec{}, gradient, 0.0F);
@@ -311,7 +324,7 @@ void ParameterSet::write_zeros(std::size_t first, std::size_t end) {
 
 void ParameterSet::check_all_written() const {
   for (std::size_t number = 0; number < parameters_.size(); ++number) {
-    POLYPHASE_PROMISE(written_[number] || !at(number).is_here(),
+    POLYPHASE_PROMISE(written_[number] || !is_in_chunk(number),
                       "no backward pass wrote the gradient of {}", parameters_[number].spec.name);
   }
 }

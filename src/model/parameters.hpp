@@ -38,21 +38,36 @@ struct ParameterSpec {
   bool sums_own_rows = false;
 };
 
-// The stage of a pipeline that this rank is, or the whole model.
+// The stage of a pipeline that this rank is, or the whole model. A stage has one run of
+// neighbouring layers, or several that lie apart (interleaved stages: Narayanan et al., 2021,
+// section 2.2.2). A run is a chunk of the model; the pipeline's chunks are dealt to the stages in
+// turn.
 struct PipelineStage {
+  int number = 0, count = 1;
+  int num_own_chunks = 1;
+
+  int num_chunks() const { return count * num_own_chunks; }
+  int chunk(int own) const { return own * count + number; }  // `own`: counted on this stage
+  int stage_of(int chunk) const { return chunk % count; }
+};
+
+// One of a pipeline's chunks, counted through all of them.
+struct PipelineChunk {
   int number = 0, count = 1;
   bool is_last() const { return number + 1 == count; }
 };
 
 struct Parameter {
   ParameterSpec spec;
-  std::vector<int> stages;  // that have it, by rising number; the first of them owns it
-  bool is_own = true;       // this stage owns it: sums its gradient, updates and saves it
-  bool is_copy = false;     // this stage has it beside its owner; with neither, it is elsewhere
+  std::vector<int> chunks;    // that use it, by rising number; the first one's stage owns it
+  bool is_own = true;         // this stage owns it: sums its gradient, updates and saves it
+  bool is_copy = false;       // this stage has it beside its owner; with neither, it is elsewhere
+  bool is_passed_on = false;  // a chunk of this stage uses it that is not the first
   std::vector<std::int64_t> local_shape;  // of a stage that has it
   std::int64_t offset = 0;                // into the flat storage of values
   std::int64_t count = 0;                 // elements on this rank: 0 where it is elsewhere
   std::int64_t gradient_offset = -1;      // into what passes write; -1: it has none
+  std::int64_t passed_on_offset = -1;     // likewise, into what chunks pass on
   // Of its first element in a set of gradients. Less than 0 where a set that has not all elements
   // begins behind that one.
   std::int64_t sum_offset = -1;
@@ -92,10 +107,11 @@ struct GradientLayout;
 // of more rows: query, key and value weights are one product.
 //
 // Every stage of a pipeline declares the whole model, so that numbers, and what is said of names,
-// are the same everywhere; what is elsewhere has no elements. A few parameters are on several
-// stages (a token table that is the output, too). One of them owns such a parameter; the others
-// have copies of its values, and a place for their part of its gradient, which is no part of any
-// set: parts are added up on their way to the owner (model/shared_parameters.hpp).
+// are the same everywhere; what is elsewhere has no elements. A few parameters are used by several
+// chunks (a token table that is the output, too). The stage of the first one owns such a parameter;
+// others have copies of its values. Chunks behind the first have a place for their part of its
+// gradient, which is no part of any set: parts are added up on their way to the first chunk
+// (model/shared_parameters.hpp).
 //
 // Gradients are one flat float32 storage too, or several of them (sets), each laid out as
 // model/gradient_layout.hpp says. Passes write to one of the sets; or, where a set has but this
@@ -103,12 +119,23 @@ struct GradientLayout;
 class ParameterSet {
  public:
   // Before anything is declared.
-  void begin_stage(const PipelineStage& stage) { stage_ = stage; }
+  void begin_stage(const PipelineStage& stage) {
+    stage_ = stage;
+    chunk_ = stage.number;
+  }
   const PipelineStage& stage() const { return stage_; }
-  // The stages that have what is declared from here on.
-  void place_on(std::vector<int> stages) { stages_ = std::move(stages); }
-  // What is declared already is on those stages, too.
+  // The chunk that layers are made of, and that passes run, from here on.
+  void begin_chunk(int number) { chunk_ = number; }
+  PipelineChunk chunk() const { return {.number = chunk_, .count = stage_.num_chunks()}; }
+  // The chunks that use what is declared from here on.
+  void place_on(std::vector<int> chunks) { chunks_ = std::move(chunks); }
+  // They use what is declared already, too.
   void place_too(std::size_t number);
+  // Whether passes of the chunk use a parameter, and whether it is the first one that does: of
+  // those neighbours have neighbouring numbers.
+  bool is_in_chunk(std::size_t number) const;
+  bool begins_in_chunk(std::size_t number) const { return at(number).chunks.front() == chunk_; }
+  std::size_t end_of_chunk() const;  // behind the last number that begins in it
 
   // Returns the parameter's number, which layers keep. A name may be declared once.
   std::size_t declare(const ParameterSpec& spec);
@@ -150,8 +177,8 @@ class ParameterSet {
     return total_count_;
   }                                   // of this rank, with alignment gaps, which stay zero
   std::int64_t global_count() const;  // parameters of the whole model
-  // Elements of the gradients of copies, which lie beside all sets.
-  std::int64_t count_of_copies() const;
+  // Elements of the gradients that chunks pass on, which lie beside all sets.
+  std::int64_t count_passed_on() const;
 
   Tensor1<float> values() const { return Tensor1<float>(values_.data(), values_.size()); }
   Tensor1<const float> value1(std::size_t number) const;
@@ -175,9 +202,9 @@ class ParameterSet {
   // From this stop on, gradients are given back: what is written later may take their place.
   void give_back(std::size_t stop) { given_back_ = stop; }
 
-  // Gradients of one micro-batch: the set that backward passes write to, and, for each parameter,
-  // whether its first writer (which overwrites) has been: sparing a pass that sets everything to
-  // zero.
+  // Gradients of one micro-batch in one chunk: the set that the backward pass writes to, and, for
+  // each parameter, whether its first writer (which overwrites) has been: sparing a pass that sets
+  // everything to zero.
   void begin_micro_batch(std::size_t set);
   Write gradient_write(std::size_t number, std::size_t span = 1);
   // The gradients are not wanted, since none of these parameters is trained.
@@ -188,7 +215,8 @@ class ParameterSet {
   // Gives the parameters from `first` to before `end` that nothing has written to in this
   // micro-batch gradients of zero.
   void write_zeros(std::size_t first, std::size_t end);
-  // Promises that every parameter's gradient has been written, or skipped, since begin_micro_batch.
+  // Promises that every gradient of the chunk has been written, or skipped, since
+  // begin_micro_batch.
   void check_all_written() const;
 
  private:
@@ -196,7 +224,8 @@ class ParameterSet {
   std::map<std::string, std::size_t> numbers_;
   std::size_t next_ = 0;
   PipelineStage stage_;
-  std::vector<int> stages_ = {0};
+  int chunk_ = 0;
+  std::vector<int> chunks_ = {0};
   Adapters adapters_;
   std::int64_t total_count_ = 0;
   void place(Parameter& parameter);
@@ -206,7 +235,7 @@ class ParameterSet {
   Kokkos::View<float*, Memory> values_;
   std::vector<Kokkos::View<float*, Memory>> gradient_memory_;
   std::vector<Tensor1<float>> gradients_;
-  Kokkos::View<float*, Memory> gradients_of_copies_;
+  Kokkos::View<float*, Memory> passed_on_;
   Tensor1<float> beside_sets_;
   std::vector<std::size_t> stops_, written_behind_;  // as in GradientLayout
   std::size_t given_back_ = 0;

@@ -119,19 +119,21 @@ Tensor2<const float> Pass::all_rows(Tensor2<const float> own_NC, Tensor2<float> 
   return x_NC;
 }
 
-bool Pass::has_stage(int distance) const {
-  if (links == nullptr) return false;
-  const int stage = links->stage() + distance;
-  return stage >= 0 && stage < links->num_stages();
+bool Pass::has_chunk(int distance) const {
+  const int other = chunk.number + distance;
+  return links != nullptr && other >= 0 && other < chunk.count;
 }
 
 void Pass::send(int distance, Tensor2<const float> rows, Subject subject) const {
+  const int stage = (chunk.number + distance) % links->num_stages();
+  if (!exec.counting()) return links->send(exec, stage, {subject}, flat(rows));
+  links->plan(stage, {subject}, static_cast<std::int64_t>(rows.size()));
   if (Work* const work = WorkCount::of(exec)) work->passed_on += static_cast<double>(rows.size());
-  if (!exec.counting()) links->send(exec, links->stage() + distance, subject, flat(rows));
 }
 
 void Pass::receive(int distance, Tensor2<float> rows, Subject subject) const {
-  if (!exec.counting()) links->receive(exec, links->stage() + distance, subject, flat(rows));
+  const int stage = (chunk.number + distance) % links->num_stages();
+  if (!exec.counting()) links->receive(exec, stage, {subject}, flat(rows));
 }
 
 void Pass::poll_links() const {

@@ -49,8 +49,10 @@ struct Pass {
   // Whether the tensor-parallel ranks divide the rows of all that lies between products: the
   // residual stream, norms, dropout (Korthikanti et al., 2022, section 4.2.2).
   bool divides_rows = false;
-  // Of a pipeline, what leads to its other stages; nullptr: this rank has all layers.
+  // Of a pipeline, what leads to its other stages, and the chunk that the rows are in; nullptr:
+  // this rank has all layers.
   StageLinks* links = nullptr;
+  PipelineChunk chunk;
   // Generation: where attention finds the rows of earlier passes; else nullptr.
   KeyValueCache* cache = nullptr;
   // Generation: where products find the weights that earlier passes have made; else nullptr.
@@ -79,13 +81,13 @@ struct Pass {
   // And back: from each rank's own rows all of them. Each is the other's conjugate.
   template <class Real>
   void gather_own_rows(Tensor2<Real> x_NC) const;
-  // What goes on from a stage of a pipeline to the next one, and gradients back: to or from the
-  // stage at that distance. The float32 of rows arrives as it was sent.
+  // What goes on from a chunk of a pipeline to the next one, and gradients back: to or from the
+  // chunk at that distance. The float32 of rows arrives as it was sent.
   static constexpr int kBefore = -1, kBehind = 1;
   using Subject = StageLinks::Subject;
   void send(int distance, Tensor2<const float> rows, Subject subject = Subject::kRows) const;
   void receive(int distance, Tensor2<float> rows, Subject subject = Subject::kRows) const;
-  bool has_stage(int distance) const;
+  bool has_chunk(int distance) const;
   void poll_links() const;  // now and then
 
   // The same of own rows that lie elsewhere, gathered in x_NC, unless they are all of them.

@@ -7,12 +7,12 @@ namespace polyphase {
 
 RelativeTable::RelativeTable(ParameterSet& parameters, const Communicator& tensor,
                              const recipe::Model& model, const std::string& prefix,
-                             bool bidirectional, const std::vector<int>& stages)
+                             bool bidirectional, const std::vector<int>& chunks)
     : parameters_(parameters),
       bidirectional_(bidirectional),
       max_distance_(model.relative_max_distance) {
   if (model.positions != recipe::Positions::kRelative) return;
-  parameters.place_on(stages);
+  parameters.place_on(chunks);
   table_ =
       parameters.declare({.name = prefix + "relative_positions.weight",
                           .global_shape = {model.relative_buckets, model.num_heads},

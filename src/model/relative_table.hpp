@@ -13,12 +13,12 @@ namespace polyphase {
 
 // The table of T5's relative positions that all self-attentions of a stack share (Raffel et al.,
 // 2020, section 2.1): a score for every bucket of distances and every head, which are split over
-// the tensor-parallel ranks. Empty for models with other positions. `stages`: of a pipeline, those
+// the tensor-parallel ranks. Empty for models with other positions. `chunks`: of a pipeline, those
 // of the stack.
 class RelativeTable {
  public:
   RelativeTable(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
-                const std::string& prefix, bool bidirectional, const std::vector<int>& stages);
+                const std::string& prefix, bool bidirectional, const std::vector<int>& chunks);
 
   RelativePositions positions() const;
   Tensor2<float> gradient() const;

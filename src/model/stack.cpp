@@ -24,10 +24,10 @@ Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const r
       model_(model),
       embedding_(embedding),
       first_place_(role.first_place),
-      layers_(role.stages.own(role.first_layer, role.num_layers)),
+      layers_(role.chunks.own(role.first_layer, role.num_layers)),
       begin_parameter_(parameters.next()),
       relative_(parameters, tensor, model, role.prefix, !role.causal,
-                role.stages.stages_of(role.first_layer, role.num_layers)),
+                role.chunks.chunks_of(role.first_layer, role.num_layers)),
       cut_(parameters) {
   const auto add_norm = [&](const std::string& name) {
     norms_.emplace_back(parameters, name + ".norm", model, true);
@@ -38,13 +38,13 @@ Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const r
     sublayers_.push_back(std::make_unique<Layer>(parameters, tensor, model, name, args...));
     add_norm(name);
   };
-  const auto place_on_stage_of = [&](std::int64_t layer) {
-    parameters.place_on({role.stages.stage_of(role.first_layer + layer)});
+  const auto place_in_chunk_of = [&](std::int64_t layer) {
+    parameters.place_on({role.chunks.chunk_of(role.first_layer + layer)});
   };
-  place_on_stage_of(0);
+  place_in_chunk_of(0);
   if (post()) add_norm(role.prefix + "embedding");
   for (std::int64_t layer = 0; layer < role.num_layers; ++layer) {
-    place_on_stage_of(layer);
+    place_in_chunk_of(layer);
     first_parameter_.push_back(parameters.next());
     const std::string name = fmt::format("{}layers.{}", role.prefix, layer);
     add(name + ".attention", std::type_identity<SelfAttention<Real>>(), relative_, role.causal);
@@ -250,7 +250,7 @@ template <class Real>
 void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                            const FinalFrom& final_from) {
   Arena& arena = *pass.exec.arena;
-  // Whatever feeds this stack, or this stage of it, was declared before it. So stages agree on who
+  // Whatever feeds this stack, or this chunk of it, was declared before it. So stages agree on who
   // waits for a gradient.
   const std::size_t begin = first_parameter_[static_cast<std::size_t>(layers_.begin)];
   std::size_t final = first_parameter_[static_cast<std::size_t>(layers_.end)];
@@ -261,7 +261,7 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
   }
   // Of the output of the norm whose turn it is, which takes its own rows of it.
   const Tensor2<float> dy_NC = dhidden_NC, dy_own_NC = pass.own_rows(dy_NC);
-  if (!layers_.has_last()) pass.receive(Pass::kBehind, dy_own_NC);
+  if (!layers_.has_last()) pass.receive(Pass::kBehind, dy_own_NC, Pass::Subject::kRowGradients);
   Tensor2<float> dsum_NC;  // of the norm before: what arrives along the residual
   // The forward pass has no more use for its updates.
   const Tensor2<Real> dupdate_NC(reinterpret_cast<Real*>(update_NC_.data()), pass.num_rows,
@@ -313,7 +313,7 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
     if (!post()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
     embedding_.backward(pass, pass.all_rows(dsum_NC, dy_NC));
   } else if (parameters_.any_trained(0, begin)) {
-    pass.send(Pass::kBefore, dsum_NC);
+    pass.send(Pass::kBefore, dsum_NC, Pass::Subject::kRowGradients);
   } else {
     parameters_.skip_gradients(0, begin);
   }

@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "model/attention_layer.hpp"
+#include "model/chunk_layers.hpp"
 #include "model/embedding_layer.hpp"
 #include "model/norm_layer.hpp"
 #include "model/relative_table.hpp"
 #include "model/stack_lesson.hpp"
-#include "model/stage_layers.hpp"
 #include "model/sublayer.hpp"
 
 namespace polyphase {
@@ -21,7 +21,7 @@ struct StackRole {
   std::string prefix;  // of its parameters' names
   std::int64_t num_layers = 0;
   std::int64_t first_layer = 0;  // counted through the model's stacks
-  StageLayers stages;            // that the model's layers are on
+  ChunkLayers chunks;            // that the model's layers are in
   bool causal = false;
   std::uint64_t first_place = 0;  // keys dropout; places of stacks must not overlap
 };
@@ -35,9 +35,9 @@ struct StackRole {
 // (Pass::divides_rows). A layer that is passed over in a step is a chain's link
 // left out, with the norms that belong to it.
 //
-// A stage of a pipeline runs the links of its own layers. At its ends the chain is cut: of the last
+// A chunk of a pipeline runs the links of its own layers. At its ends the chain is cut: of the last
 // link it makes but the residual plus the update (pre), or its norm (post), which is the residual
-// stream that the next stage begins with.
+// stream that the next chunk begins with.
 //
 // Of links that a pass makes again (recipe::Recompute), the sum of the norm behind the last is kept
 // and all else given back to the arena. The backward pass, arrived at them, runs them once more
@@ -51,12 +51,12 @@ class Stack {
         const EmbeddingLayer& embedding, const StackRole& role,
         const EncoderOutput<Real>* encoder = nullptr);
 
-  // The layers of this stage; without any, no pass goes through here.
+  // The layers of the chunk that it was made for; without any, no pass goes through here.
   const LayerRange& layers() const { return layers_; }
-  // Whether a pass needs gradients of what feeds this stack, on whatever stage that is.
+  // Whether a pass needs gradients of what feeds this stack, in whatever chunk that is.
   bool feeder_is_trained() const { return parameters_.any_trained(0, begin_parameter_); }
 
-  // Returns the final hidden states, whole on every tensor-parallel rank, in the arena; on a stage
+  // Returns the final hidden states, whole on every tensor-parallel rank, in the arena; of a chunk
   // without the last layer nothing of use, having sent on what there is.
   Tensor2<const Real> forward(const Pass& pass);
 
@@ -134,7 +134,7 @@ class Stack {
   std::vector<std::unique_ptr<Sublayer<Real>>> sublayers_;
   std::int64_t sublayers_of_layer_ = 0;
   std::vector<NormLayer<Real>> norms_;  // one more than sublayers
-  NormLayer<Real> cut_;                // of a stage: in front of its first link, or behind the last
+  NormLayer<Real> cut_;                // of a chunk: in front of its first link, or behind the last
   std::vector<std::int64_t> chain_;    // of the last forward pass, as are these:
   std::size_t first_byte_ = 0;         // of the arena, of all that this stack takes
   std::vector<std::size_t> kept_end_;  // of the arena, behind what a part's last link kept

@@ -54,8 +54,10 @@ std::int64_t memory_of(const recipe::Recipe& recipe, const Layout& layout,
   return most;
 }
 
-// Of each step, one micro-batch a rank at most, which needs one set of gradients.
+// Of each step, one micro-batch a rank at most, which needs one set of gradients. Interleaved
+// stages take several.
 recipe::Recipe with_one_micro_batch(recipe::Recipe recipe, std::int64_t data) {
+  recipe.parallel.interleave = 1;
   for (recipe::Phase& phase : recipe.phases) {
     phase.batch.micro_batch = recipe::micro_batch_of(phase);
     phase.batch.sequences = std::min(phase.batch.sequences, data * phase.batch.micro_batch);
@@ -144,7 +146,8 @@ std::vector<PlannedLayout> plan_layouts(const recipe::Recipe& recipe, std::int64
                                         .pipeline = pipeline,
                                         .data = data,
                                         .shard = shard,
-                                        .recompute = recompute}};
+                                        .recompute = recompute,
+                                        .interleave = recipe.parallel.interleave}};
         one.memory_bytes = memory_of(with_layout(recipe, one.layout), one.layout, costs);
         one.fits = static_cast<double>(one.memory_bytes) <= rank_bytes(machine, num_ranks);
         for (const auto& [work, times] : phases) {
@@ -179,8 +182,9 @@ std::string advice(const recipe::Recipe& recipe, std::int64_t num_ranks, const M
   if (one && one->fits) {
     return fmt::format(
         "steps of one micro-batch a rank would fit, which need one set of gradients: a batch of {} "
-        "sequences, a micro_batch of 1, and {}",
-        one->layout.data, words(*one));
+        "sequences, a micro_batch of 1, {}and {}",
+        one->layout.data, recipe.parallel.interleave > 1 ? "a parallel.interleave of 1, " : "",
+        words(*one));
   }
   for (std::int64_t times = 2; times <= kMostTimesTheRanks; times *= 2) {
     const auto found = smallest(least, times * num_ranks, machine, costs);

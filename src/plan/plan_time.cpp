@@ -71,7 +71,7 @@ CollectiveCost sum_over_tensor(const StepWork& work, const Layout& layout, const
 }
 
 // Between stages, which are as far apart as all ranks of one stage: rows of each micro-batch and
-// their gradients, one message each way.
+// their gradients, of each chunk one message each way.
 CollectiveCost send_between_stages(const StepWork& work, const Layout& layout,
                                    const Network& network) {
   if (layout.pipeline == 1) return {};
@@ -79,7 +79,9 @@ CollectiveCost send_between_stages(const StepWork& work, const Layout& layout,
   const bool within = layout.num_ranks() <= network.ranks_a_node;
   const Link& link = within ? network.within : network.between;
   const double bytes = kFloatBytes * work.pass.passed_on;
-  CollectiveCost cost = {.seconds = micro_batches * (link.seconds(bytes) + link.seconds(0))};
+  const double messages = 2 * static_cast<double>(layout.interleave);
+  CollectiveCost cost = {.seconds = micro_batches *
+                                    (link.seconds(bytes) + (messages - 1) * link.seconds(0))};
   (within ? cost.within_bytes : cost.between_bytes) = micro_batches * bytes;
   return cost;
 }
@@ -131,7 +133,7 @@ PlannedTime plan_time(const StepWork& work, const Layout& layout, const Machine&
                       .tensor_sums = sum_over_tensor(work, layout, network),
                       .data_sums = sum_gradients(work, layout, network)};
   time.idle_seconds =
-      static_cast<double>(layout.pipeline - 1) *
+      static_cast<double>(layout.pipeline - 1) / static_cast<double>(layout.interleave) *
       (pass.products + pass.attention + pass.rows + time.tensor_sums.seconds / micro_batches);
   const RankGroup data = {.size = layout.data, .stride = layout.tensor};
   if (layout.shard != recipe::Shard::kNone) {

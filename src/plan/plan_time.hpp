@@ -16,6 +16,7 @@ struct Layout {
   std::int64_t tensor = 1, pipeline = 1, data = 1;
   recipe::Shard shard = recipe::Shard::kNone;
   recipe::Recompute recompute = recipe::Recompute::kNone;
+  std::int64_t interleave = 1;  // chunks of each stage
 
   std::int64_t num_ranks() const { return tensor * pipeline * data; }
 };

@@ -134,7 +134,7 @@ TrainedPhase::TrainedPhase(const TrainedPhaseChoice& choice, const Communicator&
   checkpoint_ = found.checkpoint;
   recipe_ = recipe::parse(found.recipe, (choice.run / "recipe.yaml").string());
   if (choice.tensor > 0) recipe_.parallel.tensor = choice.tensor;
-  recipe_.parallel.pipeline = 1;  // of training alone
+  recipe_.parallel.pipeline = recipe_.parallel.interleave = 1;  // of training alone
   agree_on(world, [&] { check_split(recipe_, world.size()); });
   grid_.emplace(make_grid(world, static_cast<int>(recipe_.parallel.tensor)));
   agree_on(world, [&] {

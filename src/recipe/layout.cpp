@@ -26,6 +26,7 @@ class LayoutChecks {
         num_ranks_(num_ranks),
         tensor_(recipe.parallel.tensor),
         pipeline_(recipe.parallel.pipeline),
+        interleave_(recipe.parallel.interleave),
         divides_(num_ranks % recipe.parallel.ranks_of_copy() == 0) {
     for (const auto& [path, place] : recipe.places) places_[path] = {place, 0};
   }
@@ -41,6 +42,12 @@ class LayoutChecks {
             "parallel.pipeline is {}, which does not divide the {} ranks of each tensor-parallel "
             "rank; it may be {}",
             pipeline_, num_ranks_ / tensor_, divisors_of(num_ranks_ / tensor_));
+    }
+    if (pipeline_ == 1 && interleave_ > 1) {
+      fault("parallel.interleave",
+            "parallel.interleave is {}, but parallel.pipeline is 1: one stage has all layers; set "
+            "parallel.interleave to 1, or have more stages",
+            interleave_);
     }
     check_split("model.num_heads", recipe_.model.num_heads);
     if (recipe_.model.num_key_heads > 0)
@@ -68,7 +75,8 @@ class LayoutChecks {
           path, extent, tensor_, std::gcd(extent, tensor_));
   }
 
-  // Every stage has a layer, and learning from a teacher compares layers of one rank.
+  // Every chunk of every stage has a layer, and learning from a teacher compares layers of one
+  // rank.
   void check_stages(std::size_t index) {
     const Phase& phase = recipe_.phases[index];
     if (phase.generate || pipeline_ == 1) return;
@@ -80,6 +88,12 @@ class LayoutChecks {
             "parallel.pipeline is {}, but phase {} has {} layers, and each stage needs one; a "
             "pipeline of {} would fit",
             pipeline_, quoted(phase.name), layers, layers);
+    } else if (layers < pipeline_ * interleave_) {
+      fault(
+          "parallel.interleave",
+          "parallel.interleave is {}, but phase {} has {} layers, and each of {} stages needs {}; "
+          "an interleave of {} would fit",
+          interleave_, quoted(phase.name), layers, pipeline_, interleave_, layers / pipeline_);
     }
     if (phase.adaptation.distil) {
       const std::string path = phase_path(recipe_, index) + ".distil";
@@ -97,7 +111,7 @@ class LayoutChecks {
     const std::int64_t micro_batch = micro_batch_of(phase);
     const std::int64_t data_ranks = num_ranks_ / recipe_.parallel.ranks_of_copy();
     const std::int64_t together = data_ranks * micro_batch;
-    if (sequences % together == 0) return;
+    if (sequences % together == 0) return check_interleave(index, sequences, together);
     const std::string path =
         phase_path(recipe_, index) + (phase.batch.ramp ? ".batch.ramp.from" : ".batch.sequences");
     const std::int64_t below = sequences / together * together;
@@ -108,9 +122,20 @@ class LayoutChecks {
           below + together, divisors_of(sequences / micro_batch));
   }
 
+  // As many micro-batches as there are stages go through a chunk before they go through the next.
+  void check_interleave(std::size_t index, std::int64_t sequences, std::int64_t together) {
+    const std::int64_t micro_batches = sequences / together;
+    if (pipeline_ == 1 || interleave_ == 1 || micro_batches % pipeline_ == 0) return;
+    fault("parallel.interleave",
+          "parallel.interleave is {}, which takes a multiple of {} micro-batches a rank, one for "
+          "each stage, but the steps of phase {} have {}; set parallel.interleave to 1, or change "
+          "batch.micro_batch or batch.sequences",
+          interleave_, pipeline_, quoted(recipe_.phases[index].name), micro_batches);
+  }
+
   const Recipe& recipe_;
   std::int64_t num_ranks_;
-  std::int64_t tensor_, pipeline_;
+  std::int64_t tensor_, pipeline_, interleave_;
   bool divides_;  // tensor × pipeline the ranks
   std::map<std::string, Place> places_;
   Faults faults_;

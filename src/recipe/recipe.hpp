@@ -114,6 +114,8 @@ struct Parallel {
   // Ranks that share the work inside of layers, and stages of neighbouring layers, each with so
   // many ranks: together they share one copy of the model. All other ranks are data parallel.
   std::int64_t tensor = 1, pipeline = 1;
+  // Runs of neighbouring layers that each stage has (Narayanan et al., 2021, section 2.2.2).
+  std::int64_t interleave = 1;
   // Whether those ranks divide, beside the products, the rows of all that lies between them
   // (Korthikanti et al., 2022, section 4.2.2).
   bool sequence = false;

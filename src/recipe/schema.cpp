@@ -129,6 +129,7 @@ static void describe(Section& section, Model& model) {
 static void describe(Section& section, Parallel& parallel) {
   section.value("tensor", parallel.tensor, at_least(1));
   section.value("pipeline", parallel.pipeline, at_least(1));
+  section.value("interleave", parallel.interleave, at_least(1));
   section.value("sequence", parallel.sequence);
   section.choice(
       "shard", parallel.shard,

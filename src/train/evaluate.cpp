@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "train/fixed_tree.hpp"
 
@@ -141,12 +142,13 @@ std::optional<std::vector<Tally>> evaluation_tallies(PhaseModel& model, Evaluati
                                                      const RankGrid& grid, StopRequest& stop) {
   std::vector<std::vector<Tally>> tallies;
   const auto num_stages = static_cast<std::size_t>(grid.pipeline.size());
-  while (const std::optional<EvaluationBatch> next = stream.next()) {
-    // All ranks wait for each other there, so that stages work side by side in between.
-    if (tallies.size() % num_stages == 0 && stop.agreed(world)) return std::nullopt;
-    tallies.push_back(next->batch.num_sequences() > 0
-                          ? model.evaluate(next->batch)
-                          : std::vector<Tally>(model.objective_names().size()));
+  std::optional<EvaluationBatch> next = stream.next();
+  while (next) {
+    std::vector<Batch> together;  // stages work on them side by side
+    for (; next && together.size() < num_stages; next = stream.next())
+      together.push_back(std::move(next->batch));
+    if (stop.agreed(world)) return std::nullopt;
+    for (std::vector<Tally>& one : model.evaluate(together)) tallies.push_back(std::move(one));
   }
   return sum_tallies(tallies, grid, Dealing::kInTurn);
 }

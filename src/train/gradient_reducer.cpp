@@ -37,25 +37,27 @@ std::size_t GradientReducer::num_gradient_sets(std::int64_t num_micro_batches) {
 
 void GradientReducer::begin_step(std::int64_t num_micro_batches) {
   num_micro_batches_ = num_micro_batches;
-  micro_batch_ = -1;
-  pending_.clear();
-  free_sets_.clear();
-  for (std::size_t set = parameters_.num_gradients(); set > 0; --set) free_sets_.push_back(set - 1);
+  Tree tree;
+  for (std::size_t set = parameters_.num_gradients(); set > 0; --set)
+    tree.free_sets.push_back(set - 1);
+  trees_.assign(static_cast<std::size_t>(parameters_.stage().num_own_chunks), tree);
 }
 
-void GradientReducer::begin_micro_batch() {
-  ++micro_batch_;
-  set_ = free_sets_.back();
-  free_sets_.pop_back();
+void GradientReducer::begin_micro_batch(int chunk) {
+  parameters_.begin_chunk(parameters_.stage().chunk(chunk));
+  chunk_ = static_cast<std::size_t>(chunk);
+  ++tree().micro_batch;
+  set_ = tree().free_sets.back();
+  tree().free_sets.pop_back();
   joining_.clear();
   // Like a binary counter: leaf i completes the subtrees of its trailing one bits; the last leaf
   // completes all.
-  for (const auto& [level, set] : pending_) {
+  for (const auto& [level, set] : tree().pending) {
     const bool carries =
-        ((micro_batch_ >> level) & 1) == 1 && level == static_cast<int>(joining_.size());
+        ((tree().micro_batch >> level) & 1) == 1 && level == static_cast<int>(joining_.size());
     if (carries || last()) joining_.push_back(level);
   }
-  final_from_ = parameters_.all().size();
+  final_from_ = parameters_.end_of_chunk();
   parameters_.begin_micro_batch(set_);
 }
 
@@ -88,7 +90,7 @@ auto GradientReducer::stretches(std::size_t first, std::size_t end) const -> std
   std::vector<Stretch> pieces;
   for (std::size_t number = first; number < end; ++number) {
     const Parameter& parameter = parameters_.at(number);
-    if (!parameter.is_trained_here()) continue;
+    if (!parameter.trained || !parameters_.begins_in_chunk(number)) continue;
     for (const Piece& piece : pieces_[number]) {
       const std::int64_t begin = parameter.gradient_offset + piece.begin;
       pieces.push_back({.begin = begin,
@@ -111,10 +113,10 @@ auto GradientReducer::stretches(std::size_t first, std::size_t end) const -> std
   return joined;
 }
 
-void GradientReducer::join(Tensor1<float> sum, std::int64_t sum_begin) const {
+void GradientReducer::join(Tensor1<float> sum, std::int64_t sum_begin) {
   for (const int level : joining_) {
     add(exec_, sum,
-        Tensor1<const float>(parameters_.gradients(pending_.at(level)).data() + sum_begin,
+        Tensor1<const float>(parameters_.gradients(tree().pending.at(level)).data() + sum_begin,
                              sum.extent(0)));
   }
 }
@@ -154,15 +156,15 @@ void GradientReducer::end_micro_batch() {
   parameters_.check_all_written();
   const int level = static_cast<int>(joining_.size());
   for (const int joined : joining_) {
-    free_sets_.push_back(pending_.at(joined));
-    pending_.erase(joined);
+    tree().free_sets.push_back(tree().pending.at(joined));
+    tree().pending.erase(joined);
   }
-  pending_[level] = set_;
+  tree().pending[level] = set_;
 }
 
 Tensor1<float> GradientReducer::finish() {
   wait(sent_);
-  const Tensor1<float> gradients = parameters_.gradients(set_);
+  const Tensor1<float> gradients = parameters_.gradients(set_);  // of every chunk: the same tree
   if (rows_divided_by_ != nullptr && rows_divided_by_->size() > 1) sum_parts_of_rows(gradients);
   return gradients;
 }

@@ -14,7 +14,8 @@ auto PhaseModel::plan_training(std::size_t num_gradient_sets, std::size_t update
                                const Shards& shards) const -> TrainingMemory {
   TrainingMemory memory = {
       .arena_bytes = std::max(arena_bytes_, update_bytes),
-      .copy_bytes = static_cast<std::size_t>(parameters_.count_of_copies()) * sizeof(float)};
+      .link_bytes = planned_link_bytes(),
+      .copy_bytes = static_cast<std::size_t>(parameters_.count_passed_on()) * sizeof(float)};
   if (!more_arenas_.empty()) {
     memory.arena_bytes = std::max(memory.arena_bytes, kept_bytes_ + work_bytes_ + kSlack) +
                          more_arenas_.size() * kept_bytes_;
@@ -47,7 +48,7 @@ auto PhaseModel::plan_training(std::size_t num_gradient_sets, std::size_t update
     memory.bytes = memory.arena_bytes + memory.gradient_bytes;
   }
   memory.gradient_bytes += memory.copy_bytes;
-  memory.bytes += memory.copy_bytes;
+  memory.bytes += memory.copy_bytes + memory.link_bytes;
   return memory;
 }
 
@@ -57,7 +58,7 @@ void PhaseModel::allocate_training(std::size_t num_gradient_sets, std::size_t up
   const TrainingMemory memory = plan_training(num_gradient_sets, update_bytes, shards);
   parameters_.allocate();
   if (num_gradient_sets == 1 || shards.divides_gradients) {
-    allocate_arena(memory.bytes - memory.share_bytes - memory.copy_bytes);
+    allocate_arena(memory.bytes - memory.share_bytes - memory.copy_bytes - memory.link_bytes);
     divide_arena(memory.arena_bytes);
     parameters_.share_gradients(memory.layout, arena_, memory.first_gradient,
                                 num_gradient_sets == 1 ? 0 : num_gradient_sets);

@@ -11,6 +11,7 @@
 #include "optimizer/name_pattern.hpp"
 #include "recipe/load.hpp"
 #include "train/generation.hpp"
+#include "train/pipeline_schedule.hpp"
 #include "train/repeated_batch.hpp"
 
 namespace polyphase {
@@ -62,10 +63,13 @@ class PhaseModelOf final : public PhaseModel {
         }) {
     if (pipeline != nullptr && pipeline->size() > 1) {
       links_.emplace(*pipeline);
-      parameters_.begin_stage({.number = pipeline->rank(), .count = pipeline->size()});
+      parameters_.begin_stage({.number = pipeline->rank(),
+                               .count = pipeline->size(),
+                               .num_own_chunks = static_cast<int>(recipe.parallel.interleave)});
     }
-    passes_.push_back(std::make_unique<UnderWay>(arena_, make_body_()));
-    parameters_.place_on({parameters_.stage().count - 1});
+    passes_.resize(static_cast<std::size_t>(parameters_.stage().num_own_chunks));
+    for (std::size_t chunk = 0; chunk < passes_.size(); ++chunk) add_pass(chunk);
+    parameters_.place_on({parameters_.stage().num_chunks() - 1});
     for (auto& [objective, weight] :
          make_objectives<Real>(parameters_, tensor, recipe, phase, data, body())) {
       names_.push_back(objective->name());
@@ -139,20 +143,22 @@ class PhaseModelOf final : public PhaseModel {
 
   void plan_micro_batches(std::int64_t num_micro_batches) override {
     const PipelineStage& stage = parameters_.stage();
-    const std::int64_t together =
-        std::min<std::int64_t>(num_micro_batches, stage.count - stage.number);
-    while (std::ssize(passes_) < together) {
-      parameters_.declare_again([this] {
-        passes_.push_back(std::make_unique<UnderWay>(more_arenas_.emplace_back(), make_body_()));
-      });
+    const std::vector<PipelineTask> schedule = pipeline_schedule(stage, num_micro_batches);
+    for (int chunk = 0; chunk < stage.num_own_chunks; ++chunk) {
+      const auto own = static_cast<std::size_t>(chunk);
+      while (std::ssize(passes_[own].ways) < most_under_way(schedule, chunk)) add_pass(own);
     }
+    while (std::ssize(more_arenas_) + 1 < most_under_way(schedule)) more_arenas_.emplace_back();
+    free_arenas_ = {&arena_};
+    for (Arena& arena : more_arenas_) free_arenas_.push_back(&arena);
+    if (links_) links_->plan_messages(num_micro_batches * stage.num_own_chunks);
   }
 
-  std::int64_t num_ahead() const override { return std::ssize(passes_) - 1; }
-
   std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
-                             const std::vector<float>& scales) override {
-    UnderWay& way = *passes_[newest_++ % passes_.size()];
+                             const std::vector<float>& scales, int chunk) override {
+    UnderWay& way = passes_.at(static_cast<std::size_t>(chunk)).next_forward();
+    way.exec.arena = free_arenas_.back();
+    free_arenas_.pop_back();
     if (r_drop_ > 0) way.repeated = repeated(batch);
     if (teacher_ != nullptr) hear_teacher(teacher_->exec_, batch);
     if (batches_teach_) hear_batch(way.exec, batch);
@@ -160,21 +166,28 @@ class PhaseModelOf final : public PhaseModel {
     return run_heads(way, scales);
   }
 
-  void backward(const std::function<void(std::size_t)>& final_from) override {
-    UnderWay& way = *passes_[oldest_++ % passes_.size()];
+  void backward(const std::function<void(std::size_t)>& final_from, int chunk) override {
+    UnderWay& way = passes_.at(static_cast<std::size_t>(chunk)).next_backward();
     backward(way, way.exec, final_from);
     way.exec.arena->release(0);
+    free_arenas_.push_back(way.exec.arena);
   }
 
   void share_copies() override { share_values(exec_, parameters_, links()); }
 
-  std::vector<Tally> evaluate(const Batch& batch) override {
-    UnderWay& way = first();
-    begin(way, exec_, batch, {}, false);
-    std::vector<Tally> tallies = run_heads(way, std::vector<float>(names_.size()));
-    tallies.resize(names_.size());
-    way.pass.reset();
-    return tallies;
+  std::vector<std::vector<Tally>> evaluate(std::span<const Batch> batches) override {
+    std::vector<std::vector<Tally>> all(batches.size(), std::vector<Tally>(names_.size()));
+    for (ChunkPasses& chunk : passes_) {
+      UnderWay& way = *chunk.ways.front();
+      for (std::size_t i = 0; i < batches.size(); ++i) {
+        if (batches[i].num_sequences() == 0) continue;
+        begin(way, exec_, batches[i], {}, false);
+        const std::vector<Tally> tallies = run_heads(way, std::vector<float>(names_.size()));
+        std::ranges::copy(tallies, all[i].begin());
+        way.pass.reset();
+      }
+    }
+    return all;
   }
 
   std::vector<Prediction> predict(const Batch& batch) override {
@@ -204,18 +217,65 @@ class PhaseModelOf final : public PhaseModel {
   }
 
   std::size_t plan_arena_bytes(const Batch& largest, bool training) override {
+    std::size_t most = 0;
+    for (std::size_t chunk = 0; chunk < passes_.size(); ++chunk)
+      most = std::max(most, plan_chunk(chunk, largest, training));
+    arena_bytes_ = std::max(arena_bytes_, most);
+    return most;
+  }
+
+  std::size_t planned_link_bytes() const override { return links_ ? links_->planned_bytes() : 0; }
+  std::size_t held_link_bytes() const override { return links_ ? links_->held_bytes() : 0; }
+
+ private:
+  // A pass under way: layers of its own, which keep what their backward pass needs, over the
+  // parameters that all passes have in common.
+  struct UnderWay {
+    UnderWay(int chunk_in, std::unique_ptr<Body<Real>> body_in)
+        : chunk(chunk_in), body(std::move(body_in)) {}
+    int chunk;  // counted through the pipeline
+    Exec exec;
+    std::unique_ptr<Body<Real>> body;
+    Batch repeated;  // with R-Drop, what is trained on
+    std::optional<Pass> pass;
+    Tensor2<const Real> hidden_NC;
+    Tensor2<float> dhidden_NC;
+  };
+  // Those of one of the own chunks, at least one, and how many have gone each way so far.
+  struct ChunkPasses {
+    std::vector<std::unique_ptr<UnderWay>> ways;
+    std::size_t num_forward = 0, num_backward = 0;
+
+    UnderWay& next_forward() { return *ways[num_forward++ % ways.size()]; }
+    UnderWay& next_backward() { return *ways[num_backward++ % ways.size()]; }
+  };
+  UnderWay& first() const { return *passes_.front().ways.front(); }
+  Body<Real>& body() const { return *first().body; }
+  Writer<Real> writer() const { return {tensor_, body(), *objectives_[0]}; }
+  StageLinks* links() { return links_ ? &*links_ : nullptr; }
+
+  void add_pass(std::size_t chunk) {
+    const int number = parameters_.stage().chunk(static_cast<int>(chunk));
+    parameters_.begin_chunk(number);
+    parameters_.declare_again(
+        [&] { passes_[chunk].ways.push_back(std::make_unique<UnderWay>(number, make_body_())); });
+  }
+
+  // Bytes of the arena of one of the own chunks.
+  std::size_t plan_chunk(std::size_t chunk, const Batch& largest, bool training) {
     Arena counting, teaching;
     const Exec exec = {.space = {}, .arena = &counting};
     const Exec teacher_exec = {.space = {}, .arena = &teaching};
     const Batch both = training && r_drop_ > 0 ? repeated(largest) : largest;
     if (training && teacher_ != nullptr) hear_teacher(teacher_exec, largest);
     if (training && batches_teach_) hear_batch(exec, largest);
+    UnderWay& way = *passes_[chunk].ways.front();
+    parameters_.begin_chunk(way.chunk);
     if (training) {
-      writes_.begin_pass(counting, parameters_.all().size());
+      writes_.begin_pass(counting, parameters_.all().size(), parameters_.end_of_chunk());
       parameters_.tell(&writes_);
     }
     parameters_.begin_micro_batch(0);
-    UnderWay& way = first();
     std::vector<std::size_t> used_bytes;
     counting.trace(&used_bytes);
     begin(way, exec, both, {}, training);
@@ -228,11 +288,10 @@ class PhaseModelOf final : public PhaseModel {
     way.pass.reset();
     counting.release(0);
     if (training) {
-      count_gradient_norm(exec, parameters_);
+      if (chunk == 0) count_gradient_norm(exec, parameters_);
       parameters_.tell(nullptr);
       writes_.end_pass();
     }
-    arena_bytes_ = std::max(arena_bytes_, counting.peak_bytes());
     if (training) {
       kept_bytes_ = std::max(kept_bytes_, kept_bytes);
       // Of an arena in two pieces, what does not fit behind the rest of the first lies in the
@@ -244,25 +303,6 @@ class PhaseModelOf final : public PhaseModel {
     return counting.peak_bytes();
   }
 
- private:
-  // A pass under way: layers of its own, which keep what their backward pass needs, over the
-  // parameters that all passes have in common.
-  struct UnderWay {
-    UnderWay(Arena& arena, std::unique_ptr<Body<Real>> body_in)
-        : exec{.space = {}, .arena = &arena}, body(std::move(body_in)) {}
-    Exec exec;
-    std::unique_ptr<Body<Real>> body;
-    Batch repeated;  // with R-Drop, what is trained on
-    std::optional<Pass> pass;
-    Tensor2<const Real> hidden_NC;
-    Tensor2<float> dhidden_NC;
-  };
-  UnderWay& first() const { return *passes_.front(); }
-  Body<Real>& body() const { return *first().body; }
-  Writer<Real> writer() const { return {tensor_, body(), *objectives_[0]}; }
-  StageLinks* links() { return links_ ? &*links_ : nullptr; }
-  bool has_heads() const { return parameters_.stage().is_last(); }
-
   // Starts a pass on an empty arena and runs the body.
   void begin(UnderWay& way, const Exec& exec, const Batch& batch, const PassDropout& dropout,
              bool training) {
@@ -271,6 +311,8 @@ class PhaseModelOf final : public PhaseModel {
     Pass& pass = way.pass.emplace(begin_pass(exec, tensor_, batch, batch, dropout, training));
     pass.divides_rows = divides_rows_;
     pass.links = links();
+    parameters_.begin_chunk(way.chunk);
+    pass.chunk = parameters_.chunk();
     way.dhidden_NC = {};
     if (training) {
       pass.recompute = recompute_;
@@ -284,6 +326,7 @@ class PhaseModelOf final : public PhaseModel {
 
   void backward(UnderWay& way, const Exec& exec,
                 const std::function<void(std::size_t)>& final_from) {
+    parameters_.begin_chunk(way.chunk);
     receive_gradients(exec, parameters_, links());
     way.body->backward(*way.pass, way.dhidden_NC, final_from);
     send_gradients(exec, parameters_, links());
@@ -292,7 +335,7 @@ class PhaseModelOf final : public PhaseModel {
 
   std::vector<Tally> run_heads(UnderWay& way, const std::vector<float>& scales) {
     std::vector<Tally> tallies;
-    if (!has_heads()) return tallies;
+    if (!way.pass->chunk.is_last()) return tallies;
     for (std::size_t o = 0; o < objectives_.size(); ++o) {
       tallies.push_back(objectives_[o]->run(*way.pass, way.hidden_NC, way.dhidden_NC, scales[o]));
     }
@@ -372,8 +415,8 @@ class PhaseModelOf final : public PhaseModel {
   float r_drop_;
   std::optional<StageLinks> links_;
   std::function<std::unique_ptr<Body<Real>>()> make_body_;
-  std::vector<std::unique_ptr<UnderWay>> passes_;  // at least one
-  std::size_t newest_ = 0, oldest_ = 0;  // of all passes so far: what goes forward next, and back
+  std::vector<ChunkPasses> passes_;              // of the own chunks
+  std::vector<Arena*> free_arenas_ = {&arena_};  // that no training pass is under way in
   std::vector<std::unique_ptr<Objective<Real>>> objectives_;
   Generation<Real> generation_;
   PhaseModelOf* teacher_ = nullptr;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,9 @@
 namespace polyphase {
 
 // What a phase trains: one body with the heads of its objectives, in the recipe's precision, with
-// the arena that its passes work in. On a stage of a pipeline it has the stage's layers, the last
-// stage the heads; passes of all stages are collective over the pipeline. Several micro-batches can
-// then be under way, each with an arena of its own.
+// the arena that its passes work in. On a stage of a pipeline it has the layers of the stage's
+// chunks, the last stage the heads; passes of all stages are collective over the pipeline. Several
+// micro-batches can then be under way, each with an arena of its own.
 class PhaseModel {
  public:
   virtual ~PhaseModel() = default;
@@ -34,20 +35,22 @@ class PhaseModel {
   // Terms of each objective in a micro-batch: the denominators of its loss.
   virtual std::vector<std::int64_t> num_terms(const Batch& batch) const = 0;
 
-  // Of the micro-batches that a rank has in a step, how many go forward on this stage before the
-  // first comes back (1F1B: Narayanan et al., 2019, "PipeDream"): as many as there are stages
-  // behind it. To be called before anything is planned.
+  // That a rank has in a step at most, by pipeline_schedule(). To be called before anything is
+  // planned.
   virtual void plan_micro_batches(std::int64_t num_micro_batches) = 0;
-  virtual std::int64_t num_ahead() const = 0;
 
-  // One micro-batch through body and heads, with R-Drop twice. scales[o] multiplies the gradient of
-  // objective o's summed loss. Returns each objective's tally; none of a stage that is not the
-  // last. A training pass must be followed by backward(), of passes under way that of the oldest;
-  // the batch lives until then.
+  // One micro-batch through one of the stage's own chunks, and through the heads if it has them,
+  // with R-Drop twice. scales[o] multiplies the gradient of objective o's summed loss. Returns each
+  // objective's tally; none of a chunk without heads. A training pass must be followed by
+  // backward(), of passes under way in the chunk that of the oldest; the batch lives until then.
   virtual std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
-                                     const std::vector<float>& scales) = 0;
-  // Hears, going down, from which parameter on all gradients are final.
-  virtual void backward(const std::function<void(std::size_t)>& final_from) = 0;
+                                     const std::vector<float>& scales, int chunk = 0) = 0;
+  // Hears, going down, from which parameter on all of the chunk's gradients are final.
+  virtual void backward(const std::function<void(std::size_t)>& final_from, int chunk = 0) = 0;
+  bool has_heads(int chunk) const {
+    const PipelineStage& stage = parameters_.stage();
+    return stage.chunk(chunk) + 1 == stage.num_chunks();
+  }
 
   // Where several stages have a parameter, gives its owner's values to the others; of those that
   // the step trains. Collective over the pipeline.
@@ -71,8 +74,10 @@ class PhaseModel {
   // Bytes of the teacher's arena, known when a training pass was planned.
   std::size_t teaching_bytes() const { return teaching_bytes_; }
 
-  // A micro-batch without gradients. No pass is under way.
-  virtual std::vector<Tally> evaluate(const Batch& batch) = 0;
+  // Micro-batches without gradients: each objective's tally of each, on the stage with heads. At
+  // most as many as there are stages, which work on them side by side. No pass is under way.
+  virtual std::vector<std::vector<Tally>> evaluate(std::span<const Batch> batches) = 0;
+  std::vector<Tally> evaluate(const Batch& batch) { return evaluate(std::span(&batch, 1)).front(); }
 
   // What the phase's task says of each sequence of a micro-batch without labels (of tagging, 0 on
   // the rows that want a tag).
@@ -101,11 +106,12 @@ class PhaseModel {
   // the optimizer's update works in update_bytes of the arena.
   struct TrainingMemory {
     std::size_t arena_bytes = 0;     // of updates and passes, all that are under way
+    std::size_t link_bytes = 0;      // of what is on its way to other stages
     std::size_t gradient_bytes = 0;  // of all sets, and of what passes write beside them
-    std::size_t bytes = 0;           // of both: what passes write may share memory with the arena
+    std::size_t bytes = 0;           // of all: what passes write may share memory with the arena
     std::size_t first_gradient = 0;  // where that begins
     std::size_t share_bytes = 0;     // of sets of this rank's share, which share nothing
-    std::size_t copy_bytes = 0;      // of gradients of copies, likewise
+    std::size_t copy_bytes = 0;      // of gradients that chunks pass on, likewise
     GradientLayout layout;
   };
   TrainingMemory plan_training(std::size_t num_gradient_sets, std::size_t update_bytes,
@@ -121,6 +127,9 @@ class PhaseModel {
   const Exec& exec() const { return exec_; }
   std::size_t arena_peak_bytes() const { return arena_.peak_bytes(); }
   std::size_t arena_capacity_bytes() const { return memory_.extent(0); }
+  // Of what is on its way to other stages: as planned, and as taken by now.
+  virtual std::size_t planned_link_bytes() const = 0;
+  virtual std::size_t held_link_bytes() const = 0;
 
  protected:
   virtual std::map<std::string, double> objective_metrics(std::size_t objective,
@@ -128,7 +137,7 @@ class PhaseModel {
 
   ParameterSet parameters_;
   Arena arena_;
-  std::deque<Arena> more_arenas_;  // of passes under way at the same time
+  std::deque<Arena> more_arenas_;  // of other passes under way at the same time
   Exec exec_ = {.space = {}, .arena = &arena_};
   std::vector<std::string> names_;
   std::vector<double> weights_;

@@ -7,6 +7,7 @@
 #include "comm/agreement.hpp"
 #include "optimizer/gradient_norm.hpp"
 #include "train/evaluate.hpp"
+#include "train/pipeline_schedule.hpp"
 
 namespace polyphase {
 namespace {
@@ -48,24 +49,26 @@ double clip(const StepPlan& plan, const PhaseModel& model, ParameterSet& paramet
   return clip_scale(grad_norm, plan.max_grad_norm);
 }
 
-// One forward and one backward pass in turn (1F1B), stages of a pipeline ahead of those behind them
-// by as many forward passes as there are. On every stage, micro-batches come back in their order.
+// The tallies are those of the micro-batches in their order; none of a stage without heads.
 std::vector<std::vector<Tally>> run_micro_batches(const StepPlan& plan,
                                                   const std::vector<Batch>& micro_batches,
                                                   const std::vector<float>& scales,
                                                   PhaseModel& model, GradientReducer& reducer) {
+  using Way = PipelineTask::Way;
   std::vector<std::vector<Tally>> tallies;
-  const auto size = std::ssize(micro_batches), ahead = std::min(size, model.num_ahead());
-  const auto forward = [&](std::int64_t number) {
-    const Batch& batch = micro_batches[static_cast<std::size_t>(number)];
-    tallies.push_back(model.forward(batch, plan.dropout, scales));
-  };
-  for (std::int64_t number = 0; number < ahead; ++number) forward(number);
-  for (std::int64_t number = 0; number < size; ++number) {
-    reducer.begin_micro_batch();  // heads write gradients
-    if (number + ahead < size) forward(number + ahead);
-    model.backward([&](std::size_t parameter) { reducer.final_from(parameter); });
-    reducer.end_micro_batch();
+  for (const PipelineTask& task :
+       pipeline_schedule(model.parameters().stage(), std::ssize(micro_batches))) {
+    // Heads, which write gradients going forward, are in a chunk that comes back at once.
+    if (task.way == (model.has_heads(task.chunk) ? Way::kForward : Way::kBackward))
+      reducer.begin_micro_batch(task.chunk);
+    if (task.way == Way::kForward) {
+      const Batch& batch = micro_batches[static_cast<std::size_t>(task.micro_batch)];
+      std::vector<Tally> mine = model.forward(batch, plan.dropout, scales, task.chunk);
+      if (model.has_heads(task.chunk)) tallies.push_back(std::move(mine));
+    } else {
+      model.backward([&](std::size_t parameter) { reducer.final_from(parameter); }, task.chunk);
+      reducer.end_micro_batch();
+    }
   }
   return tallies;
 }

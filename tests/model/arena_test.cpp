@@ -97,7 +97,7 @@ TEST(GradientLayout, FollowsTheUseOfTheArena) {
   parameters.declare({.name = "frozen matrix", .global_shape = {10, 10}});
   Arena counting;
   GradientWrites writes;
-  writes.begin_pass(counting, parameters.all().size());
+  writes.begin_pass(counting, parameters.all().size(), parameters.all().size());
   counting.take1<float>(1000);
   writes.hear(4, 2);
   writes.hear(0, 1);
@@ -126,7 +126,7 @@ TEST(GradientLayout, GivesBackWhatOtherRanksKeep) {
     parameters.declare({.name = name, .global_shape = {10, 10}});
   Arena counting;
   GradientWrites writes;
-  writes.begin_pass(counting, parameters.all().size());
+  writes.begin_pass(counting, parameters.all().size(), parameters.all().size());
   writes.hear(3, 1);
   writes.hear(0, 1);
   for (const std::size_t layer : {2, 1}) {

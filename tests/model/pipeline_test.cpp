@@ -2,8 +2,11 @@
 // Stages of layers: the same bits as one rank that has all of them.
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
+#include <utility>
 
+#include "kernels/elementwise.hpp"
 #include "model/reference_run.hpp"
 #include "train/plan_memory.hpp"
 
@@ -56,6 +59,31 @@ void expect_bits_of_one_stage(const nlohmann::json& reference, const RankGrid& s
   if (stages.pipeline.size() > 1) {
     EXPECT_LT(mine.values.size(), all.values.size()) << name;
   }
+}
+
+// The case with more layers than its two: copies of those, in turn. Of one stack, or of encoder and
+// decoder.
+nlohmann::json with_layers(nlohmann::json reference, int num_layers, int num_decoder_layers = 0) {
+  nlohmann::json listed = nlohmann::json::array();
+  for (const nlohmann::json& parameter : reference.at("parameters")) {
+    const std::string text = parameter.at("name");
+    const std::size_t at = text.find("layers.");
+    if (at == std::string::npos) {
+      listed.push_back(parameter);
+      continue;
+    }
+    const std::size_t number = at + std::string("layers.").size();
+    for (int layer = text[number] - '0';
+         layer < (text.starts_with("decoder.") ? num_decoder_layers : num_layers); layer += 2) {
+      nlohmann::json copy = parameter;
+      copy["name"] = text.substr(0, number) + std::to_string(layer) + text.substr(number + 1);
+      listed.push_back(copy);
+    }
+  }
+  reference["parameters"] = listed;
+  reference["model"]["num_layers"] = num_layers;
+  if (num_decoder_layers > 0) reference["model"]["num_decoder_layers"] = num_decoder_layers;
+  return reference;
 }
 
 bool can_have_stages(const nlohmann::json& reference) { return !reference.contains("teacher"); }
@@ -115,18 +143,7 @@ TEST(Pipeline, OfFourStagesGivesTheBitsOfOneRank) {
   for (const char* name : {"bert_prenorm_pretraining", "family_t5_1_0_span"}) {
     nlohmann::json reference = read_case(name);
     if (reference.at("model").at("family") == "bert") {
-      nlohmann::json listed = reference.at("parameters");
-      for (const nlohmann::json& parameter : reference.at("parameters")) {
-        const std::string text = parameter.at("name");
-        const std::size_t at = text.find("layers.");
-        if (at == std::string::npos) continue;
-        nlohmann::json copy = parameter;
-        const int number = text[at + 7] - '0';
-        copy["name"] = text.substr(0, at + 7) + std::to_string(number + 2) + text.substr(at + 8);
-        listed.push_back(copy);
-      }
-      reference["parameters"] = listed;
-      reference["model"]["num_layers"] = 4;
+      reference = with_layers(reference, 4);
     }
     reference["phase"]["layer_drop"] = 0.3;
     reference["phase"]["r_drop"] = 0.5;
@@ -134,21 +151,105 @@ TEST(Pipeline, OfFourStagesGivesTheBitsOfOneRank) {
   }
 }
 
+// A case with `layers` in all, in chunks of so many that stages have in turn.
+nlohmann::json interleaved(const std::string& name, int layers, int interleave) {
+  const nlohmann::json reference = read_case(name);
+  const bool pair = reference.at("model").at("family") == "t5";
+  nlohmann::json deep = pair ? with_layers(reference, layers / 3, layers - layers / 3)
+                             : with_layers(reference, layers);
+  deep["interleave"] = interleave;
+  return deep;
+}
+
+// Every second case has chunks of different sizes, and of T5 a chunk has the encoder's end and the
+// decoder's beginning: of 6 layers in 4 chunks, 1, 2, 1 and 2.
+TEST(Pipeline, OfInterleavedStagesGivesTheBitsOfOneRank) {
+  if (test_world->size() != 2) GTEST_SKIP() << "needs two ranks";
+  const RankGrid stages = make_grid(*test_world, 1, 2), whole = solo_grid();
+  for (const char* name : kStagesCases) {
+    expect_bits_of_one_stage(interleaved(name, 6, 2), stages, whole, {}, name);
+    expect_bits_of_one_stage(interleaved(name, 6, 3), stages, whole,
+                             {.precision = recipe::Precision::kBf16, .num_micro_batches = 2},
+                             fmt::format("{} in bf16", name));
+  }
+}
+
+// Of four stages the middle ones have a part of each of T5's stacks, or of none of its ends.
+TEST(Pipeline, OfInterleavedStagesBesideOthersGivesTheBitsOfTheseAlone) {
+  if (test_world->size() != 4) GTEST_SKIP() << "needs four ranks";
+  const RankGrid whole = solo_grid(), data = make_grid(*test_world, 1, 2),
+                 tensor = make_grid(*test_world, 2, 2), of_tensor = make_grid(*test_world, 2),
+                 four = make_grid(*test_world, 1, 4);
+  for (const char* name : {"family_gpt2_clm", "family_t5_1_0_span"}) {
+    nlohmann::json reference = interleaved(name, 6, 2);
+    for (const recipe::Shard shard :
+         {recipe::Shard::kNone, recipe::Shard::kOptimizer, recipe::Shard::kGradients}) {
+      reference["recompute"] = shard == recipe::Shard::kNone ? "full" : "none";
+      expect_bits_of_one_stage(reference, data, whole, {.shard = shard}, name);
+    }
+    reference["sequence"] = true;
+    expect_bits_of_one_stage(reference, tensor, of_tensor, {}, name);
+    reference = interleaved(name, 9, 2);
+    reference["phase"]["layer_drop"] = 0.3;
+    expect_bits_of_one_stage(reference, four, whole, {}, name);
+    expect_bits_of_one_stage(interleaved(name, 6, 1), four, whole, {}, name);
+  }
+}
+
+TEST(Pipeline, TablesAreUsedByTheChunksThatEmbedAndThatPutOut) {
+  if (test_world->size() != 2) GTEST_SKIP() << "needs two ranks";
+  const RankGrid stages = make_grid(*test_world, 1, 2);
+  const auto chunks_of = [&](const nlohmann::json& reference, const char* name) {
+    ReferenceRun run(reference, stages, 2);
+    return run.model().parameters().find(name)->chunks;
+  };
+  using Chunks = std::vector<int>;
+  EXPECT_EQ(chunks_of(interleaved("family_gpt2_clm", 6, 2), "embedding.token.weight"),
+            (Chunks{0, 3}));
+  // Encoder and decoder are 2 and 4 layers of 1, 2, 1 and 2.
+  const nlohmann::json pair = interleaved("family_t5_1_0_span", 6, 2);
+  EXPECT_EQ(chunks_of(pair, "embedding.token.weight"), (Chunks{0, 1, 3}));
+  EXPECT_EQ(chunks_of(pair, "relative_positions.weight"), (Chunks{0, 1}));
+  EXPECT_EQ(chunks_of(pair, "decoder.relative_positions.weight"), (Chunks{1, 2, 3}));
+}
+
+TEST(Pipeline, AllStagesHearAlikeThatTrainingHasDiverged) {
+  if (test_world->size() != 2) GTEST_SKIP() << "needs two ranks";
+  const RankGrid stages = make_grid(*test_world, 1, 2);
+  const nlohmann::json reference = interleaved("family_gpt2_clm", 4, 2);
+  ReferenceRun run(reference, stages, 2);
+  // A value that the first stage alone has.
+  if (stages.pipeline.rank() == 0) {
+    const ParameterSet& parameters = run.model().parameters();
+    const Parameter& table = *parameters.find("embedding.position.weight");
+    fill(Exec(), Tensor1<float>(parameters.values().data() + table.offset, table.count),
+         std::numeric_limits<float>::quiet_NaN());
+  }
+  EXPECT_THROW(run.step(0), DivergedError);
+}
+
 TEST(Pipeline, PlanIsWhatTheStageWithTheMostHas) {
   if (test_world->size() == 1) GTEST_SKIP() << kNeedsSeveralRanks;
   const RankGrid grid = make_grid(*test_world, 1, 2);
-  for (const char* name : kStagesCases) {
+  for (const auto& [name, interleave] : {std::pair{"bert_postnorm_pretraining", 1},
+                                         {"family_gpt2_clm", 2},
+                                         {"family_t5_1_0_span", 1},
+                                         {"family_t5_1_0_span", 3},
+                                         {"family_relative_mlm", 2},
+                                         {"optimizer_average", 1}}) {
     for (const recipe::Shard shard :
          {recipe::Shard::kNone, recipe::Shard::kOptimizer, recipe::Shard::kGradients}) {
-      const nlohmann::json reference = read_case(name);
+      const nlohmann::json reference =
+          interleave == 1 ? read_case(name) : interleaved(name, 6, interleave);
       ReferenceRun run(reference, grid, 4, recipe::Precision::kF32, 0.0, shard);
+      run.step(0);  // takes the links' memory
       recipe::Recipe recipe = run.recipe();
       recipe.parallel.pipeline = 2;
       recipe.tokenizer.vocab_size = reference.at("vocabulary");
       recipe::Phase& phase = recipe.phases.back();
       phase.batch.sequences = 4 * phase.batch.micro_batch;
       const ParameterSet& own = run.model().parameters();
-      std::int64_t floats = own.count_of_copies() + own.total_count();
+      std::int64_t floats = own.count_passed_on() + own.total_count();
       if (own.num_gradients() > 1)
         floats += static_cast<std::int64_t>(own.num_gradients() * own.gradients(0).size());
       const auto count = [&](const std::vector<StateTensor>& tensors) {
@@ -158,6 +259,7 @@ TEST(Pipeline, PlanIsWhatTheStageWithTheMostHas) {
       count(run.optimizer().state());
       if (run.average() != nullptr) count(run.average()->tensors());
       std::int64_t bytes = static_cast<std::int64_t>(run.model().arena_capacity_bytes()) +
+                           static_cast<std::int64_t>(run.model().held_link_bytes()) +
                            floats * std::int64_t{sizeof(float)};
       test_world->max(&bytes, 1);
       const std::int64_t planned = plan_memory(recipe, phase, grid.data.size()).total_bytes();

@@ -43,7 +43,9 @@ recipe::Recipe recipe_of(const nlohmann::json& reference, recipe::Precision prec
       {"model", reference.at("model")},
       {"precision", precision == recipe::Precision::kBf16 ? "bf16" : "f32"},
       {"recompute", reference.value("recompute", "none")},
-      {"parallel", {{"sequence", reference.value("sequence", false)}}},
+      {"parallel",
+       {{"sequence", reference.value("sequence", false)},
+        {"interleave", reference.value("interleave", 1)}}},
       {"phases", phases}};
   return recipe::parse(recipe.dump(), "reference");
 }
