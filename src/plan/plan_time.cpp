@@ -71,7 +71,7 @@ CollectiveCost sum_over_tensor(const StepWork& work, const Layout& layout, const
 }
 
 // Between stages, which are as far apart as all ranks of one stage: rows of each micro-batch and
-// their gradients, of each chunk one message each way.
+// their gradients, of each chunk one message each way; once a step, values of what stages share.
 CollectiveCost send_between_stages(const StepWork& work, const Layout& layout,
                                    const Network& network) {
   if (layout.pipeline == 1) return {};
@@ -82,7 +82,9 @@ CollectiveCost send_between_stages(const StepWork& work, const Layout& layout,
   const double messages = 2 * static_cast<double>(layout.interleave);
   CollectiveCost cost = {.seconds = micro_batches *
                                     (link.seconds(bytes) + (messages - 1) * link.seconds(0))};
-  (within ? cost.within_bytes : cost.between_bytes) = micro_batches * bytes;
+  const double copied_bytes = kFloatBytes * static_cast<double>(work.num_copied);
+  if (copied_bytes > 0) cost.seconds += link.seconds(copied_bytes);
+  (within ? cost.within_bytes : cost.between_bytes) = micro_batches * bytes + copied_bytes;
   return cost;
 }
 

@@ -82,6 +82,13 @@ double floats(const ParameterSet& parameters) {
   return count;
 }
 
+std::int64_t num_copied(const ParameterSet& parameters) {
+  std::int64_t count = 0;
+  for (const Parameter& parameter : parameters.all())
+    if (parameter.trained && parameter.is_copy) count += parameter.count;
+  return count;
+}
+
 std::int64_t num_parts_of_rows(const recipe::Recipe& recipe, const ParameterSet& parameters) {
   std::int64_t count = 0;
   for (const Parameter& parameter : parameters.all())
@@ -117,6 +124,7 @@ StepWork count_stage(const recipe::Recipe& recipe, const recipe::Phase& phase, i
                    .tokens = static_cast<double>(batch.starts.back()),
                    .num_parameters = parameters.total_count(),
                    .num_trained = static_cast<std::int64_t>(floats(parameters)),
+                   .num_copied = num_copied(parameters),
                    .num_parts_of_rows = num_parts_of_rows(recipe, parameters),
                    .num_layers = (recipe::model_of(recipe, phase).num_layers +
                                   recipe::num_decoder_layers_of(recipe::model_of(recipe, phase))) /

@@ -23,7 +23,8 @@ struct StepWork {
   double tokens = 0;                // of a micro-batch, padding not counted
   std::int64_t num_parameters = 0;  // floats that this rank has
   std::int64_t num_trained = 0;     // of them, those whose gradients are summed
-  // Of those, what tensor-parallel ranks that divide rows sum, too.
+  std::int64_t num_copied = 0;      // of a pipeline's shared parameters: those that it gets anew
+  // Of the trained ones, what tensor-parallel ranks that divide rows sum, too.
   std::int64_t num_parts_of_rows = 0;
   std::int64_t num_layers = 0;        // gradients leave layer by layer
   std::int64_t checkpoint_bytes = 0;  // of the whole model with its optimizer

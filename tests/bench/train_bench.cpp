@@ -76,7 +76,8 @@ double median(std::vector<double> values) {
 
 struct Options {
   std::string shape = "encoder-4-256", precision = "f32", recompute = "none", shard = "none";
-  int steps = 12, warmup = 3, tensor = 1, pipeline = 1, micro_batches = 1, sequences = 0;
+  int steps = 12, warmup = 3, tensor = 1, pipeline = 1, interleave = 1, micro_batches = 1,
+      sequences = 0;
   double dropout = 0;
   bool sequence = false;
   bool kernels = false;
@@ -90,12 +91,14 @@ nlohmann::json planned(const Options& options, recipe::Recipe recipe, const Benc
   recipe.tokenizer.vocab_size = shape.vocabulary;
   recipe.parallel.tensor = options.tensor;
   recipe.parallel.pipeline = options.pipeline;
+  recipe.parallel.interleave = options.interleave;
   const PlannedTime time = plan_time(count_step(recipe, recipe.phases[0], num_data_ranks),
                                      {.tensor = options.tensor,
                                       .pipeline = options.pipeline,
                                       .data = num_data_ranks,
                                       .shard = recipe.parallel.shard,
-                                      .recompute = recipe.recompute},
+                                      .recompute = recipe.recompute,
+                                      .interleave = options.interleave},
                                      read_machine(options.machine));
   return {{"step_milliseconds", 1e3 * time.step_seconds()},
           {"products", 1e3 * time.product_seconds},
@@ -116,6 +119,7 @@ void run(const Options& options, const Communicator& world) {
       recipe_of(shape, options.precision, options.recompute, micro_batch, options.dropout);
   recipe.parallel.shard = kShard.at(options.shard);
   recipe.parallel.sequence = options.sequence;
+  recipe.parallel.interleave = options.interleave;
   const auto model = make_phase_model(recipe, recipe.phases[0],
                                       {.vocab_size = shape.vocabulary, .label_names = {}},
                                       grid.tensor, &grid.pipeline);
@@ -166,6 +170,7 @@ void run(const Options& options, const Communicator& world) {
   };
   const double peak = most(peak_memory_mib());
   const double arena = most(static_cast<double>(model->arena_capacity_bytes()) / (1024.0 * 1024.0));
+  const double links = most(static_cast<double>(model->held_link_bytes()) / (1024.0 * 1024.0));
   const double state =
       most(static_cast<double>(optimizer.state_bytes(grid.data.rank())) / (1024.0 * 1024.0));
   stop_watching_kernels();  // what follows is not training
@@ -190,6 +195,7 @@ void run(const Options& options, const Communicator& world) {
       {"layout",
        fmt::format("{} × {} threads, {}", world.size(), Space().concurrency(),
                    recipe::layout_words(options.tensor, options.pipeline, grid.data.size()))},
+      {"interleave", options.interleave},
       {"dropout", options.dropout},
       {"recompute", options.recompute},
       {"shard", options.shard},
@@ -197,6 +203,7 @@ void run(const Options& options, const Communicator& world) {
       {"state_mib", state},
       {"arena_mib", static_cast<double>(model->arena_peak_bytes()) / (1024.0 * 1024.0)},
       {"planned_arena_mib", arena},
+      {"links_mib", links},
       {"tokens_per_second", static_cast<double>(shape.tokens_of_step()) / step_seconds},
       {"step_milliseconds", 1e3 * step_seconds},
       {"gflops", gflops},
@@ -227,6 +234,7 @@ int main(int argc, char** argv) {
   app.add_option("--warmup", options.warmup);
   app.add_option("--tensor", options.tensor);
   app.add_option("--pipeline", options.pipeline, "stages");
+  app.add_option("--interleave", options.interleave, "chunks of layers of each stage");
   app.add_flag("--sequence", options.sequence, "tensor-parallel ranks divide rows, too");
   app.add_option("--micro-batches", options.micro_batches, "of a step on one rank");
   app.add_option("--dropout", options.dropout);

@@ -15,9 +15,10 @@ ALL_MOVES = list(itertools.permutations(LAYOUTS, 2))
 # From and to every layout, and from every number of tensor-parallel ranks to every other.
 SOME_MOVES = list(itertools.pairwise([(1, 1, 1), (4, 1, 1), (2, 2, 1), (1, 4, 1), (2, 1, 1), (4, 1, 1), (1, 2, 1),
                                       (2, 2, 1), (1, 1, 1)]))
-# From and to every layout of several stages.
-STAGES = [(1, 1, 1), (1, 1, 2), (1, 2, 2), (1, 1, 4), (2, 1, 2)]
-STAGE_MOVES = list(itertools.pairwise([(1, 1, 1), (1, 1, 4), (1, 2, 2), (2, 1, 2), (1, 1, 2), (1, 1, 4), (1, 1, 1)]))
+# From and to every layout of several stages; the last number is that of the chunks that each has in turn.
+STAGES = [(1, 1, 1), (1, 1, 2), (1, 2, 2, 2), (1, 1, 4), (2, 1, 2, 2)]
+STAGE_MOVES = list(itertools.pairwise([(1, 1, 1), (1, 1, 4), (1, 2, 2, 2), (2, 1, 2, 2), (1, 1, 2), (1, 2, 2, 2),
+                                       (1, 1, 1)]))
 # One weight update in float32 differs by less than this when the tensor-parallel size changes.
 TENSOR_TOLERANCE = 1e-4
 SAVED, LAST = 6, 12  # steps
@@ -31,10 +32,11 @@ class ElasticTest(RoadTest):
             "phases.pretrain.evaluate.max_samples": 8, **values})
 
     def go(self, run, layout):
-        tensor, data, pipeline = layout
+        tensor, data, pipeline, *interleave = layout
         ranks = tensor * data * pipeline
         self.assert_exit(run.go("--phase", "pretrain", "--log-samples", ranks=ranks if ranks > 1 else None,
-                                **{"parallel.tensor": tensor, "parallel.pipeline": pipeline}), DONE)
+                                **{"parallel.tensor": tensor, "parallel.pipeline": pipeline,
+                                   "parallel.interleave": (interleave or [1])[0]}), DONE)
 
     def samples(self, run):
         """By step, what all data ranks trained on, in the order of the step."""
@@ -59,7 +61,7 @@ class ElasticTest(RoadTest):
     def check_family(self, family, moves, layouts=LAYOUTS, **values):
         straight = {}
         for layout in layouts:
-            straight[layout] = self.family_run(family, "on-{}x{}x{}".format(*layout), **values)
+            straight[layout] = self.family_run(family, "on-" + "x".join(map(str, layout)), **values)
             self.go(straight[layout], layout)
         one = straight[1, 1, 1]
         seen = self.samples(one)

@@ -48,14 +48,19 @@ class GuardTest(RoadTest):
         unguarded = self.run_of("unguarded", **{"phases.topic.stop.steps": 12})
         self.assert_says(self.go(unguarded, USAGE), "training has diverged", "give the phase a guard")
         guard = {"phases.topic.guard": "{max_skipped: 2}", "phases.topic.stop.steps": 12}
-        one, two, split = (self.run_of(name, **guard) for name in ("one", "two", "split"))
+        one, two, split, staged = (self.run_of(name, **guard) for name in ("one", "two", "split", "staged"))
+        stages = {"parallel.pipeline": 2}
+        self.assert_says(self.go(self.run_of("unguarded-stages", **{"phases.topic.stop.steps": 12}), USAGE, ranks=2,
+                                 **stages), "training has diverged", "give the phase a guard")
         self.assert_says(self.go(one, DONE), "skipped: the norm of the gradients is")
         self.go(two, DONE, ranks=2)
         self.go(split, DONE, ranks=2, **{"parallel.tensor": 2})
         step = self.events(one, "skipped")[0][0]
-        for other in (two, split):
+        self.go(staged, DONE, ranks=2, **stages)
+        for other in (two, split, staged):
             self.assertEqual(self.events(other, "skipped"), self.events(one, "skipped"))
         self.assert_same_road(two, one, ["topic"])
+        self.assert_same_road(staged, one, ["topic"])
         self.assertGreater(step, 1)
         self.assertEqual(unguarded.steps("topic")[-1][0], step - 1)
 
@@ -121,6 +126,14 @@ class GuardTest(RoadTest):
         self.go(two, DONE, ranks=2)
         self.assert_same_road(two, guarded, ["topic"])
         self.assertEqual(self.evaluations(two), measured)
+        # Of stages, which stop early as one rank does.
+        early = {**BEST, "phases.topic.stop.early": "{metric: valid.loss, patience: 3, keep: best}"}
+        alone, staged = self.rolled_back("early", **early), self.rolled_back("early-stages", **early)
+        self.go(alone, DONE)
+        self.go(staged, DONE, ranks=2, **{"parallel.pipeline": 2})
+        self.assertLess(len(alone.steps("topic")), 60)
+        self.assert_same_road(staged, alone, ["topic"])
+        self.assertEqual(self.evaluations(staged), self.evaluations(alone))
 
     def compare_with_changed_by_hand(self, name, **values):
         self.write_numbers()

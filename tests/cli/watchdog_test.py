@@ -45,16 +45,22 @@ class WatchdogTest(RoadTest):
         outcome = cls.straight.go()
         assert outcome.code == DONE, outcome
 
-    def stop_rank_1(self, name):
+    def stop_rank_1(self, name, **values):
         """A run of which rank 1 is stopped in the middle of pretraining."""
         run = self.new_run(name, **{"limits.watchdog": PATIENCE})
-        job = run.start()
+        job = run.start(**values)
         self.assertTrue(job.freeze_when(lambda: len(run.steps("pretrain")) >= 12))
         first, second = job.ranks()
         return run, job, first, second
 
     def test_job_of_a_stopped_rank_ends_and_goes_on_exactly(self):
-        run, job, first, second = self.stop_rank_1("stopped")
+        self.check_stopped_rank("stopped")
+
+    def test_job_of_a_stopped_stage_ends_and_goes_on_exactly(self):
+        self.check_stopped_rank("stopped-stage", **{"parallel.pipeline": 2})
+
+    def check_stopped_rank(self, name, **values):
+        run, job, first, second = self.stop_rank_1(name, **values)
         os.kill(first, signal.SIGCONT)
         outcome = job.wait()
         self.assert_exit(outcome, STALLED)
@@ -78,7 +84,7 @@ class WatchdogTest(RoadTest):
         run = self.new_run("killed")
         for number in range(tries):
             # At another moment every time, of a run that has not come to its end.
-            job = run.start(**{"phases.pretrain.stop.steps": 100000})
+            job = run.start(**{"phases.pretrain.stop.steps": 100000, "parallel.pipeline": 1 + number % 2})
             at_least = len(run.steps("pretrain")) + 1 + number % 7
             self.assertTrue(job.wait_until(lambda: len(run.steps("pretrain")) >= at_least))
             ranks = job.ranks()

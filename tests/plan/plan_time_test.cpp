@@ -58,9 +58,18 @@ TEST(PlanTime, StagesWaitForTheFirstAndBehindTheLastMicroBatch) {
   EXPECT_NEAR(time.stage_sends.seconds, 2 * (4e6 / 4e9 + 2 * 10e-6), 1e-12);
   EXPECT_EQ(time.stage_sends.within_bytes, 8e6);
   EXPECT_EQ(time.tokens, 200);
+  // With two chunks a stage waits for half as long, and sends four messages instead of two.
+  const PlannedTime turns = plan_time(step, {.pipeline = 2, .interleave = 2}, small_machine());
+  EXPECT_NEAR(turns.idle_seconds, time.idle_seconds / 2, 1e-12);
+  EXPECT_NEAR(turns.stage_sends.seconds, 2 * (4e6 / 4e9 + 4 * 10e-6), 1e-12);
+  // Values of what both have come once a step.
+  step.num_copied = 1000000;
+  const PlannedTime tied = plan_time(step, {.pipeline = 2}, small_machine());
+  EXPECT_NEAR(tied.stage_sends.seconds - time.stage_sends.seconds, 4e6 / 4e9 + 10e-6, 1e-12);
+  EXPECT_EQ(tied.stage_sends.within_bytes, 12e6);
   // Two data-parallel ranks fill a node, so that the stages are on two.
   EXPECT_EQ(plan_time(step, {.pipeline = 2, .data = 2}, small_machine()).stage_sends.between_bytes,
-            8e6);
+            12e6);
 }
 
 TEST(PlanTime, OverlapHidesSumsBehindTheLastBackwardPass) {

@@ -43,7 +43,14 @@ TEST(StepWork, StagesShareWhatOneRankDoes) {
   // That with the head: it sends back the gradients of its rows and of its copy of the table.
   EXPECT_GT(longest.pass.product_flops(), whole.pass.product_flops() / 2);
   EXPECT_EQ(longest.pass.passed_on, (2 * 64 + 1000) * 256);
+  EXPECT_EQ(longest.num_copied, 1000 * 256);
   EXPECT_EQ(whole.pass.passed_on, 0);
+  EXPECT_EQ(whole.num_copied, 0);
+  // Rows go on from the first of its two chunks, and gradients back from both.
+  recipe.parallel.interleave = 2;
+  const StepWork turns = count_step(recipe, recipe.phases[0], 1);
+  EXPECT_EQ(turns.pass.passed_on, (3 * 2 * 64 + 1000) * 256);
+  EXPECT_DOUBLE_EQ(turns.pass.product_flops(), longest.pass.product_flops());
 }
 
 // GPT-3 of 175 billion parameters, and the 22 billion of Korthikanti et al., 2022, table 3.

@@ -67,6 +67,29 @@ TEST(RecipeLayout, StagesDivideTheRanksAndEachHasALayer) {
             std::string::npos);
 }
 
+TEST(RecipeLayout, InterleavedStagesHaveALayerInEachChunkAndAMicroBatchForEachStage) {
+  const std::vector<std::string> deep = {"model.num_layers=4", "parallel.tensor=1",
+                                         "parallel.pipeline=2", "parallel.interleave=2"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), deep.begin(), deep.end());
+    return more;
+  };
+  EXPECT_EQ(layout_faults(deep, 2), "");
+  EXPECT_EQ(layout_faults({"parallel.interleave=2", "parallel.tensor=1"}, 1),
+            "--set parallel.interleave: parallel.interleave is 2, but parallel.pipeline is 1: one "
+            "stage has all layers; set parallel.interleave to 1, or have more stages");
+  EXPECT_NE(
+      layout_faults(with({"parallel.interleave=3"}), 2)
+          .find("parallel.interleave is 3, but phase \"pretrain\" has 4 layers, and each of 2 "
+                "stages needs 3; an interleave of 2 would fit"),
+      std::string::npos);
+  EXPECT_NE(layout_faults(with({"phases.pretrain.batch.micro_batch=64"}), 2)
+                .find("parallel.interleave is 2, which takes a multiple of 2 micro-batches a rank, "
+                      "one for each stage, but the steps of phase \"pretrain\" have 1; set "
+                      "parallel.interleave to 1, or change batch.micro_batch or batch.sequences"),
+            std::string::npos);
+}
+
 TEST(RecipeLayout, StagesAndATeacherDoNotGoTogether) {
   Recipe recipe = parse(kGoodRecipe, "r.yaml", {"parallel.pipeline=2"});
   recipe.phases[2].adaptation.distil.emplace();
