@@ -95,11 +95,13 @@ class LayoutChecks {
           "an interleave of {} would fit",
           interleave_, quoted(phase.name), layers, pipeline_, interleave_, layers / pipeline_);
     }
-    if (phase.adaptation.distil) {
+    // What a teacher has said beforehand is heard by the heads alone.
+    if (phase.adaptation.distil && !phase.adaptation.distil->kept) {
       const std::string path = phase_path(recipe_, index) + ".distil";
       fault(path,
-            "{} needs all layers on one rank, but parallel.pipeline is {}; train this phase by "
-            "itself, with --phase {} --set parallel.pipeline=1, and the others by their names, too",
+            "{0} needs all layers on one rank, but parallel.pipeline is {1}; ask the teacher "
+            "beforehand, with {0}.kept, where the phase's task has that, or train this phase by "
+            "itself, with --phase {2} --set parallel.pipeline=1, and the others by their names, too",
             path, pipeline_, phase.name);
     }
   }

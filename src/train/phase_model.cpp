@@ -161,7 +161,7 @@ class PhaseModelOf final : public PhaseModel {
     free_arenas_.pop_back();
     if (r_drop_ > 0) way.repeated = repeated(batch);
     if (teacher_ != nullptr) hear_teacher(teacher_->exec_, batch);
-    if (batches_teach_) hear_batch(way.exec, batch);
+    if (batches_teach_ && has_heads(chunk)) hear_batch(way.exec, batch);
     begin(way, way.exec, r_drop_ > 0 ? way.repeated : batch, dropout, true);
     return run_heads(way, scales);
   }
@@ -268,7 +268,7 @@ class PhaseModelOf final : public PhaseModel {
     const Exec teacher_exec = {.space = {}, .arena = &teaching};
     const Batch both = training && r_drop_ > 0 ? repeated(largest) : largest;
     if (training && teacher_ != nullptr) hear_teacher(teacher_exec, largest);
-    if (training && batches_teach_) hear_batch(exec, largest);
+    if (training && batches_teach_ && has_heads(static_cast<int>(chunk))) hear_batch(exec, largest);
     UnderWay& way = *passes_[chunk].ways.front();
     parameters_.begin_chunk(way.chunk);
     if (training) {

@@ -184,7 +184,7 @@ class GrowthTest(RoadTest):
         self.assert_says(outcome, "topic: learns from tags too", "samples of topics is kept in")
         for mine, theirs in zip(kept.steps("topic"), along.steps("topic"), strict=True):
             self.assertAlmostEqual(mine[1], theirs[1], delta=1e-4 * theirs[1])
-        job = two.start(ranks=2)
+        job = two.start(ranks=2, **{"parallel.pipeline": 2})  # stages can ask, and data-parallel ranks go on
         self.assertTrue(job.freeze_when(lambda: len(two.steps("topic")) >= 5))
         job.kill()
         job.wait()
