@@ -98,11 +98,12 @@ class LayoutChecks {
     // What a teacher has said beforehand is heard by the heads alone.
     if (phase.adaptation.distil && !phase.adaptation.distil->kept) {
       const std::string path = phase_path(recipe_, index) + ".distil";
-      fault(path,
-            "{0} needs all layers on one rank, but parallel.pipeline is {1}; ask the teacher "
-            "beforehand, with {0}.kept, where the phase's task has that, or train this phase by "
-            "itself, with --phase {2} --set parallel.pipeline=1, and the others by their names, too",
-            path, pipeline_, phase.name);
+      fault(
+          path,
+          "{0} needs all layers on one rank, but parallel.pipeline is {1}; ask the teacher "
+          "beforehand, with {0}.kept, where the phase's task has that, or train this phase by "
+          "itself, with --phase {2} --set parallel.pipeline=1, and the others by their names, too",
+          path, pipeline_, phase.name);
     }
   }
 

@@ -84,7 +84,7 @@ PlannedMemory plan_stage(const recipe::Recipe& recipe, const recipe::Phase& phas
       most_training_memory(*model, GradientReducer::num_gradient_sets(plan.num_micro_batches),
                            optimizer.plan_arena_bytes(model->parameters()), shards, num_data_ranks);
   plan.gradient_bytes = static_cast<std::int64_t>(training.gradient_bytes);
-  plan.activation_bytes = static_cast<std::int64_t>(training.arena_bytes);
+  plan.activation_bytes = static_cast<std::int64_t>(training.arena_bytes + training.link_bytes);
   plan.shared_bytes =
       plan.gradient_bytes + plan.activation_bytes - static_cast<std::int64_t>(training.bytes);
   plan.teacher_bytes += static_cast<std::int64_t>(model->teaching_bytes());
