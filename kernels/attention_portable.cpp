@@ -41,7 +41,6 @@ KOKKOS_INLINE_FUNCTION void forward_row(const Team& team, const Call<Real>& call
                  [&]() { *log_sum = num_keys == 0 ? 0.0F : max + math::log(sum); });
 }
 
-// Δ = Σ_c dO·O of every row and head (Dao et al., 2022, appendix B.2).
 template <class Real>
 void make_deltas(const Exec& exec, const Call<Real>& call, const Tensor2<float>& delta_NH,
                  const Tensor2<const Real>& dout_NC, const Tensor2<const Real>& out_NC) {
@@ -55,30 +54,6 @@ void make_deltas(const Exec& exec, const Call<Real>& call, const Tensor2<float>&
         delta[i] = call.dot(dout + i * call.head_width, out + i * call.head_width);
       });
 }
-
-// What the backward pass reads beside the call.
-template <class Real>
-struct Backward {
-  Call<Real> call;
-  const Real* dout;
-  const float *log_sum, *delta;
-
-  // Probability times mask, and dS, of query r and key j of a sequence.
-  struct Pair {
-    float masked, dscore;
-  };
-  KOKKOS_INLINE_FUNCTION Pair pair(const SequenceSpan& span, std::int64_t r, std::int64_t j,
-                                   std::int64_t head) const {
-    if (j >= span.visible(r)) return {0.0F, 0.0F};
-    const std::int64_t n = span.first_query + r;
-    const std::int64_t i = n * call.num_heads + head;
-    const float p = fast_exp(call.score(span, r, j, head, log_sum[i])), m = call.mask(n, j, head);
-    const float dp = call.dot(dout + i * call.head_width,
-                              call.value.at(span.first_key + j, head / call.group())) *
-                     m;
-    return {p * m, p * (dp - delta[i]) * call.scale};
-  }
-};
 
 // dQ of one row and head: dS·K. dscores has room for the most keys.
 template <class Real>
@@ -165,6 +140,32 @@ void run_backward(const Exec& exec, const Backward<Real>& pass, const HeadColumn
       });
 }
 
+template <class Real>
+void gather_position_gradients(const Exec& exec, const Tensor2<float>& dpositions_UH,
+                               Write positions_write, const Tensor2<float>& partial_BUH,
+                               const Backward<Real>& pass) {
+  const std::int64_t num_heads = pass.call.num_heads;
+  const auto num_buckets = static_cast<std::int64_t>(dpositions_UH.extent(0));
+  float* const partial = partial_BUH.data();
+  for_each_row(
+      exec, "attention_position_gradient",
+      static_cast<std::int64_t>(partial_BUH.size()) / num_heads, num_heads, 0,
+      KOKKOS_LAMBDA(const Team& team, std::int64_t row, std::int64_t head, float*) {
+        position_gradient(team, pass, partial + row * num_heads + head, row / num_buckets, head,
+                          row % num_buckets);
+      });
+  add_position_gradients(exec, dpositions_UH, positions_write, partial_BUH, 1.0F / pass.call.scale);
+}
+
+#define POLYPHASE_ATTENTION_ROWS(Real)                                                     \
+  template void make_deltas<Real>(const Exec&, const Call<Real>&, const Tensor2<float>&,   \
+                                  const Tensor2<const Real>&, const Tensor2<const Real>&); \
+  template void gather_position_gradients<Real>(const Exec&, const Tensor2<float>&, Write, \
+                                                const Tensor2<float>&, const Backward<Real>&);
+POLYPHASE_ATTENTION_ROWS(float)
+POLYPHASE_ATTENTION_ROWS(bf16)
+#undef POLYPHASE_ATTENTION_ROWS
+
 }  // namespace attention_rows
 
 template <class Real>
@@ -204,17 +205,7 @@ void attention_backward_portable(const Exec& exec, HeadColumns<Real> dquery, Hea
   make_deltas(exec, call, delta_NH, dout_NC, out_NC);
   const Backward<Real> pass{call, dout_NC.data(), log_sum_NH.data(), delta_NH.data()};
   run_backward(exec, pass, dquery, dkey, dvalue, input);
-  const auto num_buckets = static_cast<std::int64_t>(dpositions_UH.extent(0));
-  float* const partial = dpositions_BUH.data();
-  for_each_row(
-      exec, "attention_position_gradient",
-      static_cast<std::int64_t>(dpositions_BUH.size()) / call.num_heads, call.num_heads, 0,
-      KOKKOS_LAMBDA(const Team& team, std::int64_t row, std::int64_t head, float*) {
-        position_gradient(team, pass, partial + row * call.num_heads + head, row / num_buckets,
-                          head, row % num_buckets);
-      });
-  add_position_gradients(exec, dpositions_UH, positions_write, dpositions_BUH,
-                         1.0F / input.shape.score_scale);
+  gather_position_gradients(exec, dpositions_UH, positions_write, dpositions_BUH, pass);
 }
 
 #define POLYPHASE_PORTABLE_ATTENTION(Real)                                                         \

@@ -107,18 +107,19 @@ struct Call {
                                      std::int64_t head, float shift) const {
     const float product =
         dot(query.at(s.first_query + r, head), key.at(s.first_key + j, head / group()));
-    if (buckets != nullptr) shift -= table_UH[bucket(s, r, j) * num_heads + head];
-    return product * scale - shift;
+    return product * scale - (shift - position_score(s, r, j, head));
+  }
+  KOKKOS_INLINE_FUNCTION float position_score(const SequenceSpan& s, std::int64_t r, std::int64_t j,
+                                              std::int64_t head) const {
+    return buckets == nullptr ? 0.0F : table_UH[bucket(s, r, j) * num_heads + head];
   }
   // What the probability of key j (counted in its sequence) is multiplied by for the query in
   // `row`.
   KOKKOS_INLINE_FUNCTION float mask(std::int64_t row, std::int64_t j, std::int64_t head) const {
     if (rate == 0.0F) return 1.0F;
-    float factors[8];
-    dropout_scale8(dropout_key, row_ids[row],
-                   static_cast<std::uint64_t>(first_head + head) << 32 | j / 8, threshold,
-                   keep_scale, factors);
-    return factors[j % 8];
+    return dropout_scale(dropout_key, row_ids[row],
+                         static_cast<std::uint64_t>(first_head + head) << 32 | j / 8,
+                         static_cast<std::uint32_t>(j % 8), threshold, keep_scale);
   }
 };
 
@@ -149,6 +150,41 @@ Call<Real> make_call(const Exec& exec, const AttentionInput<Real>& input, const 
           .dropout_key = dropout.key,
           .row_ids = dropout.row_ids_N.data()};
 }
+
+// What the backward pass reads beside the call.
+template <class Real>
+struct Backward {
+  Call<Real> call;
+  const Real* dout;
+  const float *log_sum, *delta;
+
+  // Probability times mask, and dS, of query r and key j of a sequence.
+  struct Pair {
+    float masked, dscore;
+  };
+  KOKKOS_INLINE_FUNCTION Pair pair(const SequenceSpan& span, std::int64_t r, std::int64_t j,
+                                   std::int64_t head) const {
+    if (j >= span.visible(r)) return {0.0F, 0.0F};
+    const std::int64_t n = span.first_query + r;
+    const std::int64_t i = n * call.num_heads + head;
+    const float p = fast_exp(call.score(span, r, j, head, log_sum[i])), m = call.mask(n, j, head);
+    const float dp = call.dot(dout + i * call.head_width,
+                              call.value.at(span.first_key + j, head / call.group())) *
+                     m;
+    return {p * m, p * (dp - delta[i]) * call.scale};
+  }
+};
+
+// Δ = Σ_c dO·O of every row and head (Dao et al., 2022, appendix B.2).
+template <class Real>
+void make_deltas(const Exec& exec, const Call<Real>& call, const Tensor2<float>& delta_NH,
+                 const Tensor2<const Real>& dout_NC, const Tensor2<const Real>& out_NC);
+
+// The gradient of the table of relative positions, by way of partial_BUH.
+template <class Real>
+void gather_position_gradients(const Exec& exec, const Tensor2<float>& dpositions_UH,
+                               Write positions_write, const Tensor2<float>& partial_BUH,
+                               const Backward<Real>& pass);
 
 // Writes to *to the sum of value(query, key) over a sequence's pairs whose offset falls into one
 // bucket. A thread takes an offset at a time.

@@ -25,19 +25,27 @@ KOKKOS_INLINE_FUNCTION std::uint32_t dropout_threshold(float rate) {
   return static_cast<std::uint32_t>(rate * 65536.0F + 0.5F);
 }
 
-// What eight neighbouring elements are multiplied by: 0, or keep_scale where kept. One Philox call
-// gives eight lanes of 16 bits: word 0's lower half, word 0's upper half, word 1's lower half, …
-// The counter is (row id, column / 8); for attention's probabilities (row id of the query, head of
-// the whole model << 32 | key position / 8). Changing this changes every run with dropout: resumed
-// runs would differ.
-KOKKOS_INLINE_FUNCTION void dropout_scale8(std::uint64_t key, std::uint64_t row_id,
-                                           std::uint64_t column_block, std::uint32_t threshold,
-                                           float keep_scale, float out[8]) {
+// What an element is multiplied by: 0, or keep_scale where kept. One Philox call gives eight lanes
+// of 16 bits for eight neighbouring elements: word 0's lower half, word 0's upper half, word 1's
+// lower half, … The counter is (row id, column / 8); for attention's probabilities (row id of the
+// query, head of the whole model << 32 | key position / 8). Changing this changes every run with
+// dropout: resumed runs would differ.
+KOKKOS_INLINE_FUNCTION std::uint32_t dropout_word(std::uint64_t key, std::uint64_t row_id,
+                                                  std::uint64_t column_block,
+                                                  std::uint32_t number) {
   const PhiloxWords words = philox(key, row_id, column_block);
-  for (int lane = 0; lane < 8; ++lane) {
-    const std::uint32_t bits = (words.word[lane / 2] >> (lane % 2 * 16)) & 0xFFFFU;
-    out[lane] = bits >= threshold ? keep_scale : 0.0F;
-  }
+  // By comparisons: an array that is indexed at run time lies in a device's memory instead of its
+  // registers.
+  const std::uint32_t low = (number & 1U) != 0 ? words.word[1] : words.word[0];
+  const std::uint32_t high = (number & 1U) != 0 ? words.word[3] : words.word[2];
+  return (number & 2U) != 0 ? high : low;
+}
+KOKKOS_INLINE_FUNCTION float dropout_scale(std::uint64_t key, std::uint64_t row_id,
+                                           std::uint64_t column_block, std::uint32_t lane,
+                                           std::uint32_t threshold, float keep_scale) {
+  const std::uint32_t word = dropout_word(key, row_id, column_block, lane / 2);
+  const std::uint32_t bits = (lane & 1U) != 0 ? word >> 16 : word & 0xFFFFU;
+  return bits >= threshold ? keep_scale : 0.0F;
 }
 
 // philox() with each 32-bit word in a 64-bit lane, whose upper half may hold anything: a
@@ -63,8 +71,8 @@ inline PhiloxWords philox_in_wide_lanes(std::uint64_t key, std::uint64_t counter
            static_cast<std::uint32_t>(x2), static_cast<std::uint32_t>(x3)}};
 }
 
-// The same for blocks [first_block, first_block + num_blocks) of one row, on the host: many
-// counters at once fill the vector registers. out has 8 · num_blocks values.
+// The same for the elements of blocks [first_block, first_block + num_blocks) of one row, on the
+// host: many counters at once fill the vector registers. out has 8 · num_blocks values.
 inline void dropout_scale_row(std::uint64_t key, std::uint64_t row_id, std::uint64_t first_block,
                               std::int64_t num_blocks, std::uint32_t threshold, float keep_scale,
                               float* out) {

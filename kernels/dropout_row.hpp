@@ -28,9 +28,8 @@ KOKKOS_INLINE_FUNCTION void each_with_dropout(const AnyRow& row, std::int64_t nu
                                               const Body& body) {
   if constexpr (AnyRow::kOnDevice) {
     row.each(num_columns, [&](std::int64_t c) {
-      float factors[8];
-      dropout_scale8(rule.key, row_id, c / 8, rule.threshold, rule.keep_scale, factors);
-      body(c, factors[c % 8]);
+      body(c, dropout_scale(rule.key, row_id, c / 8, static_cast<std::uint32_t>(c % 8),
+                            rule.threshold, rule.keep_scale));
     });
   } else {
     constexpr std::int64_t kBlocks = 16;

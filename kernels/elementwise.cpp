@@ -23,9 +23,8 @@ void column_sum_by_chunks(const Exec& exec, Tensor1<float> db_C, Write write,
         ColumnChunk chunk(row, row.index(), num_columns);
         for (std::int64_t n = 0; n < num_rows; ++n) chunk.add(row, row_data(dy_NC, n));
         float* db = db_C.data() + chunk.begin;
-        const float* total = chunk.total;
-        row.each(chunk.width,
-                 [=](std::int64_t c) { db[c] = total[c] + (accumulate ? db[c] : 0.0F); });
+        chunk.each(
+            row, [=](std::int64_t c, float total) { db[c] = total + (accumulate ? db[c] : 0.0F); });
       });
 }
 

@@ -83,8 +83,7 @@ void embedding_backward(const Exec& exec, Tensor2<float> dtable_VC, Tensor2<cons
           chunk.add(row, row_data(dx_NC, groups.rows_N(i)));
         }
         float* dentry = row_data(dtable_VC, id) + chunk.begin;
-        const float* total = chunk.total;
-        row.each(chunk.width, [=](std::int64_t c) { dentry[c] += total[c]; });
+        chunk.each(row, [=](std::int64_t c, float total) { dentry[c] += total; });
       });
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/exec.hpp"
+#include "kernels/unroll.hpp"
 
 // The one way in which kernels over rows are launched. A kernel's body sees one Row and speaks of
 // its columns:
@@ -32,6 +33,7 @@ struct Pair {
 class Row {
  public:
   static constexpr bool kOnDevice = true;
+  static constexpr int kLanes = 32;
   using Member = Kokkos::TeamPolicy<Space>::member_type;
 
   KOKKOS_INLINE_FUNCTION Row(const Member& member, std::int64_t index)
@@ -43,6 +45,19 @@ class Row {
   template <class Body>
   KOKKOS_INLINE_FUNCTION void each(std::int64_t count, const Body& body) const {
     Kokkos::parallel_for(Kokkos::ThreadVectorRange(member_, count), body);
+  }
+
+  // Slots are counted by a loop that the compiler unrolls: an array that is indexed by them stays
+  // in registers.
+  template <std::int64_t kMost, class Body>
+  KOKKOS_INLINE_FUNCTION void each_slot(std::int64_t count, const Body& body) const {
+    Kokkos::parallel_for(Kokkos::ThreadVectorRange(member_, kLanes), [&](std::int64_t lane) {
+      POLYPHASE_UNROLL
+      for (int slot = 0; slot < kMost / kLanes; ++slot) {
+        const std::int64_t c = lane + slot * kLanes;
+        if (c < count) body(c, slot);
+      }
+    });
   }
 
   template <class T = float, class Term>
@@ -111,9 +126,9 @@ struct RowLaunch {
 template <class Body>
 void for_rows(const Exec& exec, std::int64_t num_rows, const Body& body) {
   if (exec.counting() || num_rows == 0) return;
-  constexpr int kLanes = 32;
-  Kokkos::parallel_for(Kokkos::TeamPolicy<Space>(exec.space, static_cast<int>(num_rows), 1, kLanes),
-                       RowLaunch<Body>{body});
+  Kokkos::parallel_for(
+      Kokkos::TeamPolicy<Space>(exec.space, static_cast<int>(num_rows), 1, Row::kLanes),
+      RowLaunch<Body>{body});
 }
 
 #else
@@ -121,6 +136,7 @@ void for_rows(const Exec& exec, std::int64_t num_rows, const Body& body) {
 class Row {
  public:
   static constexpr bool kOnDevice = false;
+  static constexpr int kLanes = 1;  // that share a row's columns
 
   explicit Row(std::int64_t index) : index_(index) {}
   std::int64_t index() const { return index_; }
@@ -133,6 +149,14 @@ class Row {
   void each(std::int64_t count, Body body) const {
 #pragma omp simd
     for (std::int64_t c = 0; c < count; ++c) body(c);
+  }
+
+  // Calls body(c, slot) for c in [0, count), count at most kMost: a column has the same slot in
+  // every such loop, below kMost / kLanes, where its lane may keep something of it.
+  template <std::int64_t kMost, class Body>
+  void each_slot(std::int64_t count, Body body) const {
+#pragma omp simd
+    for (std::int64_t c = 0; c < count; ++c) body(c, c);
   }
 
   // The sum of term(c) over c in [0, count); term may have effects, as those of each().
@@ -227,16 +251,25 @@ inline constexpr std::int64_t kColumnsPerChunk = 64;
 // Sums of one chunk of columns while it is added up, row after row.
 struct ColumnChunk {
   std::int64_t begin, width;
-  float total[kColumnsPerChunk];
+  float total[kColumnsPerChunk / Row::kLanes];
 
   KOKKOS_INLINE_FUNCTION ColumnChunk(const Row& row, std::int64_t chunk, std::int64_t num_columns)
       : begin(chunk * kColumnsPerChunk), width(smaller(kColumnsPerChunk, num_columns - begin)) {
-    row.each(width, [&](std::int64_t c) { total[c] = 0.0F; });
+    row.each_slot<kColumnsPerChunk>(width,
+                                    [&](std::int64_t, std::int64_t slot) { total[slot] = 0.0F; });
   }
 
   template <class Real>
   KOKKOS_INLINE_FUNCTION void add(const Row& row, const Real* x) {
-    row.each(width, [&](std::int64_t c) { total[c] += to_float(x[begin + c]); });
+    row.each_slot<kColumnsPerChunk>(
+        width, [&](std::int64_t c, std::int64_t slot) { total[slot] += to_float(x[begin + c]); });
+  }
+
+  // Calls body(c, sum) for the columns of the chunk, counted in it.
+  template <class Body>
+  KOKKOS_INLINE_FUNCTION void each(const Row& row, const Body& body) const {
+    row.each_slot<kColumnsPerChunk>(
+        width, [&](std::int64_t c, std::int64_t slot) { body(c, total[slot]); });
   }
 };
 

@@ -43,24 +43,24 @@ KOKKOS_INLINE_FUNCTION SineCosine sine_cosine(double turns) {
 // Sines and cosines of one row for a chunk of pairs; its heads share them.
 struct AngleChunk {
   std::int64_t begin, width;
-  float sine[kColumnsPerChunk], cosine[kColumnsPerChunk];
+  float sine[kColumnsPerChunk / Row::kLanes], cosine[kColumnsPerChunk / Row::kLanes];
 
   KOKKOS_INLINE_FUNCTION AngleChunk(const Row& row, std::int64_t first, std::int64_t num_pairs,
                                     const double* turns, double position, float sign)
       : begin(first), width(smaller(kColumnsPerChunk, num_pairs - first)) {
-    row.each(width, [&](std::int64_t c) {
+    row.each_slot<kColumnsPerChunk>(width, [&](std::int64_t c, std::int64_t slot) {
       const SineCosine values = sine_cosine(turns[begin + c] * position);
-      sine[c] = values.sine * sign;
-      cosine[c] = values.cosine;
+      sine[slot] = values.sine * sign;
+      cosine[slot] = values.cosine;
     });
   }
 
   template <class Real>
   KOKKOS_INLINE_FUNCTION void rotate(const Row& row, Real* first, Real* second) const {
-    row.each(width, [&](std::int64_t c) {
+    row.each_slot<kColumnsPerChunk>(width, [&](std::int64_t c, std::int64_t slot) {
       const float a = to_float(first[begin + c]), b = to_float(second[begin + c]);
-      first[begin + c] = from_float<Real>(a * cosine[c] - b * sine[c]);
-      second[begin + c] = from_float<Real>(b * cosine[c] + a * sine[c]);
+      first[begin + c] = from_float<Real>(a * cosine[slot] - b * sine[slot]);
+      second[begin + c] = from_float<Real>(b * cosine[slot] + a * sine[slot]);
     });
   }
 };

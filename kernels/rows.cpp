@@ -72,8 +72,8 @@ void mean_rows(const Exec& exec, Tensor2<Real> y_BC, Tensor2<const Real> x_NC,
         const std::int32_t length = starts(b + 1) - starts(b);
         const float share = length == 0 ? 0.0F : 1.0F / static_cast<float>(length);
         Real* y = row_data(y_BC, b) + chunk.begin;
-        const float* total = chunk.total;
-        row.each(chunk.width, [=](std::int64_t c) { y[c] = from_float<Real>(total[c] * share); });
+        chunk.each(row,
+                   [=](std::int64_t c, float total) { y[c] = from_float<Real>(total * share); });
       });
 }
 
