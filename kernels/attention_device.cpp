@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/attention_divergence.hpp"
 #include "kernels/attention_portable.hpp"
+#include "kernels/attention_tiles_cuda.hpp"
 
-// Devices run the portable implementation.
+// Devices multiply in bf16 on tensor cores where they have them, and else run the portable
+// implementation.
 namespace polyphase {
 
 template <class Real>
 void attention_forward(const Exec& exec, Tensor2<Real> out_NC, Tensor2<float> log_sum_NH,
                        const AttentionInput<Real>& input, const Dropout& dropout) {
   const KernelRegion region("attention_forward");
+  if constexpr (sizeof(Real) == sizeof(bf16)) {
+    if (attention_tiles::can_run(input))
+      return attention_tiles::forward(exec, out_NC, log_sum_NH, input, dropout);
+  }
   attention_forward_portable<Real>(exec, out_NC, log_sum_NH, input, dropout);
 }
 
@@ -19,6 +25,12 @@ void attention_backward(const Exec& exec, HeadColumns<Real> dquery, HeadColumns<
                         Tensor2<const Real> out_NC, Tensor2<const float> log_sum_NH,
                         const AttentionInput<Real>& input, const Dropout& dropout) {
   const KernelRegion region("attention_backward");
+  if constexpr (sizeof(Real) == sizeof(bf16)) {
+    if (attention_tiles::can_run(input)) {
+      return attention_tiles::backward(exec, dquery, dkey, dvalue, dpositions_UH, positions_write,
+                                       dout_NC, out_NC, log_sum_NH, input, dropout);
+    }
+  }
   attention_backward_portable<Real>(exec, dquery, dkey, dvalue, dpositions_UH, positions_write,
                                     dout_NC, out_NC, log_sum_NH, input, dropout);
 }

@@ -135,6 +135,14 @@ class AttentionOnDevice {
   }
 
   Results run(Implementation which) {
+    return which == Implementation::kFast
+               ? run(attention_forward<Real>, attention_backward<Real>)
+               : run(attention_forward_portable<Real>, attention_backward_portable<Real>);
+  }
+
+  // With other functions of the same contract.
+  Results run(decltype(attention_forward<Real>)* forward,
+              decltype(attention_backward<Real>)* backward) {
     const Exec exec = device_.exec();
     const AttentionInput<Real> in = input();
     const Dropout dropout{a_.key, static_cast<float>(a_.rate), device_.put(a_.row_ids)};
@@ -146,14 +154,10 @@ class AttentionOnDevice {
     const auto out = device_.arena().take2<Real>(a_.num_rows, a_.width());
     const auto log_sum = device_.arena().take2<float>(a_.num_rows, a_.num_heads);
     const auto dtable = device_.arena().take2<float>(in.positions.table_UH.extent(0), a_.num_heads);
-    const bool fast = which == Implementation::kFast;
-    (fast ? attention_forward<Real> : attention_forward_portable<Real>)(exec, out, log_sum, in,
-                                                                        dropout);
-    (fast ? attention_backward<Real>
-          : attention_backward_portable<Real>)(exec, {dquery_rows_, query_.first_column},
-                                               {dkey_rows_, key_.first_column},
-                                               {dkey_rows_, value_.first_column}, dtable,
-                                               Write::kOverwrite, dout, out, log_sum, in, dropout);
+    forward(exec, out, log_sum, in, dropout);
+    backward(exec, {dquery_rows_, query_.first_column}, {dkey_rows_, key_.first_column},
+             {dkey_rows_, value_.first_column}, dtable, Write::kOverwrite, dout, out, log_sum, in,
+             dropout);
     return {device_.get_real(out),
             device_.get_real(log_sum),
             take_columns(dquery_rows_, query_),
