@@ -6,6 +6,8 @@
 #include <memory>
 
 #include "kernels/bf16_support.hpp"
+#include "kernels/cublas_lt.hpp"
+#include "kernels/elementwise.hpp"
 #include "kernels/matmul_edges.hpp"
 #include "kernels/matmul_plain.hpp"
 #include "kernels/work.hpp"
@@ -59,6 +61,22 @@ void multiply(const Exec& exec, const Tensor2<Out>& y_MN, const Tensor2<const In
         "cublasGemmEx", e);
 }
 
+// The product and its bias at once, in the library that has that.
+template <class In, class Out>
+bool multiply_with_bias(const Exec& exec, const Tensor2<Out>& y_MN, const Tensor2<const In>& a,
+                        Transpose op_a, const Tensor2<const In>& b, Transpose op_b, Write write,
+                        const Tensor1<const float>& bias_N) {
+  if (bias_N.extent(0) == 0) return false;
+  const ArenaScope scope(*exec.arena);
+  cublas_lt::Extra extra{.epilogue = cublas_lt::Epilogue::kBias, .bias = bias_N.data()};
+  if constexpr (sizeof(Out) != sizeof(float)) {  // a bias in the type of the result
+    const auto rounded = exec.arena->take1<Out>(static_cast<std::int64_t>(bias_N.extent(0)));
+    convert<Out, float>(exec, rounded, bias_N);
+    extra.bias = rounded.data();
+  }
+  return cublas_lt::multiply<In, Out>(exec, y_MN, a, op_a, b, op_b, write, extra);
+}
+
 }  // namespace
 
 bool has_bf16_products() { return true; }
@@ -76,7 +94,8 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
     // cuBLAS has no product of float operands with a bf16 result.
     matmul_in_float(exec, y_MN, a, op_a, b, op_b, write, bias_N);
   } else {
-    if (exec.counting()) return;
+    const NotedAlready noted;
+    if (multiply_with_bias(exec, y_MN, a, op_a, b, op_b, write, bias_N) || exec.counting()) return;
     if (e.k == 0) {
       write_bias(exec, y_MN, write, bias_N);
       return;

@@ -127,6 +127,13 @@ void Linear::forward(const Pass& pass, Tensor2<Out> y_NO, Tensor2<const In> x_NI
                   Write::kOverwrite, shape_.split == LinearSplit::kInput ? no_bias : bias());
 }
 
+template <class Real>
+void Linear::forward_activated(const Pass& pass, Activation kind, Tensor2<Real> y_NO,
+                               Tensor2<Real> x_NO, Tensor2<const Real> x_NI) const {
+  const ArenaScope scope(*pass.exec.arena);
+  matmul_activated<Real>(pass.exec, kind, y_NO, x_NO, x_NI, weight<Real>(pass), bias());
+}
+
 template <class In, class Out>
 void Linear::backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO,
                             Write write) const {
@@ -228,6 +235,10 @@ template Tensor2<const bf16> in_precision<bf16>(const Exec&, Tensor2<const float
 template void Linear::forward(const Pass&, Tensor2<float>, Tensor2<const float>) const;
 template void Linear::forward(const Pass&, Tensor2<float>, Tensor2<const bf16>) const;
 template void Linear::forward(const Pass&, Tensor2<bf16>, Tensor2<const bf16>) const;
+template void Linear::forward_activated(const Pass&, Activation, Tensor2<float>, Tensor2<float>,
+                                        Tensor2<const float>) const;
+template void Linear::forward_activated(const Pass&, Activation, Tensor2<bf16>, Tensor2<bf16>,
+                                        Tensor2<const bf16>) const;
 template void Linear::backward_input(const Pass&, Tensor2<float>, Tensor2<const float>,
                                      Write) const;
 template void Linear::backward_input(const Pass&, Tensor2<float>, Tensor2<const bf16>, Write) const;

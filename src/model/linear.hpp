@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/matmul.hpp"
+#include "kernels/linear_products.hpp"
 #include "model/parameters.hpp"
 #include "model/pass.hpp"
 
@@ -46,6 +46,10 @@ class Linear {
 
   template <class In, class Out>
   void forward(const Pass& pass, Tensor2<Out> y_NO, Tensor2<const In> x_NI) const;
+  // With an activation behind it, y_NO = activation(x_NO); no split of the input.
+  template <class Real>
+  void forward_activated(const Pass& pass, Activation kind, Tensor2<Real> y_NO, Tensor2<Real> x_NO,
+                         Tensor2<const Real> x_NI) const;
   // dx_NI = dy_NO · weight, or added to it.
   template <class In, class Out>
   void backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO,
