@@ -3,6 +3,7 @@
 
 #include "kernels/for_rows.hpp"
 #include "kernels/range_sums.hpp"
+#include "kernels/staging.hpp"
 #include "kernels/work.hpp"
 
 namespace polyphase {
@@ -149,6 +150,7 @@ bool all_finite(const Exec& exec, Tensor1<const float> x) {
 template <class T>
 void copy_to_device(const Exec& exec, Tensor1<T> to, const T* from) {
   if (exec.counting() || to.extent(0) == 0) return;
+  if (stage_to_device(exec, to.data(), from, to.extent(0) * sizeof(T))) return;
   using Host = Kokkos::View<const T*, Kokkos::LayoutRight, Kokkos::HostSpace, Unmanaged>;
   Kokkos::deep_copy(exec.space, to, Host(from, to.extent(0)));
   exec.space.fence();

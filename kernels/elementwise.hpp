@@ -27,7 +27,7 @@ double sum_of_magnitudes(const Exec& exec, Tensor1<const float> x);
 // Whether every element is finite.
 bool all_finite(const Exec& exec, Tensor1<const float> x);
 
-// Copies between host memory and the execution space's memory; they wait until the copy is done.
+// Copies from and to the host's memory; they wait until the host may use it (see staging.hpp).
 template <class T>
 void copy_to_device(const Exec& exec, Tensor1<T> to, const T* from);
 template <class T>
