@@ -4,7 +4,9 @@
 #include <array>
 
 #include "kernels/device.hpp"
+#include "kernels/linear_products.hpp"
 #include "kernels/matmul_float.hpp"
+#include "reference/row_kernels.hpp"
 
 namespace polyphase::test {
 namespace {
@@ -215,6 +217,31 @@ TEST(MatmulContractTest, CountingDoesNoArithmeticAndGivesMemoryBack) {
   const Tensor2<const bf16> x(nullptr, 64, 32), w(nullptr, 48, 32);
   matmul<bf16, bf16>(exec, Tensor2<bf16>(nullptr, 64, 48), x, kNo, w, kYes);
   EXPECT_EQ(counting.used_bytes(), 0U);
+}
+
+template <class Real>
+void expect_activated(Activation kind, double (*function)(double)) {
+  const ProductCase c{.m = 40, .n = 48, .k = 32, .op_b = kYes, .bias = true};
+  const Product p(c, kStoreError<Real>);
+  Device device;
+  const Tensor2<const Real> a = device.put_real<Real>(p.a, c.m, c.k),
+                            weight = device.put_real<Real>(p.b, c.n, c.k);
+  const auto x = device.arena().take2<Real>(c.m, c.n), y = device.arena().take2<Real>(c.m, c.n);
+  matmul_activated<Real>(device.exec(), kind, y, x, a, weight, device.put_real<float>(p.bias));
+  expect_close("x", device.get_real(x), p.expected, p.error);
+  // No slope of these functions is above 1.13, and their own error is below 1e-6.
+  std::vector<double> expected, error;
+  for (std::size_t i = 0; i < p.expected.size(); ++i) {
+    expected.push_back(function(p.expected[i]));
+    error.push_back(1.13 * p.error[i] + kStoreError<Real> * std::abs(expected[i]) + 1e-6);
+  }
+  expect_close("y", device.get_real(y), expected, error);
+}
+
+TEST(ActivatedProductTest, IsTheProductAndItsActivation) {
+  expect_activated<float>(Activation::kGeluTanh, reference::gelu_tanh);
+  expect_activated<bf16>(Activation::kGeluTanh, reference::gelu_tanh);
+  expect_activated<bf16>(Activation::kGelu, reference::gelu);
 }
 
 }  // namespace
