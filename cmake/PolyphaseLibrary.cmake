@@ -32,6 +32,16 @@ function(polyphase_library name)
   endif()
 endfunction()
 
+# What nvcc is told beside the rest where there are kernels: machine code for further architectures (scripts/kokkos). Kokkos's
+# compiler takes the flags of one.
+set(POLYPHASE_NVCC_FLAGS "" CACHE STRING "Flags of nvcc for libraries with kernels")
+
+function(polyphase_has_kernels target)
+  if(POLYPHASE_NVCC_FLAGS)
+    set_target_properties(${target} PROPERTIES CXX_COMPILER_LAUNCHER "env;NVCC_APPEND_FLAGS=${POLYPHASE_NVCC_FLAGS}")
+  endif()
+endfunction()
+
 # polyphase_test(NAME SOURCES … LIBRARIES … [RANKS 1 2 4] [APART]): a GoogleTest program, run once, or once for each
 # number of ranks under mpirun (its main function is then its own, since it starts MPI). APART: its files have names in
 # common, and are not compiled together.
