@@ -36,8 +36,8 @@ void embedding_forward(const Exec& exec, Tensor2<float> x_NC, Write write,
 void embedding_bag_forward(const Exec& exec, Tensor2<float> y_BC, Tensor1<const std::int32_t> ids_M,
                            Tensor1<const std::int32_t> starts, Tensor2<const float> table_VC) {
   const KernelRegion region("embedding_bag_forward");
-  note_moved(exec, y_BC, y_BC);
-  const std::int64_t num_columns = y_BC.extent(1);
+  const std::int64_t num_columns = y_BC.extent(1), num_rows = ids_M.extent(0);
+  note_moved(exec, y_BC, y_BC, ids_M, Tensor2<const float>(nullptr, num_rows, num_columns));
   for_rows(
       exec, y_BC.extent(0), KOKKOS_LAMBDA(const Row& row) {
         float* y = row_data(y_BC, row.index());

@@ -2,6 +2,7 @@
 #include "objective/ngram_bag.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/elementwise.hpp"
 #include "kernels/embedding.hpp"
@@ -25,6 +26,15 @@ std::vector<std::int32_t> owners(const std::vector<std::int32_t>& starts) {
   return owners_M;
 }
 
+// The values in the front of an array of so many: how much of the arena they take does not depend
+// on how many there are.
+Tensor1<const std::int32_t> upload_in(const Exec& exec, std::vector<std::int32_t> values,
+                                      std::size_t size) {
+  const std::size_t count = values.size();
+  values.resize(size);
+  return Tensor1<const std::int32_t>(upload(exec, values).data(), count);
+}
+
 }  // namespace
 
 NgramBags ngram_bags(const Batch& batch, const recipe::Ngrams& ngrams) {
@@ -39,6 +49,8 @@ NgramBags ngram_bags(const Batch& batch, const recipe::Ngrams& ngrams) {
         bags.buckets_M.push_back(static_cast<std::int32_t>(hash % ngrams.buckets));
       }
     }
+    POLYPHASE_PROMISE(bags.buckets_M.size() <= std::numeric_limits<std::int32_t>::max(),
+                      "the batch has {} n-grams", bags.buckets_M.size());
     bags.starts.push_back(static_cast<std::int32_t>(bags.buckets_M.size()));
   }
   return bags;
@@ -69,10 +81,12 @@ void NgramBag::backward(const Pass& pass, Tensor2<const float> dy_BK) const {
   const std::vector<std::int32_t> owners_M = owners(bags.starts);
   RowGroups groups = group_rows(bags.buckets_M);
   for (std::int32_t& row : groups.rows_N) row = owners_M[row];
+  const std::size_t most =
+      std::min(bags.buckets_M.size(), static_cast<std::size_t>(ngrams_.buckets));
   embedding_backward(pass.exec, parameters_.gradient2(*table_), dy_BK,
                      {.rows_N = upload(pass.exec, groups.rows_N),
-                      .ids_U = upload(pass.exec, groups.ids_U),
-                      .starts_U = upload(pass.exec, groups.starts_U)},
+                      .ids_U = upload_in(pass.exec, groups.ids_U, most),
+                      .starts_U = upload_in(pass.exec, groups.starts_U, most + 1)},
                      0);
 }
 

@@ -208,7 +208,11 @@ class Checks {
             "ngrams are for classification, regression and multi_label, not for {}",
             goal_of(task.kind).name);
     }
-    constexpr std::int64_t kMostBuckets = std::numeric_limits<std::int32_t>::max();
+    constexpr std::int64_t kMostBuckets = std::numeric_limits<std::int32_t>::max(), kLongest = 16;
+    if (task.ngrams && task.ngrams->order > kLongest) {
+      fault(path + ".task.ngrams.order", "{}.task.ngrams.order is {}; it can be {} at most", path,
+            task.ngrams->order, kLongest);
+    }
     if (task.ngrams && task.ngrams->buckets > kMostBuckets) {
       fault(path + ".task.ngrams.buckets", "{}.task.ngrams.buckets is {}; there can be {} at most",
             path, task.ngrams->buckets, kMostBuckets);

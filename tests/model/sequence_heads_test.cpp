@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "model/gradients.hpp"
 #include "model/head_run.hpp"
 #include "objective/classification.hpp"
 #include "objective/multi_label.hpp"
@@ -212,6 +213,32 @@ TEST(Ngrams, AreThoseOfASequenceAlone) {
     EXPECT_GE(bucket, 0);
     EXPECT_LT(bucket, kFew);
   }
+}
+
+// What is planned for one batch must do for every one of its size.
+TEST(Ngrams, NeedTheSameMemoryWhateverTheTokensAre) {
+  ParameterSet parameters;
+  const NgramBag bag(parameters, "head", 3, recipe::Ngrams{.order = 2, .buckets = 7});
+  parameters.allocate();
+  parameters.allocate_gradients(test::layout_of_values(parameters), 1);
+  const auto bytes = [&](std::int32_t num_words) {
+    Batch batch;
+    batch.starts = {0, 3 * kRowMultiple};
+    for (std::int32_t n = 0; n < batch.starts.back(); ++n) {
+      batch.tokens_N.push_back(n % num_words);
+      batch.positions_N.push_back(n);
+      batch.segments_N.push_back(0);
+      batch.row_ids_N.push_back(n);
+    }
+    Arena counting;
+    const Exec exec{Space(), &counting};
+    const Pass pass = begin_pass(exec, *test_world, batch, batch, {}, true);
+    parameters.begin_micro_batch(0);
+    const std::size_t before = counting.used_bytes();
+    bag.backward(pass, Tensor2<const float>(nullptr, 1, 3));
+    return counting.used_bytes() - before;
+  };
+  EXPECT_EQ(bytes(1), bytes(100));
 }
 
 TEST(MultiLabel, ScoresAreThoseOfTheCounts) {

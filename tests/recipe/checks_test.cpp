@@ -59,6 +59,9 @@ TEST(RecipeChecks, NgramsAreForWholeSequences) {
   EXPECT_EQ(faults_of(kGoodRecipe, {"phases.topic.task.ngrams={buckets: 4294967296}"}),
             "--set phases.topic.task.ngrams: phases.topic.task.ngrams.buckets is 4294967296; there "
             "can be 2147483647 at most");
+  EXPECT_EQ(faults_of(kGoodRecipe, {"phases.topic.task.ngrams={order: 17}"}),
+            "--set phases.topic.task.ngrams: phases.topic.task.ngrams.order is 17; it can be 16 at "
+            "most");
   EXPECT_EQ(
       faults_of(kGoodRecipe, {"phases.topic.task.ngrams={order: 2}", "phases.topic.mixup=0.2"}),
       "--set phases.topic.task.ngrams: mixup mixes states of sequences, which have no "
