@@ -68,7 +68,10 @@ struct Device {
 #else
   KOKKOS_INLINE_FUNCTION static int thread() { return 0; }
   KOKKOS_INLINE_FUNCTION static void sync() {}
-  KOKKOS_INLINE_FUNCTION static float shuffle(const PerLane<float>& x, int, int) { return x.value; }
+  template <class T>
+  KOKKOS_INLINE_FUNCTION static T shuffle(const PerLane<T>& x, int, int) {
+    return x.value;
+  }
   template <bool kDown, class Address>
   KOKKOS_INLINE_FUNCTION static void load(PerLane<Registers>&, const Address&) {}
   KOKKOS_INLINE_FUNCTION static void multiply(PerLane<Sums>&, const PerLane<Registers>&,

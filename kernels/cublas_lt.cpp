@@ -31,18 +31,20 @@ using Preference =
 template <class T>
 constexpr cudaDataType_t kDataType = sizeof(T) == sizeof(float) ? CUDA_R_32F : CUDA_R_16BF;
 
-// Everything that the choice of an algorithm depends on; alignments are in bytes, at most 256.
+// Everything that the choice of an algorithm depends on; alignments are in bytes.
 struct Key {
   std::int64_t m, n, k;
   bool transpose_a, transpose_b, accumulate;
   cudaDataType_t in, out;
   Epilogue epilogue;
-  std::uint32_t alignment_a, alignment_b, alignment_y, alignment_bias, alignment_aux;
+  std::uint32_t alignment_a, alignment_b, alignment_y;
   auto operator<=>(const Key&) const = default;
 };
 
+// No more than any place in the arena has: a product that is taken again elsewhere must give the
+// same bits.
 std::uint32_t alignment(const void* address) {
-  const auto bits = reinterpret_cast<std::uintptr_t>(address) | 256U;
+  const auto bits = reinterpret_cast<std::uintptr_t>(address) | 16U;
   return static_cast<std::uint32_t>(bits & -bits);
 }
 
@@ -116,7 +118,10 @@ std::optional<Product> prepare(cublasLtHandle_t library, const Key& key, const E
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
       library, product.operation.get(), product.first.get(), product.second.get(),
       product.result.get(), product.result.get(), preference.get(), 1, &found, &num_found);
-  if (status != CUBLAS_STATUS_SUCCESS || num_found == 0) return std::nullopt;
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
+  check(status, "cublasLtMatmulAlgoGetHeuristic");
+  if (num_found == 0) return std::nullopt;
+  check(found.state, "cublasLtMatmulAlgoGetHeuristic");
   product.algorithm = found.algo;
   return product;
 }
@@ -128,11 +133,10 @@ bool multiply(const Exec& exec, const Tensor2<Out>& y_MN, const Tensor2<const In
               Transpose op_a, const Tensor2<const In>& b, Transpose op_b, Write write,
               const Extra& extra) {
   const ArenaScope scope(*exec.arena);
-  const auto workspace = exec.arena->take1<std::byte>(kWorkspaceBytes);
+  const auto memory =
+      exec.arena->take1<std::byte>(kWorkspaceBytes + kWorkspaceAlignment - Arena::kAlignment);
   const ProductExtents e = product_extents(y_MN, a, op_a, b, op_b, {});
   if (exec.counting() || e.m * e.n * e.k == 0) return false;
-  // The leading dimension of what GELU went into must be a multiple of 8.
-  if (extra.aux != nullptr && e.n % 8 != 0) return false;
   const Key key{.m = e.m,
                 .n = e.n,
                 .k = e.k,
@@ -144,9 +148,9 @@ bool multiply(const Exec& exec, const Tensor2<Out>& y_MN, const Tensor2<const In
                 .epilogue = extra.epilogue,
                 .alignment_a = alignment(a.data()),
                 .alignment_b = alignment(b.data()),
-                .alignment_y = alignment(y_MN.data()),
-                .alignment_bias = alignment(extra.bias),
-                .alignment_aux = alignment(extra.aux)};
+                .alignment_y = alignment(y_MN.data())};
+  const auto behind = reinterpret_cast<std::uintptr_t>(memory.data()) % kWorkspaceAlignment;
+  std::byte* const workspace = memory.data() + (kWorkspaceAlignment - behind) % kWorkspaceAlignment;
   // Of each thread of the host, since addresses are set in what is kept.
   thread_local const Library library = [] {
     cublasLtHandle_t made = nullptr;
@@ -162,7 +166,7 @@ bool multiply(const Exec& exec, const Tensor2<Out>& y_MN, const Tensor2<const In
   const float one = 1.0F, beta = key.accumulate ? 1.0F : 0.0F;
   check(cublasLtMatmul(library.get(), product.operation.get(), &one, b.data(), product.first.get(),
                        a.data(), product.second.get(), &beta, y_MN.data(), product.result.get(),
-                       y_MN.data(), product.result.get(), &product.algorithm, workspace.data(),
+                       y_MN.data(), product.result.get(), &product.algorithm, workspace,
                        kWorkspaceBytes, exec.space.cuda_stream()),
         "cublasLtMatmul");
   return true;

@@ -6,8 +6,8 @@
 // Products of cuBLASLt, which do something more with their operands or result on the way.
 namespace polyphase::cublas_lt {
 
-// From the arena, for every such product. 16-byte aligned, as everything in the arena.
-inline constexpr std::int64_t kWorkspaceBytes = std::int64_t{4} << 20;
+// From the arena, for every such product, and so much more as its alignment may cost.
+inline constexpr std::int64_t kWorkspaceBytes = std::int64_t{4} << 20, kWorkspaceAlignment = 256;
 
 enum class Epilogue {
   kBias,      // y = the product + bias_N

@@ -14,11 +14,17 @@ bool multiply_activated(const Exec& exec, const Tensor2<bf16>& y_MN, const Tenso
                         const Tensor1<const float>& bias_N) {
   const KernelRegion region("matmul");
   const NotedAlready noted;  // by the steps that a pass which counts takes one by one
+  // The leading dimension of what GELU goes into must be a multiple of 8.
+  if (x_MN.extent(1) % 8 != 0) return false;
   const ArenaScope scope(*exec.arena);
+  const auto y = y_MN.extent(0) != 0
+                     ? y_MN
+                     : exec.arena->take2<bf16>(static_cast<std::int64_t>(x_MN.extent(0)),
+                                               static_cast<std::int64_t>(x_MN.extent(1)));
   const auto bias = exec.arena->take1<bf16>(static_cast<std::int64_t>(bias_N.extent(0)));
   convert<bf16, float>(exec, bias, bias_N);
   return cublas_lt::multiply<bf16, bf16>(
-      exec, y_MN, a_MK, Transpose::kNo, weight_NK, Transpose::kYes, Write::kOverwrite,
+      exec, y, a_MK, Transpose::kNo, weight_NK, Transpose::kYes, Write::kOverwrite,
       {.epilogue = cublas_lt::Epilogue::kBiasGelu, .bias = bias.data(), .aux = x_MN.data()});
 }
 

@@ -82,7 +82,8 @@ Tensor2<const float> EmbeddingLayer::sinusoids(const Exec& exec) const {
             static_cast<float>(column % 2 == 0 ? std::sin(angle) : std::cos(angle));
       }
     }
-    sinusoids_ = Kokkos::View<float*, Memory>("sinusoids", table.size());
+    sinusoids_ = Kokkos::View<float*, Memory>(
+        Kokkos::view_alloc(Kokkos::WithoutInitializing, "sinusoids"), table.size());
     copy_to_device(exec, Tensor1<float>(sinusoids_.data(), sinusoids_.extent(0)), table.data());
   }
   return Tensor2<const float>(sinusoids_.data(), max_tokens_, width_);

@@ -49,16 +49,17 @@ void FeedForward<Real>::forward(const Pass& pass, Tensor2<float> update_NC,
                                 Tensor2<const Real> y_NC, std::uint64_t) {
   Arena& arena = *pass.exec.arena;
   hidden_NF_ = arena.take2<Real>(pass.num_rows, input_.local_out());
-  if (update_NC.extent(0) == 0) return input_.template forward<Real, Real>(pass, hidden_NF_, y_NC);
   const ArenaScope scope(arena);
-  const auto active_NF = arena.take2<Real>(pass.num_rows, output_.local_in());
+  const bool run_again = update_NC.extent(0) == 0;
+  const auto active_NF =
+      run_again ? Tensor2<Real>() : arena.take2<Real>(pass.num_rows, output_.local_in());
   if (gated_) {
     input_.template forward<Real, Real>(pass, hidden_NF_, y_NC);
-    gated_activation_forward<Real>(pass.exec, activation_, active_NF, hidden_NF_);
+    if (!run_again) gated_activation_forward<Real>(pass.exec, activation_, active_NF, hidden_NF_);
   } else {
     input_.template forward_activated<Real>(pass, activation_, active_NF, hidden_NF_, y_NC);
   }
-  output_.template forward<Real, float>(pass, update_NC, active_NF);
+  if (!run_again) output_.template forward<Real, float>(pass, update_NC, active_NF);
 }
 
 template <class Real>

@@ -5,6 +5,7 @@
 
 #include "comm/device_sum.hpp"
 #include "kernels/combine.hpp"
+#include "kernels/elementwise.hpp"
 #include "optimizer/treatment.hpp"
 
 namespace polyphase {
@@ -41,7 +42,10 @@ WeightAverage::WeightAverage(const ParameterSet& parameters, const recipe::Phase
   const std::vector<Treatment> treated = treatments(parameters, phase);
   for (const Treatment& treatment : treated) first_steps_.push_back(treatment.first_step);
   Planned planned = plan(parameters, treated, shards_);
-  values_ = Kokkos::View<float*, Memory>("averaged parameters", planned.layout.count(shards_.rank));
+  values_ = Kokkos::View<float*, Memory>(
+      Kokkos::view_alloc(Kokkos::WithoutInitializing, "averaged parameters"),
+      planned.layout.count(shards_.rank));
+  fill(Exec{}, Tensor1<float>(values_.data(), values_.extent(0)), 0.0F);
   tensors_ = std::move(planned.tensors);
   begins_ = std::move(planned.begins);
   for (StateTensor& tensor : tensors_) {

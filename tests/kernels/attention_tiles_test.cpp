@@ -68,7 +68,12 @@ const AttentionCase kCases[] = {
     {.starts = {0, 1, 1, 6, 23}, .num_rows = 32, .num_heads = 3, .head_width = 5},
     {.starts = {0, 65, 73}, .num_rows = 80, .head_width = 64, .causal = true, .rate = 0.3},
     {.starts = {0, 150}, .num_rows = 216, .num_heads = 1, .head_width = 33, .rate = 0.1},
-    {.starts = {0, 100}, .num_rows = 100, .num_heads = 1, .head_width = 128, .causal = true},
+    {.starts = {0, 100},
+     .num_rows = 100,
+     .num_heads = 1,
+     .head_width = 128,
+     .causal = true,
+     .rate = 0.2},
     // Queries of groups of heads to another tensor's keys, a prefix, positions, empty sequences.
     {.starts = {0, 9, 80, 80, 86},
      .num_rows = 96,

@@ -130,5 +130,23 @@ TEST(Elementwise, NothingIsFinite) {
   EXPECT_TRUE(all_finite(device.exec(), device.put_real<float>({})));
 }
 
+// On devices copies go by way of buffers of 4 MiB, which are used again while work is under way.
+TEST(CopyToDevice, TakesWhatTheHostHadAtTheCall) {
+  constexpr std::int64_t kPieces = 13, kFloats = std::int64_t{1} << 18;
+  Device device(std::size_t{16} << 20);
+  std::vector<Tensor1<float>> copies;
+  std::vector<float> piece(kFloats);
+  for (std::int64_t i = 0; i < kPieces; ++i) {
+    for (std::int64_t j = 0; j < kFloats; ++j) piece[j] = static_cast<float>(i * kFloats + j);
+    copies.push_back(device.put(piece));
+  }
+  for (std::int64_t i = 0; i < kPieces; ++i) {
+    std::vector<float> back(kFloats);
+    copy_to_host(device.exec(), back.data(), Tensor1<const float>(copies[i]));
+    for (std::int64_t j = 0; j < kFloats; ++j)
+      ASSERT_EQ(back[j], static_cast<float>(i * kFloats + j)) << "piece " << i << ", float " << j;
+  }
+}
+
 }  // namespace
 }  // namespace polyphase::test
