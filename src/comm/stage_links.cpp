@@ -18,9 +18,26 @@ namespace {
 constexpr bool kTensorsOnHost = Kokkos::SpaceAccessibility<Kokkos::HostSpace, Memory>::accessible;
 constexpr int kNumSubjects = static_cast<int>(StageLinks::Subject::kParameter) + 1;
 
+// MPI promises tags up to 32767; its libraries have many more.
+int largest_tag() {
+  int* value = nullptr;
+  int found = 0;
+  check_mpi(MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, static_cast<void*>(&value), &found),
+            "MPI_Comm_get_attr");
+  return found != 0 ? *value : 32767;
+}
+
 int tag_of(StageLinks::Name name) {
-  return kFirstStageTag + static_cast<int>(name.subject) +
-         kNumSubjects * static_cast<int>(name.parameter);
+  static const int largest = largest_tag();
+  const auto tag = static_cast<std::size_t>(kFirstStageTag) +
+                   static_cast<std::size_t>(name.subject) + kNumSubjects * name.parameter;
+  if (tag > static_cast<std::size_t>(largest)) {
+    fail<SystemError>(
+        "this MPI library has tags up to {}, and parameter {}, which stages share, needs {}: use "
+        "another one, or parallel.pipeline: 1",
+        largest, name.parameter, tag);
+  }
+  return static_cast<int>(tag);
 }
 
 // MPI counts are int.
@@ -114,6 +131,7 @@ void StageLinks::send(const Exec& exec, int stage, Name name, Tensor1<const floa
   }
   state_->take_back(channel);
   if (channel.free.empty()) {
+    POLYPHASE_PROMISE(this->stage() != stage, "a stage waits for room in what it sends itself");
     const WaitsForRanks waits(pipeline_.impl());
     channel.under_way.front().wait();
     state_->take_back(channel);
@@ -161,9 +179,14 @@ void StageLinks::receive(const Exec& exec, int stage, Name name, Tensor1<float> 
   {
     const WaitsForRanks waits(pipeline_.impl());
     in_pieces(tensor.size(), [&](std::int64_t first, int count) {
+      MPI_Status status;
       check_mpi(MPI_Recv(values + first, count, MPI_FLOAT, stage, tag_of(name),
-                         pipeline_.impl().comm, MPI_STATUS_IGNORE),
+                         pipeline_.impl().comm, &status),
                 "MPI_Recv");
+      int received = 0;
+      check_mpi(MPI_Get_count(&status, MPI_FLOAT, &received), "MPI_Get_count");
+      POLYPHASE_PROMISE(received == count, "stage {} sent {} numbers where {} were awaited", stage,
+                        received, count);
     });
   }
   if constexpr (!kTensorsOnHost) copy_to_device<float>(exec, tensor, values);

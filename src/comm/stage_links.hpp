@@ -16,7 +16,8 @@ namespace polyphase {
 // Memory for what is under way is bounded: of rows, kMostRows messages of a name to a stage; of a
 // shared parameter's gradient, which goes from the last stage to the first while the pipeline works
 // on, as many as there are stages. A stage that is further ahead waits. No order of passes that
-// pipeline_schedule() makes comes to a halt by that (tests/train/pipeline_schedule_test.cpp).
+// pipeline_schedule() makes comes to a halt by that (tests/train/pipeline_schedule_test.cpp, with
+// rows and one shared table).
 class StageLinks {
  public:
   explicit StageLinks(const Communicator& pipeline);

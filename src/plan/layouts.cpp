@@ -72,7 +72,9 @@ enum class StepSize { kAsAsked, kOneMicroBatch };
 std::optional<PlannedLayout> smallest(const recipe::Recipe& recipe, std::int64_t num_ranks,
                                       const Machine& machine, const PhaseCosts& costs,
                                       StepSize size = StepSize::kAsAsked) {
-  const std::vector<std::int64_t> tensors = legal_tensors(recipe, num_ranks);
+  recipe::Recipe asked = recipe;
+  if (size == StepSize::kOneMicroBatch) asked.parallel.interleave = 1;
+  const std::vector<std::int64_t> tensors = legal_tensors(asked, num_ranks);
   if (tensors.empty()) return std::nullopt;
   PlannedLayout best = {.memory_bytes = std::numeric_limits<std::int64_t>::max()};
   // Not always that of the most tensor-parallel ranks: they divide neither optimizer nor gradients.

@@ -157,6 +157,7 @@ class PhaseModelOf final : public PhaseModel {
   std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
                              const std::vector<float>& scales, int chunk) override {
     UnderWay& way = passes_.at(static_cast<std::size_t>(chunk)).next_forward();
+    POLYPHASE_PROMISE(!free_arenas_.empty(), "more passes are under way than were planned");
     way.exec.arena = free_arenas_.back();
     free_arenas_.pop_back();
     if (r_drop_ > 0) way.repeated = repeated(batch);
