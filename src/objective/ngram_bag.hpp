@@ -12,8 +12,10 @@
 
 namespace polyphase {
 
-// The n-grams of one sequence after another, each as the number of
-// its bucket (Joulin et al., 2017): n-grams that share a bucket are one.
+// The n-grams of one sequence after another, for each of its tokens those of one to ngrams.order
+// tokens that end there and begin in the sequence, each as the number of its bucket (Joulin et al.,
+// 2017): n-grams that share a bucket, [0, ngrams.buckets), are one. Sequences without tokens have
+// none.
 struct NgramBags {
   std::vector<std::int32_t> buckets_M;
   std::vector<std::int32_t> starts;  // B + 1: of each sequence's
