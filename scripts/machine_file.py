@@ -3,10 +3,12 @@
 import os
 import pathlib
 import platform
+import statistics
 import tempfile
 import time
 
 RANKS = (1, 2, 4)
+PASSES = 3  # through all measurements: what else the machine does for a while spoils one of them
 STORED_BYTES = 256 << 20
 FIT_BYTES = 4 << 20  # gradients travel in pieces of this size
 
@@ -85,10 +87,26 @@ def print_collectives(results):
             f"{row['sum_us']:>16,.0f}{row['owned_sum_us']:>12,.0f}{row['exchange_us']:>12,.0f}" for row in rows))
 
 
+def median_of(results):
+    """The median of each number of results that are built alike."""
+    first = results[0]
+    if isinstance(first, dict):
+        return {key: median_of([result[key] for result in results]) for key in first}
+    if isinstance(first, list):
+        return [median_of(list(values)) for values in zip(*results)]
+    return statistics.median(results)
+
+
+def measure_often(run, layouts):
+    """Medians of what run(ranks, threads) gives, which are machine_bench's lines, for each layout."""
+    passes = [[run(*layout) for layout in layouts] for _ in range(PASSES)]
+    return [median_of(list(results)) for results in zip(*passes)]
+
+
 def write_machine_file(path, run):
-    """Measures with run(ranks, threads), which gives machine_bench's line, and writes the file."""
+    """Measures with run(ranks, threads) and writes the file."""
     num_cores = len(os.sched_getaffinity(0))
-    results = [run(ranks, max(1, num_cores // ranks)) for ranks in RANKS]
+    results = measure_often(run, [(ranks, max(1, num_cores // ranks)) for ranks in RANKS])
     print_collectives(results)
     text = [
         "# SPDX-License-Identifier: Apache-2.0",
