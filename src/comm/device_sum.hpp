@@ -38,6 +38,26 @@ inline void sum_over_ranks(const Exec& exec, const Communicator& ranks, Tensor1<
   if (ranks.size() > 1) DeviceSum(exec, ranks, data).wait();
 }
 
+// An exchange of parts (exchange_parts.hpp) in place that goes on while the caller computes, from
+// the front of the array to its end. All ranks construct theirs in the same order. What others send
+// must not be touched, nor what this rank sends be changed, until it is done.
+class PartsExchange {
+ public:
+  PartsExchange(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
+                const std::vector<std::vector<ArrayPart>>& parts);
+  ~PartsExchange();  // waits, but for an exception that is on its way
+
+  // What `exec` starts afterwards sees all elements in front of `end`.
+  void wait_for(std::int64_t end);
+  bool done() const { return next_ == pieces_.size(); }
+
+ private:
+  struct State;
+  std::vector<OwnedPart> pieces_;  // of `state_`, whose first ones have arrived
+  std::size_t next_ = 0;
+  std::unique_ptr<State> state_;
+};
+
 // exchange_parts.hpp of tensors: gives every rank the parts that each of the others has …
 template <class Real>
 void exchange_parts(const Exec& exec, const Communicator& ranks, Tensor1<Real> data,

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <mpi.h>
+
 #include <cstdint>
+#include <exception>
 #include <type_traits>
 
 #include "comm/device_sum.hpp"
+#include "comm/mpi_check.hpp"
 #include "comm/tree_sum.hpp"
 
 // MPI carries what lies in the host's memory. Where that is not where tensors lie, and there is no
@@ -48,6 +52,49 @@ void DeviceSum::poll() { state_->sum.poll(); }
 void DeviceSum::wait() {
   state_->sum.wait();
   state_->values.give_back();
+}
+
+// A broadcast of each piece; on a device's memory the whole exchange at once, as there is nothing
+// to send from while kernels go on.
+struct PartsExchange::State {
+  Communicator::Impl& impl;
+  std::vector<MPI_Request> requests;  // by piece
+};
+
+PartsExchange::PartsExchange(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
+                             const std::vector<std::vector<ArrayPart>>& parts) {
+  if (ranks.size() == 1) return;
+  if (!Kokkos::SpaceAccessibility<Kokkos::HostSpace, Memory>::accessible) {
+    exchange_parts(exec, ranks, data, parts);
+    return;
+  }
+  exec.space.fence();
+  pieces_ = pieces_from_front(parts);
+  state_ = std::make_unique<State>(State{.impl = ranks.impl(), .requests = {}});
+  for (const OwnedPart& piece : pieces_) {
+    check_mpi(MPI_Ibcast(data.data() + piece.part.begin, static_cast<int>(piece.part.size()),
+                         MPI_FLOAT, piece.owner, state_->impl.comm,
+                         &state_->requests.emplace_back(MPI_REQUEST_NULL)),
+              "MPI_Ibcast");
+  }
+}
+
+PartsExchange::~PartsExchange() {
+  if (std::uncaught_exceptions() > 0 || done()) return;
+  MPI_Waitall(static_cast<int>(state_->requests.size()), state_->requests.data(),
+              MPI_STATUSES_IGNORE);
+}
+
+void PartsExchange::wait_for(std::int64_t end) {
+  while (!done() && pieces_[next_].part.begin < end) {
+    const WaitsForRanks waits(state_->impl);
+    check_mpi(MPI_Wait(&state_->requests[next_], MPI_STATUS_IGNORE), "MPI_Wait");
+    ++next_;
+  }
+  if (done()) return;
+  int arrived = 0;  // MPI gets on with all of them when it is called
+  check_mpi(MPI_Test(&state_->requests[next_], &arrived, MPI_STATUS_IGNORE), "MPI_Test");
+  if (arrived != 0) ++next_;
 }
 
 template <class Real>

@@ -129,6 +129,12 @@ class DeviceRanks {
             "ncclRecv");
   }
 
+  void broadcast(float* data, std::int64_t count, int from) {
+    started(ncclBroadcast(data, data, static_cast<std::size_t>(count), ncclFloat, from, comm_,
+                          communication_stream()),
+            "ncclBroadcast");
+  }
+
   void check_for_errors() {
     ncclResult_t state = ncclSuccess;
     check(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError");
@@ -214,6 +220,38 @@ void DeviceSum::wait() {
   if (state_->ranks == nullptr) return;
   state_->ranks->check_for_errors();
   state_->done.front().hold_back(state_->stream);
+}
+
+struct PartsExchange::State {
+  DeviceRanks& ranks;
+  cudaStream_t stream = nullptr;
+  std::vector<Event> arrived;  // by piece
+};
+
+PartsExchange::PartsExchange(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
+                             const std::vector<std::vector<ArrayPart>>& parts) {
+  if (ranks.size() == 1) return;
+  pieces_ = pieces_from_front(parts);
+  state_ = std::make_unique<State>(
+      State{.ranks = device_ranks(ranks), .stream = exec.space.cuda_stream(), .arrived = {}});
+  Event(state_->stream).hold_back(communication_stream());
+  for (const OwnedPart& piece : pieces_) {
+    state_->ranks.together([&] {
+      state_->ranks.broadcast(data.data() + piece.part.begin, piece.part.size(), piece.owner);
+    });
+    state_->arrived.emplace_back(communication_stream());
+  }
+}
+PartsExchange::~PartsExchange() {
+  if (std::uncaught_exceptions() == 0 && !done()) wait_for(pieces_.back().part.end);
+}
+
+void PartsExchange::wait_for(std::int64_t end) {
+  if (done() || pieces_[next_].part.begin >= end) return;
+  state_->ranks.check_for_errors();
+  // In one stream what comes later is done later.
+  while (!done() && pieces_[next_].part.begin < end) ++next_;
+  state_->arrived[next_ - 1].hold_back(state_->stream);
 }
 
 template <class Real>

@@ -62,6 +62,27 @@ void exchange(const Communicator& ranks, Number* data, MPI_Datatype number,
 
 }  // namespace
 
+std::vector<OwnedPart> pieces_from_front(const std::vector<std::vector<ArrayPart>>& parts) {
+  // Of large models no more pieces, or there would be thousands under way.
+  constexpr std::int64_t kLeastPiece = std::int64_t{1} << 20, kMostPieces = 256;
+  std::int64_t total = 0;
+  for (const std::vector<ArrayPart>& of_rank : parts)
+    for (const ArrayPart& part : of_rank) total += part.size();
+  const std::int64_t most =
+      std::min(std::max(kLeastPiece, (total + kMostPieces - 1) / kMostPieces), kMaxCount);
+  std::vector<OwnedPart> pieces;
+  for (std::size_t rank = 0; rank < parts.size(); ++rank) {
+    for (const ArrayPart& part : parts[rank]) {
+      for (std::int64_t begin = part.begin; begin < part.end; begin += most)
+        pieces.push_back({.owner = static_cast<int>(rank),
+                          .part = {.begin = begin, .end = std::min(begin + most, part.end)}});
+    }
+  }
+  std::sort(pieces.begin(), pieces.end(),
+            [](const OwnedPart& a, const OwnedPart& b) { return a.part.begin < b.part.begin; });
+  return pieces;
+}
+
 void exchange_parts(const Communicator& ranks, float* data,
                     const std::vector<std::vector<ArrayPart>>& parts) {
   exchange(ranks, data, MPI_FLOAT, parts);

@@ -19,6 +19,15 @@ void exchange_parts(const Communicator& ranks, float* data,
 void exchange_parts(const Communicator& ranks, std::uint16_t* data,
                     const std::vector<std::vector<ArrayPart>>& parts);
 
+// A part that one rank has and all others are to get.
+struct OwnedPart {
+  int owner = 0;
+  ArrayPart part;
+};
+// The parts of all ranks by rising begin, cut so that what lies in front arrives while the rest is
+// still on its way.
+std::vector<OwnedPart> pieces_from_front(const std::vector<std::vector<ArrayPart>>& parts);
+
 // Gives every rank the sum over all ranks of its part of an array: parts[r] is rank r's, and begins
 // where the one before ends. The bits are those of Communicator::sum(), with half the traffic; what
 // is not the rank's own part is spoilt. Collective, and in place: of what a rank still sums, half

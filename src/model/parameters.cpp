@@ -261,8 +261,25 @@ Tensor1<const float> ParameterSet::value1(std::size_t number) const {
 }
 
 Tensor1<const float> ParameterSet::value_span1(std::size_t number, std::size_t span) const {
+  wait_for_value(number, span);
   return Tensor1<const float>(values_.data() + parameters_[number].offset,
                               span_count(parameters_, number, span));
+}
+
+Tensor1<float> ParameterSet::values() const {
+  wait_for_values_before(total_count_);
+  return values_so_far();
+}
+
+void ParameterSet::wait_for_value(std::size_t number, std::size_t span) const {
+  const Parameter& last = parameters_[number + span - 1];
+  wait_for_values_before(last.offset + last.count);
+}
+
+void ParameterSet::wait_for_values_before(std::int64_t end) const {
+  if (arriving_ == nullptr) return;
+  arriving_->wait_for(end);
+  if (arriving_->done()) arriving_.reset();
 }
 
 Tensor2<const float> ParameterSet::value2(std::size_t number, std::size_t span) const {

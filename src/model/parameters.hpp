@@ -4,10 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "kernels/exec.hpp"
+#include "comm/device_sum.hpp"
 
 namespace polyphase {
 
@@ -180,7 +181,13 @@ class ParameterSet {
   // Elements of the gradients that chunks pass on, which lie beside all sets.
   std::int64_t count_passed_on() const;
 
-  Tensor1<float> values() const { return Tensor1<float>(values_.data(), values_.size()); }
+  // Values that other ranks have updated come while passes go on: the accessors wait for what they
+  // give, and for what lies in front of it.
+  void await(std::unique_ptr<PartsExchange> arriving) { arriving_ = std::move(arriving); }
+  void wait_for_value(std::size_t number, std::size_t span = 1) const;
+  Tensor1<float> values() const;
+  // The same for who looks at nothing that is on its way.
+  Tensor1<float> values_so_far() const { return Tensor1<float>(values_.data(), values_.size()); }
   Tensor1<const float> value1(std::size_t number) const;
   // The weights of `span` parameters from this one on, as one matrix: rows add up, columns are
   // equal.
@@ -232,7 +239,10 @@ class ParameterSet {
   void place_gradients(const GradientLayout& layout);
   void make_sets(std::int64_t count, std::size_t num_sets);
 
+  void wait_for_values_before(std::int64_t end) const;
+
   Kokkos::View<float*, Memory> values_;
+  mutable std::unique_ptr<PartsExchange> arriving_;  // to values_
   std::vector<Kokkos::View<float*, Memory>> gradient_memory_;
   std::vector<Tensor1<float>> gradients_;
   Kokkos::View<float*, Memory> passed_on_;

@@ -129,7 +129,8 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
 void Optimizer::share_updates(const Exec& exec, ParameterSet& parameters,
                               const Communicator& data) const {
   if (!shards_.divided()) return;
-  exchange_parts(exec, data, parameters.values(), trained_parts(parameters, shards_));
+  parameters.await(std::make_unique<PartsExchange>(exec, data, parameters.values(),
+                                                   trained_parts(parameters, shards_)));
 }
 
 }  // namespace polyphase

@@ -45,8 +45,8 @@ class Optimizer {
   void update(const Exec& exec, ParameterSet& parameters, Tensor1<const float> gradients,
               double learning_rate, double gradient_scale, std::int64_t step) const;
 
-  // Gives every data rank what the others have just updated. Collective over the data group, unless
-  // nothing is divided.
+  // Gives every data rank what the others have just updated, while the next pass begins. Collective
+  // over the data group, unless nothing is divided.
   void share_updates(const Exec& exec, ParameterSet& parameters, const Communicator& data) const;
 
   // Of all data ranks; what this one has not, has no values.

@@ -18,8 +18,8 @@ constexpr double kBucketFloats = 1 << 20;
 constexpr int kSmallSums = 4;
 
 // Gradients of the layers above go out while those below are made, in a backward pass, which is two
-// thirds of a micro-batch.
-constexpr double kBackwardShare = 2.0 / 3.0;
+// thirds of a micro-batch; updated parameters come during the first forward pass.
+constexpr double kBackwardShare = 2.0 / 3.0, kForwardShare = 1.0 / 3.0;
 
 // y += x, y = x, and a norm that reads x.
 constexpr double kAddPasses = 3, kCopyPasses = 2, kNormPasses = 1;
@@ -146,7 +146,8 @@ PlannedTime plan_time(const StepWork& work, const Layout& layout, const Machine&
       exposed(time.data_sums, rates.overlap,
               sums_a_step(work, layout) * kBackwardShare *
                   (pass.products + pass.attention + pass.rows)) +
-      time.shared_updates.seconds +
+      exposed(time.shared_updates, rates.overlap,
+              kForwardShare * (pass.products + pass.attention + pass.rows)) +
       kSmallSums * tree_sum_cost(network, {.size = layout.num_ranks()}, kFloatBytes).seconds;
   time.tokens = work.tokens * micro_batches * static_cast<double>(layout.data);
   time.model_flops = work.model_flops * micro_batches * static_cast<double>(layout.num_ranks());

@@ -78,7 +78,7 @@ void WeightAverage::update(const Exec& exec, const ParameterSet& parameters, std
     if (first_steps_[tensor.parameter] >= step) continue;  // steps of training count from 0
     // 1 - kept is exact, so that the average of equal values stays where it is but for rounding.
     combine(exec, tensor.values, kept,
-            Tensor1<const float>(parameters.values().data() + begins_[number], tensor.count),
+            Tensor1<const float>(parameters.values_so_far().data() + begins_[number], tensor.count),
             1.0F - kept);
   }
 }

@@ -78,9 +78,9 @@ TEST(DeviceSum, ComesBehindTheKernelsBeforeItAndInFrontOfThoseBehind) {
   }
 }
 
-template <class Real>
-void expect_exchanged() {
-  const Communicator ranks = all_ranks();
+// `exchange` gives elements in front of some end, all if it is kNumElements.
+template <class Real, class Exchange>
+void expect_exchanged(const Communicator& ranks, const Exchange& exchange) {
   const int size = ranks.size();
   std::vector<std::vector<ArrayPart>> parts(static_cast<std::size_t>(size));
   for (std::int64_t i = 0; i < kNumElements; i += 100)
@@ -95,14 +95,62 @@ void expect_exchanged() {
     expected.push_back(value(i % 100 < 60 ? static_cast<int>(i / 100 % size) : ranks.rank()));
   }
   const OnDevice<Real> device(mine);
-  exchange_parts(device.exec(), ranks, device.tensor(), parts);
-  const std::vector<Real> got = device.values();
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    EXPECT_EQ(to_float(got[i]), to_float(expected[i])) << i;
+  exchange(device, parts, [&](std::int64_t end) {
+    const std::vector<Real> got = device.values();
+    for (std::int64_t i = 0; i < end; ++i)
+      EXPECT_EQ(to_float(got[static_cast<std::size_t>(i)]),
+                to_float(expected[static_cast<std::size_t>(i)]))
+          << i << " of " << end;
+  });
 }
 
-TEST(DeviceExchange, GivesEveryRankThePartsOfTheOthers) { expect_exchanged<float>(); }
-TEST(DeviceExchange, TakesBf16) { expect_exchanged<bf16>(); }
+template <class Real>
+void expect_exchanged_at_once() {
+  const Communicator ranks = all_ranks();
+  expect_exchanged<Real>(ranks, [&](const auto& device, const auto& parts, const auto& expect) {
+    exchange_parts(device.exec(), ranks, device.tensor(), parts);
+    expect(kNumElements);
+  });
+}
+
+TEST(DeviceExchange, GivesEveryRankThePartsOfTheOthers) { expect_exchanged_at_once<float>(); }
+TEST(DeviceExchange, TakesBf16) { expect_exchanged_at_once<bf16>(); }
+
+TEST(PartsExchange, GivesWhatLiesInFrontFirstBesideOtherSums) {
+  const Communicator ranks = all_ranks();
+  expect_exchanged<float>(ranks, [&](const auto& device, const auto& parts, const auto& expect) {
+    PartsExchange exchange(device.exec(), ranks, device.tensor(), parts);
+    const OnDevice<float> other(std::vector<float>(kNumElements, 1.0F));
+    // Ranks come to what they wait for at different times, with other sums between them.
+    if (ranks.rank() == 0) exchange.wait_for(300);
+    sum_over_ranks(other.exec(), ranks, other.tensor());
+    for (const std::int64_t end :
+         {std::int64_t{0}, std::int64_t{1}, std::int64_t{2060}, std::int64_t{2061}, kNumElements}) {
+      exchange.wait_for(end);
+      expect(end);
+    }
+    EXPECT_TRUE(exchange.done());
+    exchange.wait_for(kNumElements);
+    EXPECT_EQ(other.values().back(), static_cast<float>(ranks.size()));
+  });
+}
+
+TEST(PartsExchange, IsDoneWhenItIsForgotten) {
+  const Communicator ranks = all_ranks();
+  expect_exchanged<float>(ranks, [&](const auto& device, const auto& parts, const auto& expect) {
+    PartsExchange(device.exec(), ranks, device.tensor(), parts);
+    expect(kNumElements);
+  });
+}
+
+TEST(PiecesFromFront, AreSmallInAllAndFewOfALargeArray) {
+  const auto pieces = pieces_from_front({{{10, 30}, {(3 << 20) + 5, (4 << 20) + 6}}, {{30, 31}}});
+  ASSERT_EQ(pieces.size(), 4U);
+  EXPECT_EQ(pieces[1].owner, 1);
+  EXPECT_EQ(pieces[3].part.begin, (4 << 20) + 5);
+  EXPECT_EQ(pieces[3].part.end, (4 << 20) + 6);
+  EXPECT_LE(pieces_from_front({{{0, std::int64_t{1} << 35}}}).size(), 256U);
+}
 
 TEST(DeviceSumOfParts, HasTheBitsOfASumOnTheHost) {
   const Communicator ranks = all_ranks();
