@@ -74,7 +74,7 @@ void share_values(const Exec& exec, const ParameterSet& parameters, StageLinks* 
     for (const int chunk : parameter.chunks) copies.insert(own.stage_of(chunk));
     copies.erase(owner);
     const Tensor1<float> values(parameters.values().data() + parameter.offset, parameter.count);
-    if (parameter.is_copy) links->receive(exec, owner, name_of(number), values);
+    if (parameter.is_copy()) links->receive(exec, owner, name_of(number), values);
     if (!parameter.is_own) continue;
     for (const int stage : copies) links->send_in_place(exec, stage, name_of(number), values);
   }

@@ -85,7 +85,7 @@ double floats(const ParameterSet& parameters) {
 std::int64_t num_copied(const ParameterSet& parameters) {
   std::int64_t count = 0;
   for (const Parameter& parameter : parameters.all())
-    if (parameter.trained && parameter.is_copy) count += parameter.count;
+    if (parameter.trained && parameter.is_copy()) count += parameter.count;
   return count;
 }
 
