@@ -130,7 +130,7 @@ class PhaseRun {
       stopped_while_asking_ = !taught_;
       model_->learn_from_batches(distil);
     } else {
-      teacher_.emplace(job_, corpus_, found);
+      teacher_.emplace(job_, corpus_, found, &job_.grid.pipeline);
       model_->learn_from(teacher_->model(), distil);
     }
   }

@@ -54,6 +54,10 @@ class PhaseBody {
   void backward(UnderWay& way, const Exec& exec,
                 const std::function<void(std::size_t)>& final_from);
 
+  // Of passes of each chunk, that many go forward in a step.
+  void plan_messages(std::int64_t num_micro_batches) {
+    if (links_) links_->plan_messages(num_micro_batches * num_chunks());
+  }
   // To other stages; nullptr: the whole model is on one.
   StageLinks* links() { return links_ ? &*links_ : nullptr; }
   const StageLinks* links() const { return links_ ? &*links_ : nullptr; }

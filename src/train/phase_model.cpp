@@ -84,8 +84,8 @@ class PhaseModelOf final : public PhaseModel {
     while (std::ssize(more_arenas_) + 1 < most_under_way(schedule)) more_arenas_.emplace_back();
     free_arenas_ = {&arena_};
     for (Arena& arena : more_arenas_) free_arenas_.push_back(&arena);
-    if (StageLinks* const links = body_.links())
-      links->plan_messages(num_micro_batches * stage.num_own_chunks);
+    body_.plan_messages(num_micro_batches);
+    if (teacher_ != nullptr) teacher_->body_.plan_messages(num_micro_batches);
   }
 
   std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
@@ -229,13 +229,15 @@ class PhaseModelOf final : public PhaseModel {
     return parts;
   }
 
-  // What there is to learn of the batch in a training pass: a teacher's model runs on it first, in
-  // an arena of its own.
+  // What there is to learn of the batch in a training pass of the chunk: a teacher's model runs on
+  // it first, its own chunk on the same stage, in an arena of its own. Its messages to the next
+  // stage go before the student's, as there they are waited for. Nothing of it is needed any more
+  // when the next pass goes forward: heads hear it at once, and stacks learn on one rank alone.
   void hear(const Exec& exec, const Exec& teacher_exec, const Batch& batch, int chunk) {
     if (teacher_ != nullptr) {
-      UnderWay& theirs = teacher_->body_.first();
+      UnderWay& theirs = teacher_->body_.first(chunk);
       teacher_->body_.forward(theirs, teacher_exec, batch, {}, false);
-      lessons_->hear(*theirs.pass, theirs.hidden_NC);
+      if (has_heads(chunk)) lessons_->hear(*theirs.pass, theirs.hidden_NC);
     } else if (lessons_ && has_heads(chunk)) {
       lessons_->hear(exec, batch);
     }

@@ -45,10 +45,11 @@ FoundTeacher find_teacher(const PhaseJob& job, const PhaseCorpus& corpus) {
   return found;
 }
 
-Teacher::Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeacher& found)
+Teacher::Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeacher& found,
+                 const Communicator* pipeline)
     : recipe_(in_this_run(job.teacher->recipe, job.recipe)) {
   const SourcePhase& source = *job.teacher;
-  model_ = make_phase_model(recipe_, source.phase, corpus.phase_data(), job.grid.tensor);
+  model_ = make_phase_model(recipe_, source.phase, corpus.phase_data(), job.grid.tensor, pipeline);
   model_->parameters().allocate();
   agree_on(job.world, [&] {
     const HandOver loaded = take_over(found.checkpoint, model_->parameters());

@@ -26,8 +26,10 @@ FoundTeacher find_teacher(const PhaseJob& job, const PhaseCorpus& corpus);
 // another run it is what that run's recipe says, in this run's precision and on its ranks.
 class Teacher {
  public:
-  // Reads the checkpoint. Collective; errors are agreed: DataError when it is damaged.
-  Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeacher& found);
+  // Reads the checkpoint. `pipeline`: the job's stages, or nullptr for the whole model on each of
+  // them. Collective; errors are agreed: DataError when it is damaged.
+  Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeacher& found,
+          const Communicator* pipeline);
 
   PhaseModel& model() { return *model_; }
 
