@@ -15,7 +15,6 @@
 #include "io/made_corpus.hpp"
 #include "predict/make_corpus.hpp"
 #include "recipe/load.hpp"
-#include "recipe/variants.hpp"
 #include "report/html.hpp"
 #include "report/status_text.hpp"
 #include "report/terminal.hpp"
