@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "io/lineage.hpp"
 #include "train/phase.hpp"
-#include "train/phase_checkpoint.hpp"
 #include "train/phase_data.hpp"
 #include "train/phase_model.hpp"
 
@@ -37,8 +37,5 @@ class Teacher {
   recipe::Recipe recipe_;
   std::unique_ptr<PhaseModel> model_;
 };
-
-// RecipeError on all ranks when a phase that goes on has learnt from another teacher before.
-void require_same_teacher(const PhaseJob& job, const PhaseStart& start, const Lineage& teacher);
 
 }  // namespace polyphase
