@@ -8,66 +8,10 @@
 #include "io/file.hpp"
 #include "io/folder.hpp"
 #include "io/stored_digest.hpp"
+#include "io/tensor_box.hpp"
 
 namespace polyphase {
 namespace {
-
-using Shape = std::vector<std::int64_t>;
-
-// A row-major box of a tensor: where its first corner lies in the whole, and its extents.
-struct Box {
-  Shape corner;
-  Shape shape;
-  bool operator==(const Box&) const = default;
-};
-
-bool fits(const Shape& whole, int split_dimension, std::int64_t begin, const Shape& local) {
-  if (local.size() != whole.size() || split_dimension >= static_cast<int>(whole.size()))
-    return false;
-  Shape expected = whole;
-  if (split_dimension >= 0) {
-    const auto d = static_cast<std::size_t>(split_dimension);
-    if (begin < 0 || local[d] < 0 || local[d] > whole[d] - begin) return false;
-    expected[d] = local[d];
-  }
-  return local == expected;
-}
-
-bool share_elements(const Box& a, const Box& b) {
-  for (std::size_t d = 0; d < a.shape.size(); ++d) {
-    if (a.corner[d] >= b.corner[d] + b.shape[d] || b.corner[d] >= a.corner[d] + a.shape[d])
-      return false;
-  }
-  return true;
-}
-
-// Copies what two boxes of one tensor share, in the longest runs that are contiguous in both.
-void copy_shared(float* out, const Box& to, const float* in, const Box& from) {
-  const std::size_t rank = to.shape.size();
-  Shape low(rank), extent(rank), index(rank, 0);
-  for (std::size_t d = 0; d < rank; ++d) {
-    low[d] = std::max(to.corner[d], from.corner[d]);
-    extent[d] = std::min(to.corner[d] + to.shape[d], from.corner[d] + from.shape[d]) - low[d];
-    if (extent[d] <= 0) return;
-  }
-  std::size_t outer = rank - 1;
-  std::int64_t run = extent[outer];
-  while (outer > 0 && extent[outer] == to.shape[outer] && extent[outer] == from.shape[outer]) {
-    run *= extent[--outer];
-  }
-  for (;;) {
-    std::int64_t out_at = 0;
-    std::int64_t in_at = 0;
-    for (std::size_t d = 0; d < rank; ++d) {
-      out_at = out_at * to.shape[d] + low[d] + index[d] - to.corner[d];
-      in_at = in_at * from.shape[d] + low[d] + index[d] - from.corner[d];
-    }
-    std::copy(in + in_at, in + in_at + run, out + out_at);
-    std::size_t d = outer;
-    while (d > 0 && ++index[d - 1] == extent[d - 1]) index[--d] = 0;
-    if (d == 0) return;
-  }
-}
 
 using Datasets = std::map<std::string, hdf5::StoredDataset>;
 
@@ -206,7 +150,7 @@ void check_model_file(const std::filesystem::path& folder, const Manifest& manif
 struct CheckpointReader::State {
   std::filesystem::path folder;
   Manifest manifest;
-  std::map<std::string, Shape> shapes;
+  std::map<std::string, std::vector<std::int64_t>> shapes;
   std::map<std::string, WriterFile> files;
   const StoredPart* cached = nullptr;
   std::vector<float> cache;
@@ -281,26 +225,25 @@ void CheckpointReader::read(const std::string& name, int split_dimension, std::i
                     state_->folder.string(), name);
   }
   const StoredTensor& tensor = found->second;
-  Box wanted{Shape(tensor.shape.size(), 0), local_shape};
-  if (!fits(tensor.shape, split_dimension, begin, local_shape)) {
+  const auto wanted = slice_of(tensor.shape, split_dimension, begin, local_shape);
+  if (!wanted) {
     fail<DataError>(
         "{}: tensor {} is of shape [{}], where a slice [{}] from {} along dimension {} is "
         "wanted; the checkpoint is of another model",
         state_->folder.string(), name, fmt::join(tensor.shape, ", "), fmt::join(local_shape, ", "),
         begin, split_dimension);
   }
-  if (split_dimension >= 0) wanted.corner[static_cast<std::size_t>(split_dimension)] = begin;
   for (const StoredPart& part : tensor.parts) {
-    const Box held{corner_of(part), part.shape};
-    if (held == wanted) {
+    const TensorBox held = {.corner = corner_of(part), .shape = part.shape};
+    if (held == *wanted) {
       state_->load(name, part, out);
       return;
     }
   }
   for (const StoredPart& part : tensor.parts) {
-    const Box held{corner_of(part), part.shape};
-    if (share_elements(wanted, held)) {
-      copy_shared(out, wanted, state_->cached_data(name, part), held);
+    const TensorBox held = {.corner = corner_of(part), .shape = part.shape};
+    if (share_elements(*wanted, held)) {
+      copy_shared(out, *wanted, state_->cached_data(name, part), held);
     }
   }
 }

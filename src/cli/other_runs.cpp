@@ -146,7 +146,7 @@ class OtherRunsCheck {
     const recipe::Phase* phase = recipe::find_phase(theirs, found.phase);
     POLYPHASE_PROMISE(phase != nullptr, "{} lacks {}", found.folder, found.phase);
     recipe::check_other_run(recipe_, use, theirs, *phase, faults_);
-    if (use.role == OtherRunRole::kTeacher) check_split(use, theirs);
+    if (use.role == OtherRunRole::kTeacher) check_split(use, theirs, *phase);
     check_given_tokenizer(use, found);
     verifications_.push_back([this, use, found] { verify(use, found); });
   }
@@ -166,9 +166,14 @@ class OtherRunsCheck {
     }
   }
 
-  // A teacher is split as this run's model is.
-  void check_split(const OtherRunUse& use, recipe::Recipe theirs) {
+  // A teacher is split as this run's model is, and reads the same batches. One that is asked
+  // beforehand is whole on every stage.
+  void check_split(const OtherRunUse& use, recipe::Recipe theirs, recipe::Phase their_phase) {
+    const recipe::Phase& phase = recipe_.phases[use.phase_number];
+    their_phase.batch = phase.batch;
+    their_phase.adaptation.distil.reset();
     theirs.phases.clear();
+    if (!phase.adaptation.distil->kept) theirs.phases.push_back(their_phase);
     theirs.parallel = recipe_.parallel;
     theirs.places.clear();
     theirs.name = recipe::other_run_name(use.other);

@@ -2,12 +2,11 @@
 #include "cli/road.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 
 #include "base/log.hpp"
+#include "cli/judge_round.hpp"
 #include "cli/other_runs.hpp"
-#include "cli/score_rounds.hpp"
 #include "cli/shared_recipe.hpp"
 #include "comm/agreement.hpp"
 #include "control/next_jobs.hpp"
@@ -16,7 +15,6 @@
 #include "io/made_corpus.hpp"
 #include "predict/make_corpus.hpp"
 #include "recipe/load.hpp"
-#include "recipe/variants.hpp"
 #include "report/html.hpp"
 #include "report/status_text.hpp"
 #include "report/terminal.hpp"
@@ -25,14 +23,6 @@
 
 namespace polyphase {
 namespace {
-
-// "layers.2.… from layers.0.…", and what was set to zero in layers that are to change nothing.
-std::vector<std::string> copies_of(const HandOver& hand_over) {
-  std::vector<std::string> copies;
-  for (const auto& [name, source] : hand_over.copied) copies.push_back(name + " from " + source);
-  for (const std::string& name : hand_over.zeroed) copies.push_back(name + ": zero");
-  return copies;
-}
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -53,7 +43,9 @@ Road::Road(const recipe::Recipe& recipe, const Communicator& world, const RoadOp
   });
   const std::string refusal = from_rank_0(world, [&] { return start_->refusal(); });
   if (!refusal.empty()) throw AgreedError(refusal, kNoProgress);
-  sources_.emplace(recipe, world, run_dir_, folder_ ? &*folder_ : nullptr);
+  RunFolder* const folder = folder_ ? &*folder_ : nullptr;
+  notes_.emplace(world, folder, recipe.model.max_tokens);
+  sources_.emplace(recipe, world, run_dir_, folder);
   data_dir_ = (std::filesystem::path(run_dir_) / "data").string();
   // The job that left a trial to this one has prepared its data, which jobs beside it read.
   prepared_ = options.trial != 0 ||
@@ -100,7 +92,7 @@ bool Road::go_round(const std::string& only) {
       diverged = true;
     }
     if (!recipe_.iterate || !only.empty()) return true;
-    if (!judge_round(journal, diverged)) return false;
+    if (!judge(journal, diverged)) return false;
   }
 }
 
@@ -206,11 +198,7 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
   prepare_made(round, recipe, phase);
   if (phase.generate) prepare_made(round, recipe, *recipe::find_phase(recipe, phase.from));
   const PhaseJob job = job_of(journal, use, world_, grid_);
-  agree_on(world_, [&] {
-    if (!folder_) return;
-    folder_->find(use.folder).share = 1;
-    folder_->set_state(folder_->find(use.folder), "running");
-  });
+  agree_on(world_, [&] { notes_->begun(use.folder, 1); });
   PhaseOutcome outcome;
   try {
     outcome = phase.generate ? make_corpus(job, {.run = run_dir_,
@@ -218,13 +206,11 @@ bool Road::run_phase_of(const Journal& journal, const PhaseUse& use) {
                                                  .folder = round.find(phase.from)->folder})
                              : run_phase(job);
   } catch (const Error& error) {
-    note_failure(use.folder, error.what());
+    notes_->failed(use.folder, error.what());
     throw;
   }
-  progress_.reset();
-  agree_on(world_, [&] {
-    if (folder_) note(use.folder, outcome);
-  });
+  notes_->end_show();
+  agree_on(world_, [&] { notes_->ended(use.folder, outcome, stop_.reason()); });
   return outcome.finished;
 }
 
@@ -265,119 +251,23 @@ PhaseJob Road::job_of(const Journal& journal, const PhaseUse& use, const Communi
           .world = ranks,
           .grid = grid,
           .stop = stop_,
-          .progress = [this, use, name = shown_name(use, ranks)](
-                          const PhaseProgress& now) { show(use, now, name); },
+          .progress =
+              [this, use, name = notes_->shown_name(use, ranks)](const PhaseProgress& now) {
+                watchdog_->at(use.name, now.step);
+                notes_->show(use, now, name);
+              },
           .log_samples = options_.log_samples};
 }
 
-// What this rank shows the phase's progress under; "": it shows none. Beside others every group
-// tells of its own phase; on a terminal, where lines are drawn over each other, the first one
-// alone.
-std::string Road::shown_name(const PhaseUse& use, const Communicator& ranks) const {
-  if (ranks.rank() != 0) return "";
-  if (&ranks == &world_) return use.name;
-  if (world_.rank() != 0 && report::terminal_columns(fileno(stderr))) return "";
-  return fmt::format("round {}: {}", use.round, use.name);
-}
-
-void Road::show(const PhaseUse& use, const PhaseProgress& now, const std::string& name) {
-  watchdog_->at(use.name, now.step);
-  if (name.empty()) return;
-  if (!progress_) {
-    progress_.emplace(name, now.step - 1, now.total_steps);
-    if (folder_) {
-      report::PhaseState& phase = folder_->find(use.folder);
-      phase.total_steps = now.total_steps;  // for those who ask how long it takes
-      folder_->set_state(phase, phase.state);
-    }
-  }
-  progress_->update(
-      {.step = now.step, .loss = now.loss, .tokens_per_second = now.tokens_per_second});
-}
-
-// The error that is on its way out matters more than one of noting it (on a full disk, say).
-void Road::note_failure(const std::string& folder, const std::string& reason) {
-  progress_.reset();
-  if (!folder_) return;
-  try {
-    folder_->set_state(folder_->find(folder), "failed", reason);
-  } catch (const Error& error) {
-    log_warning("{}", error.what());
-  }
-}
-
-void Road::note(const std::string& folder, const PhaseOutcome& outcome) {
-  report::PhaseState& phase = folder_->find(folder);
-  phase.step = outcome.step;
-  phase.total_steps = outcome.total_steps;
-  phase.samples = outcome.num_samples;
-  phase.tokens = outcome.num_tokens;
-  phase.seconds = outcome.seconds;
-  phase.metrics = outcome.metrics;
-  phase.handover = {.carried = outcome.hand_over.carried,
-                    .copied = copies_of(outcome.hand_over),
-                    .fresh = outcome.hand_over.fresh,
-                    .left = outcome.hand_over.left,
-                    .state = outcome.hand_over.state};
-  folder_->set_state(phase, outcome.finished ? "done" : "interrupted",
-                     outcome.finished ? "" : stop_.reason());
-  log_info("{}: {} at step {} of {}{}", phase.name, phase.state, phase.step, phase.total_steps,
-           phase.reason.empty() ? "" : ", " + phase.reason);
-  if (outcome.num_truncated > 0) {
-    log_warning("{}: {} of {} training samples did not fit into max_tokens ({}) and were cut",
-                phase.name, outcome.num_truncated, outcome.num_seen, recipe_.model.max_tokens);
-  }
-}
-
-// The last round's last strategy where it is a trial of a search with a share of its steps.
-std::optional<recipe::Strategy> Road::preliminary_trial(const Journal& journal) const {
-  const std::vector<std::string>& strategies = journal.rounds.back().variant.strategies;
-  if (strategies.empty()) return std::nullopt;
-  const recipe::Strategy last = recipe::find_strategy(recipe_, strategies.back());
-  return last.is_preliminary() ? std::optional(last) : std::nullopt;
-}
-
-void Road::record_diverged(const Journal& journal) {
-  const double nan = std::nan("");
-  if (const auto trial = preliminary_trial(journal)) return record(judge_preliminary(*trial, nan));
-  record(judge(*recipe_.iterate, journal.rounds.back().margin, nan,
-               journal.rounds.size() > 1 ? std::optional(0.0) : std::nullopt, {}));
-}
-
 // False: stopped on request.
-bool Road::judge_round(const Journal& journal, bool diverged) {
-  if (diverged) {
-    record_diverged(journal);
-    return true;
-  }
-  const recipe::Target& target = recipe_.iterate->target;
-  const Round& round = journal.rounds.back();
-  const std::optional<recipe::Strategy> trial = preliminary_trial(journal);
-  const Round* parent = trial ? nullptr : kept_round(journal);
-  const bool scored = parent != nullptr && std::isfinite(parent->verdict->score);
-  const std::optional<RoundScore> score =
-      score_round({.run = run_dir_,
-                   .folder = round.find(target.phase)->folder,
-                   .parent_folder = scored ? parent->find(target.phase)->folder : "",
-                   .metric = target.metric,
-                   .lower_is_better = target.at_most.has_value(),
-                   .tensor = recipe_.parallel.tensor},
-                  world_, stop_);
-  if (!score) return false;
-  if (trial) {
-    record(judge_preliminary(*trial, score->score));
-    return true;
-  }
-  std::optional<double> parent_score = score->parent_score;
-  if (parent != nullptr && !scored) parent_score = std::nan("");
-  record(judge(*recipe_.iterate, round.margin, score->score, parent_score, score->test));
-  return true;
-}
-
-void Road::record(const Verdict& verdict) {
+bool Road::judge(const Journal& journal, bool diverged) {
+  const std::optional<Verdict> verdict =
+      judge_round(recipe_, run_dir_, journal, diverged, world_, stop_);
+  if (!verdict) return false;
   agree_on(world_, [&] {
-    if (controller_) controller_->record(verdict);
+    if (controller_) controller_->record(*verdict);
   });
+  return true;
 }
 
 ExitCode Road::end(bool finished) {

@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "cli/phase_notes.hpp"
 #include "cli/phase_sources.hpp"
 #include "comm/groups.hpp"
 #include "control/controller.hpp"
 #include "control/run_folder.hpp"
 #include "control/starts.hpp"
 #include "recipe/recipe.hpp"
-#include "report/progress.hpp"
 #include "train/phase.hpp"
 #include "train/watchdog.hpp"
 
@@ -67,14 +67,7 @@ class Road {
   void prepare_phase(const Journal& journal, const PhaseUse& use);
   PhaseJob job_of(const Journal& journal, const PhaseUse& use, const Communicator& ranks,
                   const RankGrid& grid);
-  std::string shown_name(const PhaseUse& use, const Communicator& ranks) const;
-  void show(const PhaseUse& use, const PhaseProgress& now, const std::string& name);
-  void note_failure(const std::string& folder, const std::string& reason);
-  void note(const std::string& folder, const PhaseOutcome& outcome);
-  std::optional<recipe::Strategy> preliminary_trial(const Journal& journal) const;
-  void record_diverged(const Journal& journal);
-  bool judge_round(const Journal& journal, bool diverged);
-  void record(const Verdict& verdict);
+  bool judge(const Journal& journal, bool diverged);
 
   // road_jobs.cpp: phases and rounds in jobs of their own.
   bool run_trial(const std::string& only);
@@ -109,8 +102,8 @@ class Road {
   std::optional<RunFolder> folder_;
   std::optional<StartRecord> start_;
   std::optional<Controller> controller_;
+  std::optional<PhaseNotes> notes_;
   std::optional<PhaseSources> sources_;
-  std::optional<report::Progress> progress_;
   std::map<int, RankGroups> groups_;   // by their size
   std::set<std::string> done_beside_;  // folders of phases that this job has trained in groups
   std::set<std::int64_t> diverged_;    // rounds that did beside others, and are to be judged

@@ -220,13 +220,8 @@ bool Road::train_together(const Journal& plan, const std::vector<PhaseUse>& uses
     jobs.push_back(job_of(plan, use, groups.ranks(), groups.grid()));
   }
   agree_on(world_, [&] {
-    if (!folder_) return;
-    for (std::size_t i = 0; i < uses.size(); ++i) {
-      report::PhaseState& phase = folder_->find(uses[i].folder);
-      phase.share = 1.0 / groups.count();
-      phase.total_steps = phase_of(jobs[i]).stop.steps.value_or(phase.total_steps);
-      folder_->set_state(phase, "running");
-    }
+    for (std::size_t i = 0; i < uses.size(); ++i)
+      notes_->begun(uses[i].folder, 1.0 / groups.count(), phase_of(jobs[i]).stop.steps);
   });
   const auto own = static_cast<std::size_t>(groups.own());
   std::string end;
@@ -260,7 +255,7 @@ std::string Road::train_in_group(const PhaseJob& job, const PhaseUse& use, RankG
     if (leads) groups.tell(StopRequest::kFailure);
   }
   end.stop_reason = stop_.reason();
-  progress_.reset();
+  notes_->end_show();
   stop_.work_beside(nullptr);
   set_log_label("");
   set_log_rank(world_.rank());
@@ -280,7 +275,7 @@ bool Road::note_together(const std::vector<PhaseUse>& uses, const std::vector<st
   for (std::size_t i = 0; i < uses.size(); ++i) {
     const PhaseEnd& end = ends[i];
     set_log_label(fmt::format("round {}: ", uses[i].round));
-    if (!end.error.empty()) note_failure(uses[i].folder, end.error);
+    if (!end.error.empty()) notes_->failed(uses[i].folder, end.error);
     if (end.diverged) {
       diverged_.insert(uses[i].round);
       log_info("{}: {}", uses[i].name, end.error);
@@ -288,9 +283,7 @@ bool Road::note_together(const std::vector<PhaseUse>& uses, const std::vector<st
       errors += fmt::format("{}round {}: {}", errors.empty() ? "" : "\n", uses[i].round, end.error);
       if (code == ExitCode::kDone) code = end.code;
     } else {
-      agree_on(world_, [&] {
-        if (folder_) note(uses[i].folder, end.outcome);
-      });
+      agree_on(world_, [&] { notes_->ended(uses[i].folder, end.outcome, stop_.reason()); });
       finished = finished && end.outcome.finished;
       done_beside_.insert(uses[i].folder);
     }

@@ -80,7 +80,7 @@ bool Road::run_part_of_round(const std::string& only) {
       leave_to_jobs(journal, trials_for_jobs(journal));
       return true;
     }
-    if (!judge_round(journal, diverged)) return false;
+    if (!judge(journal, diverged)) return false;
   }
   return end_rounds(journal);
 }

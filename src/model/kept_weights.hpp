@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <map>
 
 #include "kernels/exec.hpp"
@@ -17,11 +18,13 @@ class KeptWeights {
   void forget();
   // Bytes of all weights that passes asked for, also of such that were only counted.
   std::size_t num_bytes() const;
-  // The weight of that parameter, of so many rows and columns. `fresh`: the caller has yet to write
-  // it. A null address where passes are only counted: the memory is not the arena's.
+  // The weight of that parameter, of so many rows and columns, which `make` writes the first time.
+  // A null address where passes are only counted: the memory is not the arena's.
   template <class Real>
-  Tensor2<Real> get(const Exec& exec, std::size_t number, std::int64_t num_rows,
-                    std::int64_t num_columns, bool& fresh);
+  using Make = std::function<void(Tensor2<Real> weight)>;
+  template <class Real>
+  Tensor2<const Real> get(const Exec& exec, std::size_t number, std::int64_t num_rows,
+                          std::int64_t num_columns, const Make<Real>& make);
 
  private:
   struct Weight {

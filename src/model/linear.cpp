@@ -80,13 +80,11 @@ Tensor2<const In> Linear::weight(const Pass& pass) const {
     return in_precision<In>(pass, weight_, parameters_.value2(weight_, num_joined_));
   }
   if (pass.kept_weights == nullptr) return in_precision<In>(pass.exec, adapted_weight(pass.exec));
-  bool fresh = false;
-  const auto kept_OI = pass.kept_weights->get<In>(pass.exec, weight_, local_out_, local_in_, fresh);
-  if (fresh) {
-    const ArenaScope scope(*pass.exec.arena);
-    convert<In, float>(pass.exec, flat(kept_OI), flat(adapted_weight(pass.exec)));
-  }
-  return kept_OI;
+  return pass.kept_weights->get<In>(
+      pass.exec, weight_, local_out_, local_in_, [&](Tensor2<In> kept_OI) {
+        const ArenaScope scope(*pass.exec.arena);
+        convert<In, float>(pass.exec, flat(kept_OI), flat(adapted_weight(pass.exec)));
+      });
 }
 
 Tensor2<const float> Linear::adapted_weight(const Exec& exec) const {
@@ -220,12 +218,10 @@ Tensor2<const Real> in_precision(const Pass& pass, std::size_t number,
                                  Tensor2<const float> weight) {
   if (std::is_same_v<Real, float> || pass.kept_weights == nullptr)
     return in_precision<Real>(pass.exec, weight);
-  bool fresh = false;
-  const auto kept =
-      pass.kept_weights->get<Real>(pass.exec, number, static_cast<std::int64_t>(weight.extent(0)),
-                                   static_cast<std::int64_t>(weight.extent(1)), fresh);
-  if (fresh) convert<Real, float>(pass.exec, flat(kept), flat(weight));
-  return kept;
+  return pass.kept_weights->get<Real>(
+      pass.exec, number, static_cast<std::int64_t>(weight.extent(0)),
+      static_cast<std::int64_t>(weight.extent(1)),
+      [&](Tensor2<Real> kept) { convert<Real, float>(pass.exec, flat(kept), flat(weight)); });
 }
 
 template Tensor2<const float> in_precision<float>(const Pass&, std::size_t, Tensor2<const float>);

@@ -100,7 +100,6 @@ void ParameterSet::place(Parameter& parameter) {
   parameter.is_own = is_here(parameter.chunks.front());
   parameter.is_passed_on =
       std::any_of(parameter.chunks.begin() + 1, parameter.chunks.end(), is_here);
-  parameter.is_copy = parameter.is_passed_on && !parameter.is_own;
   parameter.count = parameter.is_here() ? num_elements(parameter.local_shape) : 0;
   if (!parameter.spec.joins_previous)
     total_count_ = (total_count_ + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;

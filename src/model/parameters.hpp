@@ -62,7 +62,6 @@ struct Parameter {
   ParameterSpec spec;
   std::vector<int> chunks;    // that use it, by rising number; the first one's stage owns it
   bool is_own = true;         // this stage owns it: sums its gradient, updates and saves it
-  bool is_copy = false;       // this stage has it beside its owner; with neither, it is elsewhere
   bool is_passed_on = false;  // a chunk of this stage uses it that is not the first
   std::vector<std::int64_t> local_shape;  // of a stage that has it
   std::int64_t offset = 0;                // into the flat storage of values
@@ -76,7 +75,8 @@ struct Parameter {
   // nor used.
   bool trained = true;
 
-  bool is_here() const { return is_own || is_copy; }
+  bool is_copy() const { return is_passed_on && !is_own; }  // this stage has it beside its owner
+  bool is_here() const { return is_own || is_passed_on; }
   bool is_trained_here() const { return trained && is_own; }
 };
 

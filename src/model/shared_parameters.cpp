@@ -76,7 +76,7 @@ void share_values(const Exec& exec, const ParameterSet& parameters, StageLinks* 
     if (parameter.is_own && !copies.empty()) parameters.wait_for_value(number);
     const Tensor1<float> values(parameters.values_so_far().data() + parameter.offset,
                                 parameter.count);
-    if (parameter.is_copy) links->receive(exec, owner, name_of(number), values);
+    if (parameter.is_copy()) links->receive(exec, owner, name_of(number), values);
     if (!parameter.is_own) continue;
     for (const int stage : copies) links->send_in_place(exec, stage, name_of(number), values);
   }

@@ -129,13 +129,11 @@ double StackLesson<Real>::attention_sum(const Pass& pass) const {
 }
 
 template <class Real>
-void StackLesson<Real>::weigh(float hidden_scale, float attention_scale) {
-  hidden_scale_ = hidden_scale;
-  if (!attention_) return;
-  const float scale =
-      attention_scale / static_cast<float>(static_cast<std::int64_t>(pairs_.size()) * num_heads_);
+void StackLesson<Real>::weigh_attention(float scale) {
+  const float mean =
+      scale / static_cast<float>(static_cast<std::int64_t>(pairs_.size()) * num_heads_);
   for (const LayerPair& pair : pairs_)
-    student_.teach_attention(pair.student, teacher_.done_attention(pair.teacher), scale);
+    student_.teach_attention(pair.student, teacher_.done_attention(pair.teacher), mean);
 }
 
 template class StackLesson<float>;

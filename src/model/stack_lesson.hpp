@@ -50,7 +50,8 @@ class StackLesson {
   double attention_sum(const Pass& pass) const;
 
   // What the backward pass that follows multiplies the gradients of these sums with.
-  void weigh(float hidden_scale, float attention_scale);
+  void weigh_hidden(float scale) { hidden_scale_ = scale; }
+  void weigh_attention(float scale);
   // Adds to the gradient of a layer's hidden states.
   void add_hidden_gradient(const Pass& pass, Tensor2<float> dhidden_NC, std::int64_t layer);
 

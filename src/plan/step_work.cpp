@@ -60,7 +60,7 @@ void take_norm_out(Work& pass, const ParameterSet& parameters) {
 }
 
 std::unique_ptr<PhaseModel> teacher_of(const recipe::Recipe& recipe, const recipe::Phase& phase,
-                                       const Communicator& tensor,
+                                       const Communicator& tensor, const Communicator& pipeline,
                                        const recipe::Recipe* teacher_recipe,
                                        const recipe::Phase* teacher_phase) {
   if (!phase.adaptation.distil || phase.adaptation.distil->kept) return nullptr;
@@ -72,7 +72,7 @@ std::unique_ptr<PhaseModel> teacher_of(const recipe::Recipe& recipe, const recip
                        teacher_phase == nullptr
                            ? *recipe::find_phase(recipe, phase.adaptation.distil->teacher)
                            : *teacher_phase,
-                       tensor);
+                       tensor, &pipeline);
 }
 
 double floats(const ParameterSet& parameters) {
@@ -85,7 +85,7 @@ double floats(const ParameterSet& parameters) {
 std::int64_t num_copied(const ParameterSet& parameters) {
   std::int64_t count = 0;
   for (const Parameter& parameter : parameters.all())
-    if (parameter.trained && parameter.is_copy) count += parameter.count;
+    if (parameter.trained && parameter.is_copy()) count += parameter.count;
   return count;
 }
 
@@ -139,7 +139,7 @@ StepWork count_stage(const recipe::Recipe& recipe, const recipe::Phase& phase, i
   step.model_flops = 3 * flops(forward);
   const bool all_trained = step.num_trained == step.num_parameters;
   if (!all_trained) step.model_flops = std::min(step.model_flops, flops(step.pass));
-  const auto teacher = teacher_of(recipe, phase, tensor, teacher_recipe, teacher_phase);
+  const auto teacher = teacher_of(recipe, phase, tensor, pipeline, teacher_recipe, teacher_phase);
   if (teacher != nullptr) {
     model->learn_from(*teacher, *phase.adaptation.distil);
     step.pass = count_pass(*model, batch, true);

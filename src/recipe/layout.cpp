@@ -75,8 +75,8 @@ class LayoutChecks {
           path, extent, tensor_, std::gcd(extent, tensor_));
   }
 
-  // Every chunk of every stage has a layer, and learning from a teacher compares layers of one
-  // rank.
+  // Every chunk of every stage has a layer, and what a layer learns from a teacher's is compared on
+  // one rank.
   void check_stages(std::size_t index) {
     const Phase& phase = recipe_.phases[index];
     if (phase.generate || pipeline_ == 1) return;
@@ -95,15 +95,14 @@ class LayoutChecks {
           "an interleave of {} would fit",
           interleave_, quoted(phase.name), layers, pipeline_, interleave_, layers / pipeline_);
     }
-    // What a teacher has said beforehand is heard by the heads alone.
-    if (phase.adaptation.distil && !phase.adaptation.distil->kept) {
+    const auto& distil = phase.adaptation.distil;
+    if (distil && (distil->hidden > 0 || distil->attention > 0)) {
       const std::string path = phase_path(recipe_, index) + ".distil";
-      fault(
-          path,
-          "{0} needs all layers on one rank, but parallel.pipeline is {1}; ask the teacher "
-          "beforehand, with {0}.kept, where the phase's task has that, or train this phase by "
-          "itself, with --phase {2} --set parallel.pipeline=1, and the others by their names, too",
-          path, pipeline_, phase.name);
+      fault(path,
+            "{}.hidden and attention need all layers on one rank, but parallel.pipeline is {}; "
+            "take them out, or train this phase by itself, with --phase {} --set "
+            "parallel.pipeline=1, and the others by their names, too",
+            path, pipeline_, phase.name);
     }
   }
 

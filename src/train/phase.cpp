@@ -16,10 +16,9 @@
 #include "train/phase_checkpoint.hpp"
 #include "train/phase_evaluation.hpp"
 #include "train/phase_guard.hpp"
+#include "train/phase_teaching.hpp"
 #include "train/sample_log.hpp"
 #include "train/step.hpp"
-#include "train/taught_outputs.hpp"
-#include "train/teacher.hpp"
 #include "train/unigram.hpp"
 
 namespace polyphase {
@@ -61,7 +60,7 @@ class PhaseRun {
     const Batch largest =
         largest_batch(job.recipe, phase_, micro_batch_,
                       static_cast<std::int64_t>(corpus_.phase_data().label_names.size()));
-    if (phase_.adaptation.distil) find_and_hear(*phase_.adaptation.distil);
+    if (phase_.adaptation.distil) teaching_.emplace(job, corpus_, *model_);
     const Shards shards = make_shards(job.recipe, phase_, model_->parameters(),
                                       job.grid.data.rank(), job.grid.data.size());
     optimizer_.emplace(model_->parameters(), phase_, job.grid.tensor, shards);
@@ -76,14 +75,13 @@ class PhaseRun {
     model_->allocate_training(GradientReducer::num_gradient_sets(local_micro_batches),
                               optimizer_->plan_arena_bytes(model_->parameters()), shards,
                               job.grid.data);
-    if (teacher_) teacher_->model().allocate_arena(model_->teaching_bytes());
+    if (teaching_) teaching_->allocate(*model_);
     reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data, shards,
                      job.recipe.parallel.sequence ? &job.grid.tensor : nullptr);
     const PhaseStart start =
         start_phase(job, corpus_, model_->parameters(), *optimizer_, average());
     state_ = start.state;
-    if (taught_by_) require_same_teacher(job, start, *taught_by_);
-    if (taught_by_) state_.lineage.teacher = taught_by_;
+    if (teaching_) teaching_->note(job, start, state_.lineage);
     if (start.resumed) saved_step_ = state_.step;
     log_.emplace(job, start, model_->objective_names());
     if (!start.resumed) log_->lineage(state_.lineage);
@@ -98,7 +96,7 @@ class PhaseRun {
   const std::optional<Rollback>& rollback() const { return rollback_; }
 
   PhaseOutcome run() {
-    if (stopped_while_asking_) return interrupted();
+    if (teaching_ && teaching_->was_stopped()) return interrupted();
     while (!done()) {
       if (state_.evaluation_due && !evaluate_valid()) return interrupted();
       if (done()) break;
@@ -121,20 +119,6 @@ class PhaseRun {
   }
 
  private:
-  // The teacher goes along, or is asked now and gone before this phase takes its memory.
-  void find_and_hear(const recipe::Distil& distil) {
-    const FoundTeacher found = find_teacher(job_, corpus_);
-    taught_by_ = std::make_shared<const Lineage>(found.lineage);
-    if (distil.kept) {
-      taught_ = TaughtOutputs::read_or_make(job_, corpus_, found);
-      stopped_while_asking_ = !taught_;
-      model_->learn_from_batches(distil);
-    } else {
-      teacher_.emplace(job_, corpus_, found);
-      model_->learn_from(teacher_->model(), distil);
-    }
-  }
-
   bool done() const {
     return !state_.evaluation_due && (state_.stopped_early || state_.step >= total_steps_);
   }
@@ -158,7 +142,7 @@ class PhaseRun {
   void step() {
     const double begin = now_seconds();
     StepBatches batches = stream_->next_step();
-    if (taught_) taught_->attach(batches);
+    if (teaching_) teaching_->attach(batches);
     num_truncated_ += batches.num_truncated;
     num_seen_ += batch_sizes_of(phase_).at(state_.step + state_.guard.data_offset);
     const StepPlan plan = {.step = state_.step,
@@ -305,10 +289,7 @@ class PhaseRun {
   const PhaseJob& job_;
   const recipe::Phase& phase_;
   PhaseCorpus corpus_;
-  std::optional<Teacher> teacher_;
-  std::optional<TaughtOutputs> taught_;
-  std::shared_ptr<const Lineage> taught_by_;
-  bool stopped_while_asking_ = false;
+  std::optional<PhaseTeaching> teaching_;
   std::unique_ptr<PhaseModel> model_;
   PhaseEvaluation evaluation_;
   std::int64_t micro_batch_;

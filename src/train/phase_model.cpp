@@ -4,39 +4,15 @@
 #include <algorithm>
 #include <optional>
 
-#include "kernels/elementwise.hpp"
-#include "model/body.hpp"
 #include "model/shared_parameters.hpp"
 #include "optimizer/gradient_norm.hpp"
-#include "optimizer/name_pattern.hpp"
-#include "recipe/load.hpp"
 #include "train/generation.hpp"
+#include "train/lessons.hpp"
+#include "train/phase_body.hpp"
 #include "train/pipeline_schedule.hpp"
-#include "train/repeated_batch.hpp"
 
 namespace polyphase {
 namespace {
-
-// The phase's body. Its products have low-rank additions where the phase asks for them; heads,
-// which are declared later, have none.
-template <class Real>
-std::unique_ptr<Body<Real>> make_phase_body(ParameterSet& parameters, const Communicator& tensor,
-                                            const recipe::Recipe& recipe,
-                                            const recipe::Phase& phase, std::int64_t vocab_size) {
-  if (const std::optional<recipe::Lora>& lora = phase.adaptation.lora) {
-    parameters.adapt({.rank = lora->rank,
-                      .scale = lora->alpha / static_cast<double>(lora->rank),
-                      .match = [patterns = lora->match](const std::string& name) {
-                        return std::any_of(
-                            patterns.begin(), patterns.end(),
-                            [&](const std::string& pattern) { return matches(pattern, name); });
-                      }});
-  }
-  auto body = make_body<Real>(parameters, tensor, recipe::model_of(recipe, phase), vocab_size,
-                              recipe::has_decoder(recipe.model, phase));
-  parameters.adapt({});
-  return body;
-}
 
 // Of what was in use after the other: the most that was given back again before the end.
 std::size_t most_given_back(const std::vector<std::size_t>& used_bytes) {
@@ -53,25 +29,10 @@ class PhaseModelOf final : public PhaseModel {
  public:
   PhaseModelOf(const recipe::Recipe& recipe, const recipe::Phase& phase, const PhaseData& data,
                const Communicator& tensor, const Communicator* pipeline)
-      : tensor_(tensor),
-        width_(recipe.model.width),
-        recompute_(recipe.recompute),
-        divides_rows_(recipe.parallel.sequence),
-        r_drop_(static_cast<float>(phase.regularisation.r_drop.value_or(0.0))),
-        make_body_([this, &tensor, recipe, phase, vocab_size = data.vocab_size] {
-          return make_phase_body<Real>(parameters_, tensor, recipe, phase, vocab_size);
-        }) {
-    if (pipeline != nullptr && pipeline->size() > 1) {
-      links_.emplace(*pipeline);
-      parameters_.begin_stage({.number = pipeline->rank(),
-                               .count = pipeline->size(),
-                               .num_own_chunks = static_cast<int>(recipe.parallel.interleave)});
-    }
-    passes_.resize(static_cast<std::size_t>(parameters_.stage().num_own_chunks));
-    for (std::size_t chunk = 0; chunk < passes_.size(); ++chunk) add_pass(chunk);
+      : tensor_(tensor), body_(parameters_, tensor, pipeline, recipe, phase, data.vocab_size) {
     parameters_.place_on({parameters_.stage().num_chunks() - 1});
     for (auto& [objective, weight] :
-         make_objectives<Real>(parameters_, tensor, recipe, phase, data, body())) {
+         make_objectives<Real>(parameters_, tensor, recipe, phase, data, body_.body())) {
       names_.push_back(objective->name());
       weights_.push_back(weight);
       objectives_.push_back(std::move(objective));
@@ -82,107 +43,78 @@ class PhaseModelOf final : public PhaseModel {
   void learn_from(PhaseModel& teacher, const recipe::Distil& distil) override {
     teacher_ = dynamic_cast<PhaseModelOf*>(&teacher);
     POLYPHASE_PROMISE(teacher_ != nullptr, "a teacher of another precision");
-    distil_ = distil;
-    for (const std::string& name : names_) {
-      const auto found = std::find(teacher_->names_.begin(), teacher_->names_.end(), name);
-      POLYPHASE_PROMISE(found != teacher_->names_.end(), "the teacher has no {}", name);
-      teaching_heads_.push_back(
-          teacher_->objectives_[static_cast<std::size_t>(found - teacher_->names_.begin())].get());
-    }
-    const std::vector<Stack<Real>*> own = body().stacks(), theirs = teacher_->body().stacks();
-    POLYPHASE_PROMISE(own.size() == theirs.size(), "{} stacks learn from {}", own.size(),
-                      theirs.size());
-    for (std::size_t i = 0; i < own.size(); ++i)
-      lessons_.push_back(
-          std::make_unique<StackLesson<Real>>(*own[i], *theirs[i], distil, i + 1 == own.size()));
-    const auto add = [&](const char* name, double weight) {
-      if (weight == 0) return;
+    lessons_.emplace(distil, parts(names_), teacher_->parts(names_));
+    for (const auto& [name, weight] : lessons_->objectives()) {
       names_.push_back(name);
       weights_.push_back(weight);
-    };
-    add("hidden", distil.hidden);
-    add("attention", distil.attention);
+    }
   }
 
   void learn_from_batches(const recipe::Distil& distil) override {
-    distil_ = distil;
-    batches_teach_ = true;
+    lessons_.emplace(distil, parts(names_));
   }
 
   std::vector<float> outputs(const Batch& batch, std::int64_t num_outputs) override {
     const Tensor2<const float> y_BK = run_outputs(exec_, batch, num_outputs);
     std::vector<float> outputs(static_cast<std::size_t>(y_BK.size()));
     copy_to_host(exec_, outputs.data(), Tensor1<const float>(flat(y_BK)));
-    first().pass.reset();
+    body_.first().pass.reset();
     return outputs;
   }
 
   std::size_t plan_outputs(const Batch& largest, std::int64_t num_outputs) override {
     Arena counting;
     run_outputs({.space = {}, .arena = &counting}, largest, num_outputs);
-    first().pass.reset();
+    body_.first().pass.reset();
     return counting.peak_bytes();
   }
 
   std::vector<std::int64_t> num_terms(const Batch& batch) const override {
     std::vector<std::int64_t> terms;
     for (const auto& objective : objectives_) terms.push_back(objective->num_terms(batch));
-    const auto add = [&](double weight, bool (StackLesson<Real>::*matches)() const) {
-      if (weight == 0) return;
-      terms.push_back(0);
-      for (std::size_t i = 0; i < lessons_.size(); ++i) {
-        const Rows& rows =
-            i + 1 == lessons_.size() ? static_cast<const Rows&>(batch) : batch.source;
-        if ((lessons_[i].get()->*matches)()) terms.back() += rows.starts.back();
-      }
-    };
-    add(distil_.hidden, &StackLesson<Real>::matches_hidden);
-    add(distil_.attention, &StackLesson<Real>::matches_attention);
+    if (lessons_) lessons_->add_terms(terms, batch);
     return terms;
   }
 
   void plan_micro_batches(std::int64_t num_micro_batches) override {
     const PipelineStage& stage = parameters_.stage();
     const std::vector<PipelineTask> schedule = pipeline_schedule(stage, num_micro_batches);
-    for (int chunk = 0; chunk < stage.num_own_chunks; ++chunk) {
-      const auto own = static_cast<std::size_t>(chunk);
-      while (std::ssize(passes_[own].ways) < most_under_way(schedule, chunk)) add_pass(own);
-    }
+    for (int chunk = 0; chunk < stage.num_own_chunks; ++chunk)
+      body_.add_passes(chunk, most_under_way(schedule, chunk));
     while (std::ssize(more_arenas_) + 1 < most_under_way(schedule)) more_arenas_.emplace_back();
     free_arenas_ = {&arena_};
     for (Arena& arena : more_arenas_) free_arenas_.push_back(&arena);
-    if (links_) links_->plan_messages(num_micro_batches * stage.num_own_chunks);
+    body_.plan_messages(num_micro_batches);
+    if (teacher_ != nullptr) teacher_->body_.plan_messages(num_micro_batches);
   }
 
   std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
                              const std::vector<float>& scales, int chunk) override {
-    UnderWay& way = passes_.at(static_cast<std::size_t>(chunk)).next_forward();
+    UnderWay& way = body_.next_forward(chunk);
     POLYPHASE_PROMISE(!free_arenas_.empty(), "more passes are under way than were planned");
     way.exec.arena = free_arenas_.back();
     free_arenas_.pop_back();
-    if (r_drop_ > 0) way.repeated = repeated(batch);
-    if (teacher_ != nullptr) hear_teacher(teacher_->exec_, batch);
-    if (batches_teach_ && has_heads(chunk)) hear_batch(way.exec, batch);
-    begin(way, way.exec, r_drop_ > 0 ? way.repeated : batch, dropout, true);
+    hear(way.exec, teacher_ != nullptr ? teacher_->exec_ : way.exec, batch, chunk);
+    body_.forward(way, way.exec, batch, dropout, true);
     return run_heads(way, scales);
   }
 
   void backward(const std::function<void(std::size_t)>& final_from, int chunk) override {
-    UnderWay& way = passes_.at(static_cast<std::size_t>(chunk)).next_backward();
-    backward(way, way.exec, final_from);
+    UnderWay& way = body_.next_backward(chunk);
+    body_.backward(way, way.exec, final_from);
     way.exec.arena->release(0);
     free_arenas_.push_back(way.exec.arena);
   }
 
-  void share_copies() override { share_values(exec_, parameters_, links()); }
+  void share_copies() override { share_values(exec_, parameters_, body_.links()); }
 
   std::vector<std::vector<Tally>> evaluate(std::span<const Batch> batches) override {
     std::vector<std::vector<Tally>> all(batches.size(), std::vector<Tally>(names_.size()));
-    for (ChunkPasses& chunk : passes_) {
-      UnderWay& way = *chunk.ways.front();
+    for (int chunk = 0; chunk < body_.num_chunks(); ++chunk) {
+      UnderWay& way = body_.first(chunk);
       for (std::size_t i = 0; i < batches.size(); ++i) {
         if (batches[i].num_sequences() == 0) continue;
-        begin(way, exec_, batches[i], {}, false);
+        body_.forward(way, exec_, batches[i], {}, false);
         const std::vector<Tally> tallies = run_heads(way, std::vector<float>(names_.size()));
         std::ranges::copy(tallies, all[i].begin());
         way.pass.reset();
@@ -192,8 +124,8 @@ class PhaseModelOf final : public PhaseModel {
   }
 
   std::vector<Prediction> predict(const Batch& batch) override {
-    UnderWay& way = first();
-    begin(way, exec_, batch, {}, false);
+    UnderWay& way = body_.first();
+    body_.forward(way, exec_, batch, {}, false);
     std::vector<Prediction> predictions = objectives_.at(0)->predict(*way.pass, way.hidden_NC);
     way.pass.reset();
     return predictions;
@@ -219,58 +151,30 @@ class PhaseModelOf final : public PhaseModel {
 
   std::size_t plan_arena_bytes(const Batch& largest, bool training) override {
     std::size_t most = 0;
-    for (std::size_t chunk = 0; chunk < passes_.size(); ++chunk)
+    for (int chunk = 0; chunk < body_.num_chunks(); ++chunk)
       most = std::max(most, plan_chunk(chunk, largest, training));
     arena_bytes_ = std::max(arena_bytes_, most);
     return most;
   }
 
-  std::size_t planned_link_bytes() const override { return links_ ? links_->planned_bytes() : 0; }
-  std::size_t held_link_bytes() const override { return links_ ? links_->held_bytes() : 0; }
-
- private:
-  // A pass under way: layers of its own, which keep what their backward pass needs, over the
-  // parameters that all passes have in common.
-  struct UnderWay {
-    UnderWay(int chunk_in, std::unique_ptr<Body<Real>> body_in)
-        : chunk(chunk_in), body(std::move(body_in)) {}
-    int chunk;  // counted through the pipeline
-    Exec exec;
-    std::unique_ptr<Body<Real>> body;
-    Batch repeated;  // with R-Drop, what is trained on
-    std::optional<Pass> pass;
-    Tensor2<const Real> hidden_NC;
-    Tensor2<float> dhidden_NC;
-  };
-  // Those of one of the own chunks, at least one, and how many have gone each way so far.
-  struct ChunkPasses {
-    std::vector<std::unique_ptr<UnderWay>> ways;
-    std::size_t num_forward = 0, num_backward = 0;
-
-    UnderWay& next_forward() { return *ways[num_forward++ % ways.size()]; }
-    UnderWay& next_backward() { return *ways[num_backward++ % ways.size()]; }
-  };
-  UnderWay& first() const { return *passes_.front().ways.front(); }
-  Body<Real>& body() const { return *first().body; }
-  Writer<Real> writer() const { return {tensor_, body(), *objectives_[0]}; }
-  StageLinks* links() { return links_ ? &*links_ : nullptr; }
-
-  void add_pass(std::size_t chunk) {
-    const int number = parameters_.stage().chunk(static_cast<int>(chunk));
-    parameters_.begin_chunk(number);
-    parameters_.declare_again(
-        [&] { passes_[chunk].ways.push_back(std::make_unique<UnderWay>(number, make_body_())); });
+  std::size_t planned_link_bytes() const override {
+    return body_.links() != nullptr ? body_.links()->planned_bytes() : 0;
+  }
+  std::size_t held_link_bytes() const override {
+    return body_.links() != nullptr ? body_.links()->held_bytes() : 0;
   }
 
+ private:
+  using UnderWay = typename PhaseBody<Real>::UnderWay;
+  Writer<Real> writer() const { return {tensor_, body_.body(), *objectives_[0]}; }
+
   // Bytes of the arena of one of the own chunks.
-  std::size_t plan_chunk(std::size_t chunk, const Batch& largest, bool training) {
+  std::size_t plan_chunk(int chunk, const Batch& largest, bool training) {
     Arena counting, teaching;
     const Exec exec = {.space = {}, .arena = &counting};
     const Exec teacher_exec = {.space = {}, .arena = &teaching};
-    const Batch both = training && r_drop_ > 0 ? repeated(largest) : largest;
-    if (training && teacher_ != nullptr) hear_teacher(teacher_exec, largest);
-    if (training && batches_teach_ && has_heads(static_cast<int>(chunk))) hear_batch(exec, largest);
-    UnderWay& way = *passes_[chunk].ways.front();
+    if (training) hear(exec, teacher_exec, largest, chunk);
+    UnderWay& way = body_.first(chunk);
     parameters_.begin_chunk(way.chunk);
     if (training) {
       writes_.begin_pass(counting, parameters_.all().size(), parameters_.end_of_chunk());
@@ -279,13 +183,13 @@ class PhaseModelOf final : public PhaseModel {
     parameters_.begin_micro_batch(0);
     std::vector<std::size_t> used_bytes;
     counting.trace(&used_bytes);
-    begin(way, exec, both, {}, training);
+    body_.forward(way, exec, largest, {}, training);
     counting.trace(nullptr);
     const std::size_t kept_bytes = counting.used_bytes();
     run_heads(way, std::vector<float>(names_.size()));
     teaching_bytes_ = std::max(teaching_bytes_, teaching.peak_bytes());
     if (training)
-      backward(way, exec, [this](std::size_t parameter) { writes_.final_from(parameter); });
+      body_.backward(way, exec, [this](std::size_t parameter) { writes_.final_from(parameter); });
     way.pass.reset();
     counting.release(0);
     if (training) {
@@ -304,101 +208,45 @@ class PhaseModelOf final : public PhaseModel {
     return counting.peak_bytes();
   }
 
-  // Starts a pass on an empty arena and runs the body.
-  void begin(UnderWay& way, const Exec& exec, const Batch& batch, const PassDropout& dropout,
-             bool training) {
-    exec.arena->release(0);
-    exec.arena->lift_limit();  // no gradients of an earlier pass are needed
-    Pass& pass = way.pass.emplace(begin_pass(exec, tensor_, batch, batch, dropout, training));
-    pass.divides_rows = divides_rows_;
-    pass.links = links();
-    parameters_.begin_chunk(way.chunk);
-    pass.chunk = parameters_.chunk();
-    way.dhidden_NC = {};
-    if (training) {
-      pass.recompute = recompute_;
-      pass.r_drop = r_drop_;
-      // Below what the backward pass gives back as it goes.
-      way.dhidden_NC = exec.arena->take2<float>(pass.num_rows, width_);
-      fill(exec, flat(way.dhidden_NC), 0.0F);
-    }
-    way.hidden_NC = way.body->forward(pass);
-  }
-
-  void backward(UnderWay& way, const Exec& exec,
-                const std::function<void(std::size_t)>& final_from) {
-    parameters_.begin_chunk(way.chunk);
-    receive_gradients(exec, parameters_, links());
-    way.body->backward(*way.pass, way.dhidden_NC, final_from);
-    send_gradients(exec, parameters_, links());
-    way.pass.reset();
-  }
-
   std::vector<Tally> run_heads(UnderWay& way, const std::vector<float>& scales) {
     std::vector<Tally> tallies;
     if (!way.pass->chunk.is_last()) return tallies;
     for (std::size_t o = 0; o < objectives_.size(); ++o) {
       tallies.push_back(objectives_[o]->run(*way.pass, way.hidden_NC, way.dhidden_NC, scales[o]));
     }
-    if (way.pass->training) hear_lessons(*way.pass, tallies, scales);
+    if (way.pass->training && lessons_) lessons_->run(*way.pass, tallies, scales);
     return tallies;
   }
 
-  // What stacks were compared with while they ran: objectives of training alone.
-  void hear_lessons(const Pass& pass, std::vector<Tally>& tallies,
-                    const std::vector<float>& scales) {
-    const std::vector<std::int64_t> terms = num_terms(pass.batch);
-    Tally hidden = {.counts = {}}, attention = {.counts = {}};
-    for (const auto& lesson : lessons_) {
-      hidden.nats += lesson->hidden_sum(pass);
-      attention.nats += lesson->attention_sum(pass);
+  // The heads of these objectives, and the stacks.
+  ModelParts<Real> parts(const std::vector<std::string>& objectives) const {
+    ModelParts<Real> parts = {.heads = {}, .stacks = body_.body().stacks()};
+    for (const std::string& name : objectives) {
+      const auto found = std::find(names_.begin(), names_.end(), name);
+      POLYPHASE_PROMISE(found != names_.end(), "the teacher has no {}", name);
+      parts.heads.push_back(objectives_[static_cast<std::size_t>(found - names_.begin())].get());
     }
-    float hidden_scale = 0.0F, attention_scale = 0.0F;
-    const auto add = [&](double weight, Tally& tally, float& scale) {
-      if (weight == 0) return;
-      tally.num_terms = terms[tallies.size()];
-      scale = scales[tallies.size()];
-      tallies.push_back(tally);
-    };
-    add(distil_.hidden, hidden, hidden_scale);
-    add(distil_.attention, attention, attention_scale);
-    for (const auto& lesson : lessons_) lesson->weigh(hidden_scale, attention_scale);
+    return parts;
   }
 
-  // Runs the teacher's body on the batch and lets its heads speak to this model's.
-  void hear_teacher(const Exec& teacher_exec, const Batch& batch) {
-    UnderWay& theirs = teacher_->first();
-    teacher_->begin(theirs, teacher_exec, batch, {}, false);
-    for (std::size_t o = 0; o < objectives_.size() && distil_.weight > 0; ++o) {
-      SoftTargets soft = teaching_heads_[o]->teach(*theirs.pass, theirs.hidden_NC);
-      soft.temperature = static_cast<float>(distil_.temperature);
-      soft.weight = static_cast<float>(distil_.weight);
-      objectives_[o]->learn_from(std::move(soft));
+  // What there is to learn of the batch in a training pass of the chunk: a teacher's model runs on
+  // it first, its own chunk on the same stage, in an arena of its own. Its messages to the next
+  // stage go before the student's, as there they are waited for. Nothing of it is needed any more
+  // when the next pass goes forward: heads hear it at once, and stacks learn on one rank alone.
+  void hear(const Exec& exec, const Exec& teacher_exec, const Batch& batch, int chunk) {
+    if (teacher_ != nullptr) {
+      UnderWay& theirs = teacher_->body_.first(chunk);
+      teacher_->body_.forward(theirs, teacher_exec, batch, {}, false);
+      if (has_heads(chunk)) lessons_->hear(*theirs.pass, theirs.hidden_NC);
+    } else if (lessons_ && has_heads(chunk)) {
+      lessons_->hear(exec, batch);
     }
-  }
-
-  // Lets what the batch holds speak to the task's objective.
-  void hear_batch(const Exec& exec, const Batch& batch) {
-    const auto logits = [&exec, &batch](Tensor2<float> y_BK, std::int64_t first) {
-      if (exec.counting()) return;
-      const auto b = static_cast<std::int64_t>(y_BK.extent(0)),
-                 part = static_cast<std::int64_t>(y_BK.extent(1)),
-                 all = std::ssize(batch.taught_BK) / b;
-      std::vector<float> rows;
-      for (auto row = batch.taught_BK.begin(); row != batch.taught_BK.end(); row += all)
-        rows.insert(rows.end(), row + first, row + first + part);
-      copy_to_device(exec, flat(y_BK), rows.data());
-    };
-    objectives_.at(0)->learn_from({.logits = logits,
-                                   .temperature = static_cast<float>(distil_.temperature),
-                                   .weight = static_cast<float>(distil_.weight),
-                                   .chain = {}});
   }
 
   // Begins a pass that stays under way.
   Tensor2<const float> run_outputs(const Exec& exec, const Batch& batch, std::int64_t num_outputs) {
-    UnderWay& way = first();
-    begin(way, exec, batch, {}, false);
+    UnderWay& way = body_.first();
+    body_.forward(way, exec, batch, {}, false);
     const auto y_BK = exec.arena->take2<float>(batch.num_sequences(), num_outputs);
     objectives_.at(0)->teach(*way.pass, way.hidden_NC).logits(y_BK, 0);
     return y_BK;
@@ -410,21 +258,12 @@ class PhaseModelOf final : public PhaseModel {
   }
 
   const Communicator& tensor_;
-  std::int64_t width_;
-  recipe::Recompute recompute_;
-  bool divides_rows_;  // passed on to all but the passes of a generation, which have few rows
-  float r_drop_;
-  std::optional<StageLinks> links_;
-  std::function<std::unique_ptr<Body<Real>>()> make_body_;
-  std::vector<ChunkPasses> passes_;              // of the own chunks
+  PhaseBody<Real> body_;
   std::vector<Arena*> free_arenas_ = {&arena_};  // that no training pass is under way in
   std::vector<std::unique_ptr<Objective<Real>>> objectives_;
   Generation<Real> generation_;
-  PhaseModelOf* teacher_ = nullptr;
-  bool batches_teach_ = false;
-  recipe::Distil distil_;
-  std::vector<Objective<Real>*> teaching_heads_;  // of the teacher, for each of the objectives
-  std::vector<std::unique_ptr<StackLesson<Real>>> lessons_;  // of each stack
+  PhaseModelOf* teacher_ = nullptr;  // that goes along
+  std::optional<Lessons<Real>> lessons_;
 };
 
 }  // namespace

@@ -47,7 +47,6 @@ PlannedMemory plan_stage(const recipe::Recipe& recipe, const recipe::Phase& phas
   PlannedMemory plan;
   plan.num_parameters = model->parameters().global_count();
   plan.num_micro_batches = phase.batch.sequences / micro_batch / num_data_ranks;
-  model->plan_micro_batches(plan.num_micro_batches);
   const std::int64_t parameter_bytes =
       model->parameters().total_count() * std::int64_t{sizeof(float)};
   std::unique_ptr<PhaseModel> teacher;
@@ -59,7 +58,7 @@ PlannedMemory plan_stage(const recipe::Recipe& recipe, const recipe::Phase& phas
     teacher = planned_model(
         other,
         teacher_phase == nullptr ? *recipe::find_phase(recipe, distil->teacher) : *teacher_phase,
-        tensor);
+        tensor, distil->kept ? nullptr : &pipeline);
     plan.teacher_bytes = teacher->parameters().total_count() * std::int64_t{sizeof(float)};
     if (distil->kept) {
       plan.teacher_bytes += static_cast<std::int64_t>(
@@ -70,6 +69,7 @@ PlannedMemory plan_stage(const recipe::Recipe& recipe, const recipe::Phase& phas
       model->learn_from(*teacher, *distil);
     }
   }
+  model->plan_micro_batches(plan.num_micro_batches);
   const Shards shards = make_shards(recipe, phase, model->parameters(), 0, num_data_ranks);
   const Optimizer optimizer(model->parameters(), phase, tensor, shards);
   for (int rank = 0; rank < num_data_ranks; ++rank) {
@@ -88,6 +88,7 @@ PlannedMemory plan_stage(const recipe::Recipe& recipe, const recipe::Phase& phas
   plan.shared_bytes =
       plan.gradient_bytes + plan.activation_bytes - static_cast<std::int64_t>(training.bytes);
   plan.teacher_bytes += static_cast<std::int64_t>(model->teaching_bytes());
+  if (teacher) plan.teacher_bytes += static_cast<std::int64_t>(teacher->planned_link_bytes());
   // A teacher that is asked beforehand is gone when the phase takes its memory.
   if (phase.adaptation.distil && phase.adaptation.distil->kept)
     plan.teacher_bytes = std::max(std::int64_t{0}, 2 * plan.teacher_bytes - plan.total_bytes());

@@ -23,7 +23,7 @@ class Asked {
         num_labels_(std::ssize(corpus.phase_data().label_names)),
         num_outputs_(num_outputs_of(*phase_of(job).task, num_labels_)),
         micro_batch_(recipe::micro_batch_of(phase_of(job))),
-        teacher_(job, corpus, found) {
+        teacher_(job, corpus, found, nullptr) {
     const Batch largest = largest_batch(job.recipe, phase_of(job), micro_batch_, num_labels_);
     teacher_.model().allocate_arena(teacher_.model().plan_outputs(largest, num_outputs_));
   }

@@ -5,6 +5,8 @@
 #include "comm/agreement.hpp"
 #include "io/checkpoint.hpp"
 #include "recipe/load.hpp"
+#include "train/checkpointing.hpp"
+#include "train/source_phase.hpp"
 
 namespace polyphase {
 namespace {
@@ -13,11 +15,6 @@ recipe::Recipe in_this_run(recipe::Recipe teacher, const recipe::Recipe& run) {
   teacher.precision = run.precision;
   teacher.parallel = run.parallel;
   return teacher;
-}
-
-// "topic step-000012 3f2a…"
-std::string origin_of(const Lineage& teacher) {
-  return fmt::format("{} {} {}", teacher.phase, checkpoint_name(teacher.step), teacher.digest);
 }
 
 void check(const PhaseJob& job, const PhaseCorpus& corpus, FoundTeacher& found) {
@@ -45,10 +42,11 @@ FoundTeacher find_teacher(const PhaseJob& job, const PhaseCorpus& corpus) {
   return found;
 }
 
-Teacher::Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeacher& found)
+Teacher::Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeacher& found,
+                 const Communicator* pipeline)
     : recipe_(in_this_run(job.teacher->recipe, job.recipe)) {
   const SourcePhase& source = *job.teacher;
-  model_ = make_phase_model(recipe_, source.phase, corpus.phase_data(), job.grid.tensor);
+  model_ = make_phase_model(recipe_, source.phase, corpus.phase_data(), job.grid.tensor, pipeline);
   model_->parameters().allocate();
   agree_on(job.world, [&] {
     const HandOver loaded = take_over(found.checkpoint, model_->parameters());
@@ -60,17 +58,6 @@ Teacher::Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeac
   });
   log_info("{}: learns from {} too, {} parameters", phase_of(job).name, source.name,
            model_->parameters().global_count());
-}
-
-// A checkpoint of an older program does not say.
-void require_same_teacher(const PhaseJob& job, const PhaseStart& start, const Lineage& teacher) {
-  const auto& before = start.state.lineage.teacher;
-  if (!start.resumed || before == nullptr || before->digest == teacher.digest) return;
-  throw AgreedError(
-      fmt::format("{}: this phase has learnt from the teacher {}, and finds {} now; bring the "
-                  "teacher's checkpoint back, or remove the folder {} to train the phase anew",
-                  job.folder.string(), origin_of(*before), origin_of(teacher), job.folder.string()),
-      ExitCode::kUsage);
 }
 
 }  // namespace polyphase

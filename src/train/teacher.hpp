@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "io/lineage.hpp"
 #include "train/phase.hpp"
-#include "train/phase_checkpoint.hpp"
 #include "train/phase_data.hpp"
 #include "train/phase_model.hpp"
 
@@ -26,8 +26,10 @@ FoundTeacher find_teacher(const PhaseJob& job, const PhaseCorpus& corpus);
 // another run it is what that run's recipe says, in this run's precision and on its ranks.
 class Teacher {
  public:
-  // Reads the checkpoint. Collective; errors are agreed: DataError when it is damaged.
-  Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeacher& found);
+  // Reads the checkpoint. `pipeline`: the job's stages, or nullptr for the whole model on each of
+  // them. Collective; errors are agreed: DataError when it is damaged.
+  Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeacher& found,
+          const Communicator* pipeline);
 
   PhaseModel& model() { return *model_; }
 
@@ -35,8 +37,5 @@ class Teacher {
   recipe::Recipe recipe_;
   std::unique_ptr<PhaseModel> model_;
 };
-
-// RecipeError on all ranks when a phase that goes on has learnt from another teacher before.
-void require_same_teacher(const PhaseJob& job, const PhaseStart& start, const Lineage& teacher);
 
 }  // namespace polyphase

@@ -184,6 +184,15 @@ class GrowthTest(RoadTest):
         self.assert_says(outcome, "topic: learns from tags too", "samples of topics is kept in")
         for mine, theirs in zip(kept.steps("topic"), along.steps("topic"), strict=True):
             self.assertAlmostEqual(mine[1], theirs[1], delta=1e-4 * theirs[1])
+        # Tensor-parallel ranks ask by themselves, and train the phase anew.
+        split = kept.copy_to(self.scratch / "kept-split")
+        shutil.rmtree(split.phase_folder("topic"))
+        (split.path / "status.json").unlink()
+        outcome = split.go(ranks=2, **{"parallel.tensor": 2})
+        self.assert_exit(outcome, DONE)
+        self.assert_says(outcome, "topic: learns from tags too", "samples of topics is kept in")
+        for mine, theirs in zip(split.steps("topic"), kept.steps("topic"), strict=True):
+            self.assertAlmostEqual(mine[1], theirs[1], delta=1e-4 * theirs[1])
         job = two.start(ranks=2, **{"parallel.pipeline": 2})  # stages can ask, and data-parallel ranks go on
         self.assertTrue(job.freeze_when(lambda: len(two.steps("topic")) >= 5))
         job.kill()

@@ -237,8 +237,8 @@ class OtherRunTest(RoadTest):
         self.assert_exit(alone.go(ranks=None), DONE)
         self.assertNotEqual(alone.steps("student")[0][1], straight.steps("student")[0][1])
         two = self.run_of("student", "student-two")
-        for step, ranks in ((3, 2), (9, None)):
-            job = two.start(ranks=ranks)
+        for step, ranks, stages in ((3, 2, 2), (9, None, 1)):  # of the teacher's three layers, too
+            job = two.start(ranks=ranks, **{"parallel.pipeline": stages})
             self.assertTrue(job.freeze_when(lambda: len(two.steps("student")) >= step))
             job.kill()
             job.wait()
@@ -290,6 +290,10 @@ class OtherRunTest(RoadTest):
         outcome = self.run_of("three", **{"parallel.tensor": 3}).go(ranks=3)
         self.assert_exit(outcome, USAGE)
         self.assert_says(outcome, "phases.student.distil.teacher: big: model.num_heads is 4, which parallel.tensor 3")
+        outcome = self.run_of("student", "student-stages", **{"parallel.pipeline": 2, "parallel.interleave": 2,
+                                                              "model.num_layers": 4}).go(ranks=2)
+        self.assert_exit(outcome, USAGE)
+        self.assert_says(outcome, "phases.student.distil.teacher: big: parallel.interleave is 2, but phase \"topic\" has 3 layers")
 
     def test_going_on_with_another_teacher_is_refused(self):
         big = self.runs["big"].copy_to(self.scratch / "big-changed")

@@ -239,7 +239,7 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   const double square = reference.value("square", 0.013);
   model_ = make_phase_model(recipe_, phase, data, grid.tensor, &grid.pipeline);
   if (reference.contains("teacher")) {
-    teacher_ = make_phase_model(recipe_, recipe_.phases[0], data, grid.tensor);
+    teacher_ = make_phase_model(recipe_, recipe_.phases[0], data, grid.tensor, &grid.pipeline);
     teacher_->parameters().allocate();
     set_parameters(teacher_->parameters(), reference.at("teacher").at("parameters"), square, 1000);
     model_->learn_from(*teacher_, *phase.adaptation.distil);

@@ -43,10 +43,10 @@ class ReferenceRun {
   // All of this rank's parameters, one behind the other.
   std::vector<float> parameters() const;
   PhaseModel& model() { return *model_; }
+  PhaseModel* teacher() { return teacher_.get(); }  // nullptr: there is none
   const Optimizer& optimizer() const { return *optimizer_; }
   const WeightAverage* average() const { return average_.get(); }
   const recipe::Recipe& recipe() const { return recipe_; }
-  bool has_teacher() const { return teacher_ != nullptr; }
   // This rank's micro-batches of a step.
   StepBatches batches(std::int64_t step) const;
   // The noise of a step.

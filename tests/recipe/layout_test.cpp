@@ -90,21 +90,20 @@ TEST(RecipeLayout, InterleavedStagesHaveALayerInEachChunkAndAMicroBatchForEachSt
             std::string::npos);
 }
 
-TEST(RecipeLayout, StagesAndATeacherThatGoesAlongDoNotGoTogether) {
+TEST(RecipeLayout, StagesLearnFromATeachersHeadsAlone) {
   Recipe recipe = parse(kGoodRecipe, "r.yaml", {"parallel.pipeline=2"});
   recipe.phases[2].adaptation.distil.emplace();
+  EXPECT_NO_THROW(check_layout(recipe, 4));
+  recipe.phases[2].adaptation.distil->attention = 1;
   try {
     check_layout(recipe, 4);
     FAIL() << "accepted";
   } catch (const RecipeError& error) {
     EXPECT_EQ(std::string(error.what()),
-              "r.yaml:28:5: phases.topic.distil needs all layers on one rank, but "
-              "parallel.pipeline is 2; ask the teacher beforehand, with phases.topic.distil.kept, "
-              "where the phase's task has that, or train this phase by itself, with --phase topic "
-              "--set parallel.pipeline=1, and the others by their names, too");
+              "r.yaml:28:5: phases.topic.distil.hidden and attention need all layers on one rank, "
+              "but parallel.pipeline is 2; take them out, or train this phase by itself, with "
+              "--phase topic --set parallel.pipeline=1, and the others by their names, too");
   }
-  recipe.phases[2].adaptation.distil->kept = true;
-  EXPECT_NO_THROW(check_layout(recipe, 4));
 }
 
 }  // namespace

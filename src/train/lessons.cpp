@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/lessons.hpp"
+
+#include "kernels/elementwise.hpp"
+
+namespace polyphase {
+
+template <class Real>
+Lessons<Real>::Lessons(const recipe::Distil& distil, ModelParts<Real> student,
+                       ModelParts<Real> teacher)
+    : distil_(distil), student_(std::move(student)), teacher_(std::move(teacher)) {
+  using Lesson = StackLesson<Real>;
+  for (const Match& match : {Match{"hidden", distil.hidden, &Lesson::matches_hidden,
+                                   &Lesson::hidden_sum, &Lesson::weigh_hidden},
+                             Match{"attention", distil.attention, &Lesson::matches_attention,
+                                   &Lesson::attention_sum, &Lesson::weigh_attention}}) {
+    if (match.weight != 0) matches_.push_back(match);
+  }
+  if (matches_.empty()) return;
+  POLYPHASE_PROMISE(student_.stacks.size() == teacher_.stacks.size(), "{} stacks learn from {}",
+                    student_.stacks.size(), teacher_.stacks.size());
+  for (std::size_t i = 0; i < student_.stacks.size(); ++i) {
+    stacks_.push_back(std::make_unique<Lesson>(*student_.stacks[i], *teacher_.stacks[i], distil,
+                                               i + 1 == student_.stacks.size()));
+  }
+}
+
+template <class Real>
+std::vector<std::pair<std::string, double>> Lessons<Real>::objectives() const {
+  std::vector<std::pair<std::string, double>> objectives;
+  for (const Match& match : matches_) objectives.emplace_back(match.name, match.weight);
+  return objectives;
+}
+
+// The rows of the stacks that have a part in it; the last one's are the batch's own.
+template <class Real>
+std::int64_t Lessons<Real>::num_terms(const Match& match, const Batch& batch) const {
+  std::int64_t count = 0;
+  for (const auto& lesson : stacks_) {
+    const Rows& rows = lesson == stacks_.back() ? static_cast<const Rows&>(batch) : batch.source;
+    if ((lesson.get()->*match.is_learnt)()) count += rows.starts.back();
+  }
+  return count;
+}
+
+template <class Real>
+void Lessons<Real>::add_terms(std::vector<std::int64_t>& terms, const Batch& batch) const {
+  for (const Match& match : matches_) terms.push_back(num_terms(match, batch));
+}
+
+template <class Real>
+void Lessons<Real>::tell(Objective<Real>& head, SoftTargets soft) const {
+  soft.temperature = static_cast<float>(distil_.temperature);
+  soft.weight = static_cast<float>(distil_.weight);
+  head.learn_from(std::move(soft));
+}
+
+template <class Real>
+void Lessons<Real>::hear(const Pass& theirs, Tensor2<const Real> hidden_NC) {
+  for (std::size_t o = 0; o < student_.heads.size() && distil_.weight > 0; ++o)
+    tell(*student_.heads[o], teacher_.heads[o]->teach(theirs, hidden_NC));
+}
+
+template <class Real>
+void Lessons<Real>::hear(const Exec& exec, const Batch& batch) {
+  const auto logits = [&exec, &batch](Tensor2<float> y_BK, std::int64_t first) {
+    if (exec.counting()) return;
+    const auto b = static_cast<std::int64_t>(y_BK.extent(0)),
+               part = static_cast<std::int64_t>(y_BK.extent(1)),
+               all = std::ssize(batch.taught_BK) / b;
+    std::vector<float> rows;
+    for (auto row = batch.taught_BK.begin(); row != batch.taught_BK.end(); row += all)
+      rows.insert(rows.end(), row + first, row + first + part);
+    copy_to_device(exec, flat(y_BK), rows.data());
+  };
+  tell(*student_.heads.at(0), {.logits = logits, .chain = {}});
+}
+
+template <class Real>
+void Lessons<Real>::run(const Pass& pass, std::vector<Tally>& tallies,
+                        const std::vector<float>& scales) {
+  for (const Match& match : matches_) {
+    Tally tally = {.num_terms = num_terms(match, pass.batch), .counts = {}};
+    for (const auto& lesson : stacks_) tally.nats += (lesson.get()->*match.sum)(pass);
+    for (const auto& lesson : stacks_) (lesson.get()->*match.weigh)(scales[tallies.size()]);
+    tallies.push_back(std::move(tally));
+  }
+}
+
+template class Lessons<float>;
+template class Lessons<bf16>;
+
+}  // namespace polyphase
