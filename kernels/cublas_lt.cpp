@@ -43,8 +43,9 @@ struct Key {
 
 // No more than any place in the arena has: a product that is taken again elsewhere must give the
 // same bits.
+constexpr std::uint32_t kMostAlignment = 16;
 std::uint32_t alignment(const void* address) {
-  const auto bits = reinterpret_cast<std::uintptr_t>(address) | 16U;
+  const auto bits = reinterpret_cast<std::uintptr_t>(address) | kMostAlignment;
   return static_cast<std::uint32_t>(bits & -bits);
 }
 
@@ -78,8 +79,22 @@ void prefer(const Preference& preference, cublasLtMatmulPreferenceAttributes_t a
 }
 
 void set_extra(const Operation& operation, const Extra& extra) {
-  set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, extra.bias);
+  if (extra.bias != nullptr) set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, extra.bias);
   if (extra.aux != nullptr) set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, extra.aux);
+}
+
+cublasLtEpilogue_t library_epilogue(Epilogue epilogue) {
+  switch (epilogue) {
+    case Epilogue::kBias:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case Epilogue::kBiasGelu:
+      return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+    case Epilogue::kGeluSlope:
+      return CUBLASLT_EPILOGUE_DGELU;
+    case Epilogue::kBiasGradient:
+      return CUBLASLT_EPILOGUE_BGRADB;  // aᵀ is the library's second operand
+  }
+  POLYPHASE_PROMISE(false, "there is no epilogue {}", static_cast<int>(epilogue));
 }
 
 Operation make_operation(const Key& key, const Extra& extra) {
@@ -89,10 +104,8 @@ Operation make_operation(const Key& key, const Extra& extra) {
   Operation operation(made);
   set(operation, CUBLASLT_MATMUL_DESC_TRANSA, key.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(operation, CUBLASLT_MATMUL_DESC_TRANSB, key.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-  const bool gelu = key.epilogue == Epilogue::kBiasGelu;
-  set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE,
-      gelu ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_BIAS);
-  if (gelu) set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, key.n);
+  set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, library_epilogue(key.epilogue));
+  if (extra.aux != nullptr) set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, key.n);
   set_extra(operation, extra);
   return operation;
 }
@@ -137,6 +150,7 @@ bool multiply(const Exec& exec, const Tensor2<Out>& y_MN, const Tensor2<const In
       exec.arena->take1<std::byte>(kWorkspaceBytes + kWorkspaceAlignment - Arena::kAlignment);
   const ProductExtents e = product_extents(y_MN, a, op_a, b, op_b, {});
   if (exec.counting() || e.m * e.n * e.k == 0) return false;
+  if (alignment(extra.bias) < kMostAlignment || alignment(extra.aux) < kMostAlignment) return false;
   const Key key{.m = e.m,
                 .n = e.n,
                 .k = e.k,

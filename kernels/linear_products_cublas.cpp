@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cublas_lt.hpp"
-#include "kernels/elementwise.hpp"
 #include "kernels/linear_products.hpp"
 #include "kernels/work.hpp"
 
@@ -28,6 +27,39 @@ bool multiply_activated(const Exec& exec, const Tensor2<bf16>& y_MN, const Tenso
       {.epilogue = cublas_lt::Epilogue::kBiasGelu, .bias = bias.data(), .aux = x_MN.data()});
 }
 
+// The slope is GELU's, of the tanh form, as above. That epilogue with column sums (DGELU_BGRAD) has
+// them in bf16, the type of its result.
+bool multiply_with_slope(const Exec& exec, const Tensor2<bf16>& dx_MN,
+                         const Tensor2<const bf16>& dy_MK, const Tensor2<const bf16>& weight_KN,
+                         const Tensor2<const bf16>& x_MN) {
+  const KernelRegion region("matmul");
+  const NotedAlready noted;
+  if (x_MN.extent(1) % 8 != 0) return false;
+  return cublas_lt::multiply<bf16, bf16>(
+      exec, dx_MN, dy_MK, Transpose::kNo, weight_KN, Transpose::kNo, Write::kOverwrite,
+      {.epilogue = cublas_lt::Epilogue::kGeluSlope, .aux = x_MN.data()});
+}
+
+// The library overwrites the sums.
+template <class In>
+bool multiply_with_sums(const Exec& exec, const Tensor2<float>& dweight_NK, Write write,
+                        const BiasGradient& dbias, const Tensor2<const In>& dy_MN,
+                        const Tensor2<const In>& a_MK) {
+  if (dweight_NK.extent(0) == 0 || dbias.sum_N.extent(0) == 0) return false;
+  const KernelRegion region("matmul");
+  const NotedAlready noted;
+  const ArenaScope scope(*exec.arena);
+  const auto apart_N = exec.arena->take1<float>(static_cast<std::int64_t>(dy_MN.extent(1)));
+  const bool adds = dbias.write == Write::kAccumulate;
+  const Tensor1<float> sum_N = adds ? apart_N : dbias.sum_N;
+  if (!cublas_lt::multiply<In, float>(
+          exec, dweight_NK, dy_MN, Transpose::kYes, a_MK, Transpose::kNo, write,
+          {.epilogue = cublas_lt::Epilogue::kBiasGradient, .bias = sum_N.data()}))
+    return false;
+  if (adds) add(exec, dbias.sum_N, Tensor1<const float>(sum_N));
+  return true;
+}
+
 }  // namespace
 
 template <class Real>
@@ -42,11 +74,46 @@ void matmul_activated(const Exec& exec, Activation kind, Tensor2<Real> y_MN, Ten
   matmul_and_activate(exec, kind, y_MN, x_MN, a_MK, weight_NK, bias_N);
 }
 
-template void matmul_activated<float>(const Exec&, Activation, Tensor2<float>, Tensor2<float>,
-                                      Tensor2<const float>, Tensor2<const float>,
-                                      Tensor1<const float>);
-template void matmul_activated<bf16>(const Exec&, Activation, Tensor2<bf16>, Tensor2<bf16>,
-                                     Tensor2<const bf16>, Tensor2<const bf16>,
-                                     Tensor1<const float>);
+template <class Real>
+BiasGradient matmul_through_activation(const Exec& exec, Activation kind, Tensor2<Real> dx_MN,
+                                       Tensor2<Real> y_MN, const BiasGradient& dbias,
+                                       Tensor2<const Real> dy_MK, Tensor2<const Real> weight_KN,
+                                       Tensor2<const Real> x_MN) {
+  if constexpr (sizeof(Real) == sizeof(bf16)) {
+    if (kind == Activation::kGeluTanh && multiply_with_slope(exec, dx_MN, dy_MK, weight_KN, x_MN)) {
+      activation_forward<Real>(exec, kind, y_MN, x_MN);
+      return dbias;
+    }
+  }
+  return matmul_and_slope(exec, kind, dx_MN, y_MN, dbias, dy_MK, weight_KN, x_MN);
+}
+
+template <class In>
+void matmul_gradients(const Exec& exec, Tensor2<float> dweight_NK, Write write,
+                      const BiasGradient& dbias, Tensor2<const In> dy_MN, Tensor2<const In> a_MK) {
+  if (exec.counting() && dbias.sum_N.extent(0) == 0) {
+    // Only a pass that runs knows whether a product with a slope leaves its sums to this one.
+    const NotedAlready noted;
+    const BiasGradient left{.sum_N = Tensor1<float>(nullptr, dy_MN.extent(1)),
+                            .write = Write::kAccumulate};
+    multiply_with_sums(exec, dweight_NK, write, left, dy_MN, a_MK);
+    column_sum<In>(exec, left.sum_N, left.write, dy_MN);
+  }
+  if (!multiply_with_sums(exec, dweight_NK, write, dbias, dy_MN, a_MK))
+    sum_and_matmul(exec, dweight_NK, write, dbias, dy_MN, a_MK);
+}
+
+#define POLYPHASE_LINEAR_PRODUCTS(Real)                                                         \
+  template void matmul_activated<Real>(const Exec&, Activation, Tensor2<Real>, Tensor2<Real>,   \
+                                       Tensor2<const Real>, Tensor2<const Real>,                \
+                                       Tensor1<const float>);                                   \
+  template BiasGradient matmul_through_activation<Real>(                                        \
+      const Exec&, Activation, Tensor2<Real>, Tensor2<Real>, const BiasGradient&,               \
+      Tensor2<const Real>, Tensor2<const Real>, Tensor2<const Real>);                           \
+  template void matmul_gradients<Real>(const Exec&, Tensor2<float>, Write, const BiasGradient&, \
+                                       Tensor2<const Real>, Tensor2<const Real>);
+POLYPHASE_LINEAR_PRODUCTS(float)
+POLYPHASE_LINEAR_PRODUCTS(bf16)
+#undef POLYPHASE_LINEAR_PRODUCTS
 
 }  // namespace polyphase

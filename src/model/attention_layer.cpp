@@ -153,8 +153,7 @@ void SelfAttention<Real>::backward(const Pass& pass, Tensor2<float> dy_NC,
                                         teacher_scale_);
   }
   turn(pass, dqkv_NQ, Direction::kBackward);
-  query_key_value_.template backward_bias<Real>(pass, dqkv_NQ);
-  query_key_value_.template backward_weight<Real>(pass, dqkv_NQ, y_NC);
+  query_key_value_.template backward_weight_and_bias<Real>(pass, dqkv_NQ, y_NC);
   query_key_value_.template backward_input<Real, float>(pass, dy_NC, dqkv_NQ);
 }
 
@@ -230,11 +229,9 @@ void CrossAttention<Real>::backward(const Pass& pass, Tensor2<float> dy_NC,
   rotary_.turn(pass, dquery_NC, shape_.num_heads, shape_.head_width, Direction::kBackward);
   rotary_.turn(*encoder_.pass, dkey_value_SK, shape_.num_key_heads, shape_.head_width,
                Direction::kBackward);
-  query_.template backward_bias<Real>(pass, dquery_NC);
-  query_.template backward_weight<Real>(pass, dquery_NC, y_NC);
+  query_.template backward_weight_and_bias<Real>(pass, dquery_NC, y_NC);
   query_.template backward_input<Real, float>(pass, dy_NC, dquery_NC);
-  key_value_.template backward_bias<Real>(pass, dkey_value_SK);
-  key_value_.template backward_weight<Real>(pass, dkey_value_SK, encoder_.hidden_SC);
+  key_value_.template backward_weight_and_bias<Real>(pass, dkey_value_SK, encoder_.hidden_SC);
   key_value_.template backward_input<Real, float>(pass, encoder_.dhidden_SC, dkey_value_SK,
                                                   Write::kAccumulate);
 }

@@ -68,23 +68,24 @@ void FeedForward<Real>::backward(const Pass& pass, Tensor2<float> dy_NC,
   Arena& arena = *pass.exec.arena;
   const ArenaScope scope(arena);
   const auto dactive_NF = arena.take2<Real>(pass.num_rows, output_.local_in());
-  output_.template backward_input<Real, Real>(pass, dactive_NF, dupdate_NC);
   // What went into the activation is read here for the last time: its memory takes one result.
   Tensor2<Real> dhidden_NF, active_NF;
+  BiasGradient left;  // to the gradient of the input's weight
   if (gated_) {
+    output_.template backward_input<Real, Real>(pass, dactive_NF, dupdate_NC);
     dhidden_NF = hidden_NF_;
     active_NF = arena.take2<Real>(pass.num_rows, output_.local_in());
-    gated_activation_backward<Real>(pass.exec, activation_, dhidden_NF, active_NF,
-                                    input_.bias_gradient(), input_.bias_write(), dactive_NF,
-                                    hidden_NF_);
+    const BiasGradient dbias = input_.bias_gradient();
+    gated_activation_backward<Real>(pass.exec, activation_, dhidden_NF, active_NF, dbias.sum_N,
+                                    dbias.write, dactive_NF, hidden_NF_);
   } else {
     dhidden_NF = dactive_NF;
     active_NF = hidden_NF_;
-    activation_backward<Real>(pass.exec, activation_, dhidden_NF, active_NF, input_.bias_gradient(),
-                              input_.bias_write(), dactive_NF, hidden_NF_);
+    left = output_.template backward_activated<Real>(
+        pass, activation_, dhidden_NF, active_NF, input_.bias_gradient(), dupdate_NC, hidden_NF_);
   }
   output_.template backward_weight<Real>(pass, dupdate_NC, active_NF);
-  input_.template backward_weight<Real>(pass, dhidden_NF, y_NC);
+  input_.template backward_weight<Real>(pass, dhidden_NF, y_NC, left);
   input_.template backward_input<Real, float>(pass, dy_NC, dhidden_NF);
 }
 

@@ -109,12 +109,10 @@ Tensor1<const float> Linear::bias() const {
   return shape_.has_bias ? parameters_.value_span1(bias_, num_joined_) : Tensor1<const float>();
 }
 
-Tensor1<float> Linear::bias_gradient() const {
-  return shape_.has_bias ? parameters_.gradient1(bias_, num_joined_) : Tensor1<float>();
-}
-
-Write Linear::bias_write() const {
-  return shape_.has_bias ? parameters_.gradient_write(bias_, num_joined_) : Write::kOverwrite;
+BiasGradient Linear::bias_gradient() const {
+  if (!shape_.has_bias) return {};
+  const Write write = parameters_.gradient_write(bias_, num_joined_);
+  return {.sum_N = parameters_.gradient1(bias_, num_joined_), .write = write};
 }
 
 template <class In, class Out>
@@ -139,17 +137,27 @@ void Linear::backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const 
   matmul<In, Out>(pass.exec, dx_NI, dy_NO, Transpose::kNo, weight<In>(pass), Transpose::kNo, write);
 }
 
+template <class Real>
+BiasGradient Linear::backward_activated(const Pass& pass, Activation kind, Tensor2<Real> dx_NI,
+                                        Tensor2<Real> y_NI, const BiasGradient& dbias,
+                                        Tensor2<const Real> dy_NO, Tensor2<const Real> x_NI) const {
+  const ArenaScope scope(*pass.exec.arena);
+  return matmul_through_activation<Real>(pass.exec, kind, dx_NI, y_NI, dbias, dy_NO,
+                                         weight<Real>(pass), x_NI);
+}
+
 template <class In>
-void Linear::backward_weight(const Pass& pass, Tensor2<const In> dy_NO,
-                             Tensor2<const In> x_NI) const {
-  const bool trained = parameters_.any_trained(weight_, num_joined_);
-  if (trained) {
-    const Write write = parameters_.gradient_write(weight_, num_joined_);
-    matmul<In, float>(pass.exec, parameters_.gradient2(weight_, num_joined_), dy_NO,
-                      Transpose::kYes, x_NI, Transpose::kNo, write);
+void Linear::backward_weight(const Pass& pass, Tensor2<const In> dy_NO, Tensor2<const In> x_NI,
+                             const BiasGradient& dbias) const {
+  Tensor2<float> dweight_OI;
+  Write write = Write::kOverwrite;
+  if (parameters_.any_trained(weight_, num_joined_)) {
+    write = parameters_.gradient_write(weight_, num_joined_);
+    dweight_OI = parameters_.gradient2(weight_, num_joined_);
   } else {
     parameters_.skip_gradients(weight_, num_joined_);
   }
+  matmul_gradients<In>(pass.exec, dweight_OI, write, dbias, dy_NO, x_NI);
   for (const Adapter& adapter : adapters_) backward_adapter(pass, adapter, dy_NO, x_NI);
 }
 
@@ -194,11 +202,15 @@ void Linear::add_gradient(const Pass& pass, std::size_t factor, Tensor2<float> g
 }
 
 template <class In>
-void Linear::backward_bias(const Pass& pass, Tensor2<const In> dy_NO) const {
-  if (!shape_.has_bias) return;
-  if (!parameters_.any_trained(bias_, num_joined_))
-    return parameters_.skip_gradients(bias_, num_joined_);
-  column_sum<In>(pass.exec, bias_gradient(), bias_write(), dy_NO);
+void Linear::backward_weight_and_bias(const Pass& pass, Tensor2<const In> dy_NO,
+                                      Tensor2<const In> x_NI) const {
+  BiasGradient dbias;
+  if (shape_.has_bias && parameters_.any_trained(bias_, num_joined_)) {
+    dbias = bias_gradient();
+  } else if (shape_.has_bias) {
+    parameters_.skip_gradients(bias_, num_joined_);
+  }
+  backward_weight<In>(pass, dy_NO, x_NI, dbias);
 }
 
 template <class Real>
@@ -239,10 +251,19 @@ template void Linear::backward_input(const Pass&, Tensor2<float>, Tensor2<const 
                                      Write) const;
 template void Linear::backward_input(const Pass&, Tensor2<float>, Tensor2<const bf16>, Write) const;
 template void Linear::backward_input(const Pass&, Tensor2<bf16>, Tensor2<const bf16>, Write) const;
-template void Linear::backward_weight(const Pass&, Tensor2<const float>,
-                                      Tensor2<const float>) const;
-template void Linear::backward_weight(const Pass&, Tensor2<const bf16>, Tensor2<const bf16>) const;
-template void Linear::backward_bias(const Pass&, Tensor2<const float>) const;
-template void Linear::backward_bias(const Pass&, Tensor2<const bf16>) const;
+template BiasGradient Linear::backward_activated(const Pass&, Activation, Tensor2<float>,
+                                                 Tensor2<float>, const BiasGradient&,
+                                                 Tensor2<const float>, Tensor2<const float>) const;
+template BiasGradient Linear::backward_activated(const Pass&, Activation, Tensor2<bf16>,
+                                                 Tensor2<bf16>, const BiasGradient&,
+                                                 Tensor2<const bf16>, Tensor2<const bf16>) const;
+template void Linear::backward_weight(const Pass&, Tensor2<const float>, Tensor2<const float>,
+                                      const BiasGradient&) const;
+template void Linear::backward_weight(const Pass&, Tensor2<const bf16>, Tensor2<const bf16>,
+                                      const BiasGradient&) const;
+template void Linear::backward_weight_and_bias(const Pass&, Tensor2<const float>,
+                                               Tensor2<const float>) const;
+template void Linear::backward_weight_and_bias(const Pass&, Tensor2<const bf16>,
+                                               Tensor2<const bf16>) const;
 
 }  // namespace polyphase

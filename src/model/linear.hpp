@@ -54,18 +54,27 @@ class Linear {
   template <class In, class Out>
   void backward_input(const Pass& pass, Tensor2<Out> dx_NI, Tensor2<const In> dy_NO,
                       Write write = Write::kOverwrite) const;
-  // Gradient of the weight, dyᵀ · x, or of the factors of its low-rank addition. Of weights that
-  // are not trained there is none.
+  // Back through the activation in front, dx_NI = (dy_NO · weight) · activation'(x_NI), and
+  // y_NI = activation(x_NI) again. Returns what of `dbias`, the gradient of the bias that is in
+  // x_NI, is left to that product's backward_weight().
+  template <class Real>
+  BiasGradient backward_activated(const Pass& pass, Activation kind, Tensor2<Real> dx_NI,
+                                  Tensor2<Real> y_NI, const BiasGradient& dbias,
+                                  Tensor2<const Real> dy_NO, Tensor2<const Real> x_NI) const;
+  // Gradient of the weight, dyᵀ · x, or of the factors of its low-rank addition, and beside it
+  // column sums of dy. Of weights that are not trained there is no gradient.
   template <class In>
-  void backward_weight(const Pass& pass, Tensor2<const In> dy_NO, Tensor2<const In> x_NI) const;
-  // Gradient of the bias, if there is one: column sums of dy.
+  void backward_weight(const Pass& pass, Tensor2<const In> dy_NO, Tensor2<const In> x_NI,
+                       const BiasGradient& dbias = {}) const;
+  // The same with the gradient of the bias, if there is one that is trained.
   template <class In>
-  void backward_bias(const Pass& pass, Tensor2<const In> dy_NO) const;
+  void backward_weight_and_bias(const Pass& pass, Tensor2<const In> dy_NO,
+                                Tensor2<const In> x_NI) const;
 
   // Empty without a bias.
   Tensor1<const float> bias() const;
-  Tensor1<float> bias_gradient() const;
-  Write bias_write() const;
+  // To be asked for once in a pass, since who asks first overwrites.
+  BiasGradient bias_gradient() const;
 
  private:
   // The low-rank addition to the rows of one output.

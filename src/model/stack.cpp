@@ -274,10 +274,11 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
     pass.poll_links();
     if (lesson_ != nullptr && ends_layer(i) && i < chain_.size())
       lesson_->add_hidden_gradient(pass, dsum_NC, layer_of(i));
+    const BiasGradient dbias = output.bias_gradient();
     dsum_NC = norm(i).backward(pass,
                                {.dupdate_NC = pass.own_rows(dupdate_NC),
-                                .dbias_C = output.bias_gradient(),
-                                .bias_write = output.bias_write(),
+                                .dbias_C = dbias.sum_N,
+                                .bias_write = dbias.write,
                                 .dy_NC = dy_own_NC,
                                 .dskip_NC = dsum_NC},
                                place);

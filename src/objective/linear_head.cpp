@@ -40,8 +40,7 @@ void LinearHead::forward(const Pass& pass, Tensor2<float> y_MK, Tensor2<const Re
 template <class Real>
 void LinearHead::backward(const Pass& pass, Tensor2<float> dx_MC, Tensor2<const Real> dy_MK,
                           Tensor2<const Real> x_MC) const {
-  output_.backward_bias<Real>(pass, dy_MK);
-  output_.backward_weight<Real>(pass, dy_MK, x_MC);
+  output_.backward_weight_and_bias<Real>(pass, dy_MK, x_MC);
   output_.backward_input<Real, float>(pass, dx_MC, dy_MK);
   if (ngrams_) ngrams_.backward(pass, in_float<Real>(pass, dy_MK));
 }

@@ -48,8 +48,9 @@ void MaskedLanguageModel<Real>::transform_backward(const Pass& pass, const Trans
   const auto dtransformed_MC = arena.take2<Real>(m, width_);
   const auto dx_MC = arena.take2<float>(m, width_);
   const Tensor2<float> dactive_MC = norm_.backward(pass, {.dy_NC = dy_MC}, NormPlace::kPre);
-  activation_backward<float>(exec, Activation::kGelu, dactive_MC, {}, transform_.bias_gradient(),
-                             transform_.bias_write(), dactive_MC, t.hidden_MC);
+  const BiasGradient dbias = transform_.bias_gradient();
+  activation_backward<float>(exec, Activation::kGelu, dactive_MC, {}, dbias.sum_N, dbias.write,
+                             dactive_MC, t.hidden_MC);
   convert<Real, float>(exec, flat(dtransformed_MC), flat(Tensor2<const float>(dactive_MC)));
   transform_.template backward_weight<Real>(pass, dtransformed_MC, t.x_MC);
   transform_.template backward_input<Real, float>(pass, dx_MC, dtransformed_MC);

@@ -174,8 +174,7 @@ Tally QuestionAnswering<Real>::run(const Pass& pass, Tensor2<const Real> hidden_
     const auto dx_NC =
         arena.take2<float>(pass.num_rows, static_cast<std::int64_t>(hidden_NC.extent(1)));
     convert<Real, float>(exec, flat(dlogits), uploaded);
-    output_.template backward_bias<Real>(pass, dlogits);
-    output_.template backward_weight<Real>(pass, dlogits, hidden_NC);
+    output_.template backward_weight_and_bias<Real>(pass, dlogits, hidden_NC);
     output_.template backward_input<Real, float>(pass, dx_NC, dlogits);
     add(exec, flat(dhidden_NC), Tensor1<const float>(flat(dx_NC)));
   }

@@ -68,8 +68,9 @@ Tally SequencePair<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
     const auto dhidden_BC = arena.take2<Real>(b, width_);
     const auto dfirst_BC = arena.take2<float>(b, width_);
     convert<Real, float>(exec, flat(dhidden_BC), flat(Tensor2<const float>(dpooled_BC)));
-    activation_backward<Real>(exec, Activation::kTanh, dhidden_BC, {}, pool_.bias_gradient(),
-                              pool_.bias_write(), dhidden_BC, hidden_BC);
+    const BiasGradient dbias = pool_.bias_gradient();
+    activation_backward<Real>(exec, Activation::kTanh, dhidden_BC, {}, dbias.sum_N, dbias.write,
+                              dhidden_BC, hidden_BC);
     pool_.backward_weight<Real>(pass, dhidden_BC, first_BC);
     pool_.backward_input<Real, float>(pass, dfirst_BC, dhidden_BC);
     scatter_rows(exec, dhidden_NC, dfirst_BC, rows_B);

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "kernels/elementwise.hpp"
+#include "kernels/linear_products.hpp"
 #include "objective/divergence.hpp"
 
 namespace polyphase {
@@ -94,15 +95,13 @@ void VocabularyOutput<Real>::block_backward(const Pass& pass, Tensor2<float> dy_
   const ArenaScope scope(*pass.exec.arena);
   const Exec& exec = pass.exec;
   const Tensor2<const float> table_KC = rows(parameters_.value2(table_), block.first, block.size);
-  const Tensor2<float> dtable_KC = rows(parameters_.gradient2(table_), block.first, block.size);
-  if (bias_) {
-    const Tensor1<float> dbias_K(parameters_.gradient1(*bias_).data() + block.first, block.size);
-    column_sum<Real>(exec, dbias_K, bias_write, dlogits_MK);
-  }
-  if (parameters_.any_trained(table_, 1)) {
-    matmul<Real, float>(exec, dtable_KC, dlogits_MK, Transpose::kYes, y_MC, Transpose::kNo,
-                        table_write);
-  }
+  BiasGradient dbias{.write = bias_write};
+  if (bias_)
+    dbias.sum_N = Tensor1<float>(parameters_.gradient1(*bias_).data() + block.first, block.size);
+  Tensor2<float> dtable_KC;
+  if (parameters_.any_trained(table_, 1))
+    dtable_KC = rows(parameters_.gradient2(table_), block.first, block.size);
+  matmul_gradients<Real>(exec, dtable_KC, table_write, dbias, dlogits_MK, y_MC);
   matmul<Real, float>(exec, dy_MC, dlogits_MK, Transpose::kNo, in_precision<Real>(exec, table_KC),
                       Transpose::kNo, block.first == 0 ? Write::kOverwrite : Write::kAccumulate);
 }

@@ -167,39 +167,11 @@ TYPED_TEST(AttentionFeaturesTest, PlaceInTheBatchChangesNoBit) {
 
 // A cache holds each sequence's keys in 80 rows of its own, of which the first are in use.
 TYPED_TEST(AttentionFeaturesTest, ACacheWithRoomToGrowGivesTheSameBits) {
-  constexpr std::int64_t kRoom = 80;
-  const Attention a = make<TypeParam>(kCached);
-  AttentionOnDevice<TypeParam> on_device(a);
-  Device& device = on_device.device();
-  const AttentionInput<TypeParam> packed = on_device.input();
-  const std::int64_t width = a.key_width();
-  std::vector<double> keys(3 * kRoom * width, std::nan("")), values = keys;
-  std::vector<std::int32_t> lengths;
-  for (std::int64_t b = 0; b < 3; ++b) {
-    lengths.push_back(a.key_starts[b + 1] - a.key_starts[b]);
-    const std::int64_t first = a.key_starts[b] * width, last = a.key_starts[b + 1] * width;
-    std::copy(a.k.begin() + first, a.k.begin() + last, keys.begin() + b * kRoom * width);
-    std::copy(a.v.begin() + first, a.v.begin() + last, values.begin() + b * kRoom * width);
-  }
-  Sequences cache = sequences_of(device, {0, kRoom, 2 * kRoom, 3 * kRoom});
-  cache.max_tokens = 69, cache.lengths_host = lengths, cache.lengths = device.put(lengths);
-  const AttentionInput<TypeParam> spaced{
-      .query = packed.query,
-      .key = {device.put_real<TypeParam>(keys, 3 * kRoom, width), 0},
-      .value = {device.put_real<TypeParam>(values, 3 * kRoom, width), 0},
-      .queries = packed.queries,
-      .keys = cache,
-      .shape = packed.shape};
+  AttentionOnDevice<TypeParam> on_device(make<TypeParam>(kCached));
   for (const auto forward :
        {&attention_forward<TypeParam>, &attention_forward_portable<TypeParam>}) {
-    const auto outputs = [&](const AttentionInput<TypeParam>& input) {
-      const auto out = device.arena().template take2<TypeParam>(a.num_rows, a.width());
-      const auto log_sum = device.arena().template take2<float>(a.num_rows, a.num_heads);
-      forward(device.exec(), out, log_sum, input, {});
-      return device.get_real(out);
-    };
-    const auto expected = outputs(packed);
-    EXPECT_EQ(outputs(spaced), expected);
+    const auto expected = on_device.output(forward, on_device.input());
+    EXPECT_EQ(on_device.output(forward, on_device.input_with_room(80)), expected);
     for (const double x : expected) EXPECT_TRUE(std::isfinite(x));
   }
 }

@@ -134,6 +134,41 @@ class AttentionOnDevice {
     return input;
   }
 
+  // The same with each sequence's keys in `room` rows of their own, as in a cache, and NaNs in the
+  // rows of nobody behind them.
+  AttentionInput<Real> input_with_room(std::int64_t room) {
+    const std::int64_t width = a_.key_width(), num_sequences = keys_.num_sequences();
+    std::vector<double> keys(num_sequences * room * width, std::nan("")), values = keys;
+    std::vector<std::int32_t> starts{0}, lengths;
+    for (std::int64_t b = 0; b < num_sequences; ++b) {
+      const std::int64_t first = a_.key_starts[b] * width, last = a_.key_starts[b + 1] * width;
+      std::copy(a_.k.begin() + first, a_.k.begin() + last, keys.begin() + b * room * width);
+      std::copy(a_.v.begin() + first, a_.v.begin() + last, values.begin() + b * room * width);
+      starts.push_back(static_cast<std::int32_t>((b + 1) * room));
+      lengths.push_back(a_.key_starts[b + 1] - a_.key_starts[b]);
+    }
+    roomy_keys_ = sequences_of(device_, starts, a_.prefix);
+    roomy_keys_.max_tokens = keys_.max_tokens;
+    roomy_keys_.lengths_host = lengths, roomy_keys_.lengths = device_.put(lengths);
+    const AttentionInput<Real> packed = input();
+    return {.query = packed.query,
+            .key = {device_.put_real<Real>(keys, num_sequences * room, width), 0},
+            .value = {device_.put_real<Real>(values, num_sequences * room, width), 0},
+            .queries = packed.queries,
+            .keys = roomy_keys_,
+            .shape = packed.shape,
+            .positions = packed.positions};
+  }
+
+  // Of a forward pass without dropout.
+  std::vector<double> output(decltype(attention_forward<Real>)* forward,
+                             const AttentionInput<Real>& input) {
+    const auto out = device_.arena().take2<Real>(a_.num_rows, a_.width());
+    const auto log_sum = device_.arena().take2<float>(a_.num_rows, a_.num_heads);
+    forward(device_.exec(), out, log_sum, input, {});
+    return device_.get_real(out);
+  }
+
   Results run(Implementation which) {
     return which == Implementation::kFast
                ? run(attention_forward<Real>, attention_backward<Real>)
@@ -204,7 +239,7 @@ class AttentionOnDevice {
   bool one_tensor_;
   Place query_, key_, value_;
   Device device_;
-  Sequences queries_, keys_;
+  Sequences queries_, keys_, roomy_keys_;
   Tensor2<Real> query_rows_, key_rows_, dquery_rows_, dkey_rows_;
 };
 

@@ -106,6 +106,19 @@ TEST(AttentionTilesTest, EmulatedTensorCoresAgreeWithPlainLoops) {
   }
 }
 
+// Keys of a cache: rows between the sequences belong to none, and lie in tiles with those that do.
+TEST(AttentionTilesTest, RoomBetweenSequencesOfKeysChangesNoBit) {
+  AttentionOnDevice<bf16> on_device(make<bf16>({.starts = {0, 1, 70, 70, 73},
+                                                .num_rows = 73,
+                                                .head_width = 24,
+                                                .causal = true,
+                                                .key_starts = {0, 66, 135, 140, 143},
+                                                .num_key_rows = 143}));
+  const auto expected = on_device.output(forward, on_device.input());
+  EXPECT_EQ(on_device.output(forward, on_device.input_with_room(75)), expected);
+  for (const double x : expected) EXPECT_TRUE(std::isfinite(x));
+}
+
 TEST(AttentionTilesTest, NaNsInASequenceAreSeenThereAndNowhereElse) {
   Attention a = make<bf16>({.starts = {0, 4, 8}, .num_rows = 8});
   a.k[a.key_at(1, 0, 0)] = std::nan("");

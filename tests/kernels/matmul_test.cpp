@@ -3,53 +3,11 @@
 
 #include <array>
 
-#include "kernels/device.hpp"
-#include "kernels/linear_products.hpp"
 #include "kernels/matmul_float.hpp"
-#include "reference/row_kernels.hpp"
+#include "kernels/product_fixture.hpp"
 
 namespace polyphase::test {
 namespace {
-
-struct ProductCase {
-  std::int64_t m, n, k;
-  Transpose op_a = Transpose::kNo, op_b = Transpose::kNo;
-  bool bias = false;
-  Write write = Write::kOverwrite;
-};
-
-// Operands, and y = op(a) · op(b) + bias + y as plain loops; each error is bounded by the roundings
-// of K terms.
-struct Product {
-  std::vector<double> a, b, bias, y, expected, error;
-
-  Product(const ProductCase& c, double store_error)
-      : a(random_reals(1, c.m * c.k)),
-        b(random_reals(2, c.k * c.n)),
-        bias(c.bias ? random_reals(3, c.n) : std::vector<double>()),
-        y(random_reals(4, c.m * c.n)) {
-    const auto element = [](const std::vector<double>& x, Transpose op, std::int64_t rows,
-                            std::int64_t columns, std::int64_t i, std::int64_t j) {
-      return op == Transpose::kNo ? x[i * columns + j] : x[j * rows + i];
-    };
-    for (std::int64_t i = 0; i < c.m; ++i) {
-      for (std::int64_t j = 0; j < c.n; ++j) {
-        double sum = c.bias ? bias[j] : 0.0;
-        if (c.write == Write::kAccumulate) sum += y[i * c.n + j];
-        double terms = std::abs(sum);
-        for (std::int64_t k = 0; k < c.k; ++k) {
-          const double term =
-              element(a, c.op_a, c.m, c.k, i, k) * element(b, c.op_b, c.k, c.n, k, j);
-          sum += term;
-          terms += std::abs(term);
-        }
-        expected.push_back(sum);
-        error.push_back(static_cast<double>(c.k + 2) * kFloatEpsilon * terms +
-                        std::abs(sum) * store_error);
-      }
-    }
-  }
-};
 
 enum class Way { kLibrary, kInFloat, kPacked };
 
@@ -100,7 +58,6 @@ using AllTypes =
     testing::Types<Types<float, float>, Types<float, bf16>, Types<bf16, float>, Types<bf16, bf16>>;
 TYPED_TEST_SUITE(MatmulTest, AllTypes);
 
-constexpr auto kNo = Transpose::kNo, kYes = Transpose::kYes;
 constexpr std::array<Transpose, 2> kBoth{kNo, kYes};
 
 TYPED_TEST(MatmulTest, EveryTransposeBiasAndWriteAgreesWithPlainLoops) {
@@ -217,31 +174,6 @@ TEST(MatmulContractTest, CountingDoesNoArithmeticAndGivesMemoryBack) {
   const Tensor2<const bf16> x(nullptr, 64, 32), w(nullptr, 48, 32);
   matmul<bf16, bf16>(exec, Tensor2<bf16>(nullptr, 64, 48), x, kNo, w, kYes);
   EXPECT_EQ(counting.used_bytes(), 0U);
-}
-
-template <class Real>
-void expect_activated(Activation kind, double (*function)(double)) {
-  const ProductCase c{.m = 40, .n = 48, .k = 32, .op_b = kYes, .bias = true};
-  const Product p(c, kStoreError<Real>);
-  Device device;
-  const Tensor2<const Real> a = device.put_real<Real>(p.a, c.m, c.k),
-                            weight = device.put_real<Real>(p.b, c.n, c.k);
-  const auto x = device.arena().take2<Real>(c.m, c.n), y = device.arena().take2<Real>(c.m, c.n);
-  matmul_activated<Real>(device.exec(), kind, y, x, a, weight, device.put_real<float>(p.bias));
-  expect_close("x", device.get_real(x), p.expected, p.error);
-  // No slope of these functions is above 1.13, and their own error is below 1e-6.
-  std::vector<double> expected, error;
-  for (std::size_t i = 0; i < p.expected.size(); ++i) {
-    expected.push_back(function(p.expected[i]));
-    error.push_back(1.13 * p.error[i] + kStoreError<Real> * std::abs(expected[i]) + 1e-6);
-  }
-  expect_close("y", device.get_real(y), expected, error);
-}
-
-TEST(ActivatedProductTest, IsTheProductAndItsActivation) {
-  expect_activated<float>(Activation::kGeluTanh, reference::gelu_tanh);
-  expect_activated<bf16>(Activation::kGeluTanh, reference::gelu_tanh);
-  expect_activated<bf16>(Activation::kGelu, reference::gelu);
 }
 
 }  // namespace
