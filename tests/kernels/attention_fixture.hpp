@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/attention.hpp"
 #include "kernels/attention_portable.hpp"
 #include "kernels/device.hpp"
@@ -91,6 +93,10 @@ inline Sequences sequences_of(Device& device, const std::vector<std::int32_t>& s
 template <class Real>
 class AttentionOnDevice {
  public:
+  // To nvcc these names are references to functions.
+  using ForwardFunction = std::decay_t<decltype(attention_forward<Real>)>;
+  using BackwardFunction = std::decay_t<decltype(attention_backward<Real>)>;
+
   explicit AttentionOnDevice(const Attention& a)
       : a_(a),
         one_tensor_(a.starts == a.key_starts),
@@ -161,8 +167,7 @@ class AttentionOnDevice {
   }
 
   // Of a forward pass without dropout.
-  std::vector<double> output(decltype(attention_forward<Real>)* forward,
-                             const AttentionInput<Real>& input) {
+  std::vector<double> output(ForwardFunction forward, const AttentionInput<Real>& input) {
     const auto out = device_.arena().take2<Real>(a_.num_rows, a_.width());
     const auto log_sum = device_.arena().take2<float>(a_.num_rows, a_.num_heads);
     forward(device_.exec(), out, log_sum, input, {});
@@ -176,8 +181,7 @@ class AttentionOnDevice {
   }
 
   // With other functions of the same contract.
-  Results run(decltype(attention_forward<Real>)* forward,
-              decltype(attention_backward<Real>)* backward) {
+  Results run(ForwardFunction forward, BackwardFunction backward) {
     const Exec exec = device_.exec();
     const AttentionInput<Real> in = input();
     const Dropout dropout{a_.key, static_cast<float>(a_.rate), device_.put(a_.row_ids)};
