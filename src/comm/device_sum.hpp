@@ -40,12 +40,13 @@ inline void sum_over_ranks(const Exec& exec, const Communicator& ranks, Tensor1<
 
 // An exchange of parts (exchange_parts.hpp) in place that goes on while the caller computes, from
 // the front of the array to its end. All ranks construct theirs in the same order. What others send
-// must not be touched, nor what this rank sends be changed, until it is done.
+// must not be touched, nor what this rank sends be changed, until it is done. (On devices all of it
+// comes in front of sums that begin later, of whatever ranks: they share a stream.)
 class PartsExchange {
  public:
   PartsExchange(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
                 const std::vector<std::vector<ArrayPart>>& parts);
-  ~PartsExchange();  // waits, but for an exception that is on its way
+  ~PartsExchange();  // waits
 
   // What `exec` starts afterwards sees all elements in front of `end`.
   void wait_for(std::int64_t end);

@@ -2,7 +2,6 @@
 #include <mpi.h>
 
 #include <cstdint>
-#include <exception>
 #include <type_traits>
 
 #include "comm/device_sum.hpp"
@@ -79,10 +78,13 @@ PartsExchange::PartsExchange(const Exec& exec, const Communicator& ranks, Tensor
   }
 }
 
+// MPI would go on writing to memory that is no more. All ranks have begun the exchange, or are
+// about to, or the job ends.
 PartsExchange::~PartsExchange() {
-  if (std::uncaught_exceptions() > 0 || done()) return;
-  MPI_Waitall(static_cast<int>(state_->requests.size()), state_->requests.data(),
-              MPI_STATUSES_IGNORE);
+  if (done()) return;
+  const WaitsForRanks waits(state_->impl);
+  (void)MPI_Waitall(static_cast<int>(state_->requests.size()), state_->requests.data(),
+                    MPI_STATUSES_IGNORE);
 }
 
 void PartsExchange::wait_for(std::int64_t end) {

@@ -63,13 +63,13 @@ void exchange(const Communicator& ranks, Number* data, MPI_Datatype number,
 }  // namespace
 
 std::vector<OwnedPart> pieces_from_front(const std::vector<std::vector<ArrayPart>>& parts) {
-  // Of large models no more pieces, or there would be thousands under way.
-  constexpr std::int64_t kLeastPiece = std::int64_t{1} << 20, kMostPieces = 256;
+  // Larger ones of large models, or there would be thousands under way.
+  constexpr std::int64_t kUsualPiece = std::int64_t{1} << 20, kMostCuts = 256;
   std::int64_t total = 0;
   for (const std::vector<ArrayPart>& of_rank : parts)
     for (const ArrayPart& part : of_rank) total += part.size();
   const std::int64_t most =
-      std::min(std::max(kLeastPiece, (total + kMostPieces - 1) / kMostPieces), kMaxCount);
+      std::min(std::max(kUsualPiece, (total + kMostCuts - 1) / kMostCuts), kMaxCount);
   std::vector<OwnedPart> pieces;
   for (std::size_t rank = 0; rank < parts.size(); ++rank) {
     for (const ArrayPart& part : parts[rank]) {

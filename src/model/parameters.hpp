@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/device_sum.hpp"
+#include "kernels/exec.hpp"
 
 namespace polyphase {
 

@@ -18,7 +18,8 @@ constexpr double kBucketFloats = 1 << 20;
 constexpr int kSmallSums = 4;
 
 // Gradients of the layers above go out while those below are made, in a backward pass, which is two
-// thirds of a micro-batch; updated parameters come during the first forward pass.
+// thirds of a micro-batch; updated parameters come during the first forward pass, but on devices in
+// front of its sums between tensor-parallel ranks.
 constexpr double kBackwardShare = 2.0 / 3.0, kForwardShare = 1.0 / 3.0;
 
 // y += x, y = x, and a norm that reads x.
@@ -146,7 +147,7 @@ PlannedTime plan_time(const StepWork& work, const Layout& layout, const Machine&
       exposed(time.data_sums, rates.overlap,
               sums_a_step(work, layout) * kBackwardShare *
                   (pass.products + pass.attention + pass.rows)) +
-      exposed(time.shared_updates, rates.overlap,
+      exposed(time.shared_updates, layout.tensor > 1 ? 0.0 : rates.overlap,
               kForwardShare * (pass.products + pass.attention + pass.rows)) +
       kSmallSums * tree_sum_cost(network, {.size = layout.num_ranks()}, kFloatBytes).seconds;
   time.tokens = work.tokens * micro_batches * static_cast<double>(layout.data);

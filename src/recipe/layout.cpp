@@ -97,11 +97,12 @@ class LayoutChecks {
     }
     const auto& distil = phase.adaptation.distil;
     if (distil && (distil->hidden > 0 || distil->attention > 0)) {
-      const std::string path = phase_path(recipe_, index) + ".distil";
+      const std::string path =
+          phase_path(recipe_, index) + ".distil" + (distil->hidden > 0 ? ".hidden" : ".attention");
       fault(path,
-            "{}.hidden and attention need all layers on one rank, but parallel.pipeline is {}; "
-            "take them out, or train this phase by itself, with --phase {} --set "
-            "parallel.pipeline=1, and the others by their names, too",
+            "{} needs all layers on one stage, but parallel.pipeline is {}; take it out, or train "
+            "this phase by itself, with --phase {} --set parallel.pipeline=1, and the others by "
+            "their names, too",
             path, pipeline_, phase.name);
     }
   }

@@ -115,6 +115,12 @@ void run(const Options& options, const Communicator& world) {
   if (options.sequences > 0) shape.sequences = options.sequences;
   const RankGrid grid = make_grid(world, options.tensor, options.pipeline);
   const std::int64_t micro_batch = shape.sequences / grid.data.size() / options.micro_batches;
+  if (micro_batch * grid.data.size() * options.micro_batches != shape.sequences ||
+      shape.heads % options.tensor != 0) {
+    fail<RecipeError>(
+        "{} has {} sequences and {} heads, which {} ranks with {} micro-batches do not divide",
+        options.shape, shape.sequences, shape.heads, world.size(), options.micro_batches);
+  }
   recipe::Recipe recipe =
       recipe_of(shape, options.precision, options.recompute, micro_batch, options.dropout);
   recipe.parallel.shard = kShard.at(options.shard);

@@ -119,10 +119,18 @@ TEST(DeviceExchange, TakesBf16) { expect_exchanged_at_once<bf16>(); }
 TEST(PartsExchange, GivesWhatLiesInFrontFirstBesideOtherSums) {
   const Communicator ranks = all_ranks();
   expect_exchanged<float>(ranks, [&](const auto& device, const auto& parts, const auto& expect) {
-    PartsExchange exchange(device.exec(), ranks, device.tensor(), parts);
     const OnDevice<float> other(std::vector<float>(kNumElements, 1.0F));
+    sum_over_ranks(other.exec(), ranks, other.tensor());  // makes what a device keeps of the group
+    // Rank 0 has the first part, and need not wait for others, who do not send yet.
+    if (ranks.rank() > 0) ranks.barrier();
+    PartsExchange exchange(device.exec(), ranks, device.tensor(), parts);
+    if (ranks.rank() == 0) {
+      exchange.wait_for(60);
+      EXPECT_EQ(exchange.done(), ranks.size() == 1);
+      ranks.barrier();
+      exchange.wait_for(300);
+    }
     // Ranks come to what they wait for at different times, with other sums between them.
-    if (ranks.rank() == 0) exchange.wait_for(300);
     sum_over_ranks(other.exec(), ranks, other.tensor());
     for (const std::int64_t end :
          {std::int64_t{0}, std::int64_t{1}, std::int64_t{2060}, std::int64_t{2061}, kNumElements}) {
@@ -131,7 +139,7 @@ TEST(PartsExchange, GivesWhatLiesInFrontFirstBesideOtherSums) {
     }
     EXPECT_TRUE(exchange.done());
     exchange.wait_for(kNumElements);
-    EXPECT_EQ(other.values().back(), static_cast<float>(ranks.size()));
+    EXPECT_EQ(other.values().back(), static_cast<float>(ranks.size() * ranks.size()));
   });
 }
 

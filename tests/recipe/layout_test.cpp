@@ -100,10 +100,13 @@ TEST(RecipeLayout, StagesLearnFromATeachersHeadsAlone) {
     FAIL() << "accepted";
   } catch (const RecipeError& error) {
     EXPECT_EQ(std::string(error.what()),
-              "r.yaml:28:5: phases.topic.distil.hidden and attention need all layers on one rank, "
-              "but parallel.pipeline is 2; take them out, or train this phase by itself, with "
-              "--phase topic --set parallel.pipeline=1, and the others by their names, too");
+              "r.yaml:28:5: phases.topic.distil.attention needs all layers on one stage, but "
+              "parallel.pipeline is 2; take it out, or train this phase by itself, with --phase "
+              "topic --set parallel.pipeline=1, and the others by their names, too");
   }
+  recipe.phases[2].adaptation.distil->attention = 0;
+  recipe.phases[2].adaptation.distil->kept = true;
+  EXPECT_NO_THROW(check_layout(recipe, 4));
 }
 
 }  // namespace
