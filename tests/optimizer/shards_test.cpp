@@ -109,9 +109,10 @@ Trained train(const std::string& kind, const RankGrid& grid, bool divided) {
     optimizer.update(device.exec(), parameters, parameters.gradients(0), 0.01, 0.5, step);
     optimizer.share_updates(device.exec(), parameters, grid.data);
   }
-  for (const Parameter& parameter : parameters.all()) {
-    const float* first = parameters.values().data() + parameter.offset;
-    result.values.insert(result.values.end(), first, first + parameter.count);
+  // As a pass does, which asks for one after the other while they still come.
+  for (std::size_t number = 0; number < parameters.all().size(); ++number) {
+    const Tensor1<const float> value = parameters.value1(number);
+    result.values.insert(result.values.end(), value.data(), value.data() + value.size());
   }
   return result;
 }
