@@ -111,6 +111,10 @@ Tensor1<const float> Linear::bias() const {
 
 BiasGradient Linear::bias_gradient() const {
   if (!shape_.has_bias) return {};
+  if (!parameters_.any_trained(bias_, num_joined_)) {
+    parameters_.skip_gradients(bias_, num_joined_);
+    return {};
+  }
   const Write write = parameters_.gradient_write(bias_, num_joined_);
   return {.sum_N = parameters_.gradient1(bias_, num_joined_), .write = write};
 }
@@ -204,13 +208,7 @@ void Linear::add_gradient(const Pass& pass, std::size_t factor, Tensor2<float> g
 template <class In>
 void Linear::backward_weight_and_bias(const Pass& pass, Tensor2<const In> dy_NO,
                                       Tensor2<const In> x_NI) const {
-  BiasGradient dbias;
-  if (shape_.has_bias && parameters_.any_trained(bias_, num_joined_)) {
-    dbias = bias_gradient();
-  } else if (shape_.has_bias) {
-    parameters_.skip_gradients(bias_, num_joined_);
-  }
-  backward_weight<In>(pass, dy_NO, x_NI, dbias);
+  backward_weight<In>(pass, dy_NO, x_NI, bias_gradient());
 }
 
 template <class Real>

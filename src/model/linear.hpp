@@ -73,7 +73,8 @@ class Linear {
 
   // Empty without a bias.
   Tensor1<const float> bias() const;
-  // To be asked for once in a pass, since who asks first overwrites.
+  // Nothing of one that is not trained. To be asked for once in a pass, since who asks first
+  // overwrites.
   BiasGradient bias_gradient() const;
 
  private:
