@@ -142,8 +142,8 @@ TEST(LinearProductsTest, GradientsOfWeightAndBiasAgreeWithPlainLoops) {
   expect_gradients<bf16>(kAccumulate, kAccumulate, 0);
 }
 
-// On the host both passes take the same steps; that the memory of a library's call was counted shows
-// on a device.
+// On the host both passes take the same steps; that the memory of a library's call was counted
+// shows on a device.
 TEST(LinearProductsTest, CountingNotesTheStepsAndTakesEnoughMemory) {
   constexpr std::int64_t kRows = 300, kOut = 48, kIn = 32;
   Device device;
