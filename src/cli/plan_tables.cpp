@@ -70,6 +70,15 @@ const char* word(recipe::Shard shard) {
   return "gradients";
 }
 
+// What a command is given to have a layout.
+std::string options_of(const Layout& layout) {
+  return fmt::format(
+      "--set 'parallel={{tensor: {}, sequence: {}, pipeline: {}, interleave: {}, shard: {}}}' "
+      "--set recompute={}",
+      layout.tensor, layout.sequence, layout.pipeline, layout.interleave, word(layout.shard),
+      word(layout.recompute));
+}
+
 report::Table::Column right(const std::string& name) { return {name, report::Align::kRight}; }
 
 // A phase with its plan on the recipe's own layout.
@@ -158,7 +167,8 @@ std::string time_tables(const recipe::Recipe& recipe, std::int64_t num_ranks,
                          .data = num_ranks / recipe.parallel.ranks_of_copy(),
                          .shard = recipe.parallel.shard,
                          .recompute = recipe.recompute,
-                         .interleave = recipe.parallel.interleave};
+                         .interleave = recipe.parallel.interleave,
+                         .sequence = recipe.parallel.sequence};
   std::vector<PlannedPhase> phases;
   for (const recipe::Phase& phase : recipe.phases) {
     if (phase.generate) continue;
@@ -178,34 +188,38 @@ std::string layout_table(const recipe::Recipe& recipe, std::int64_t num_ranks,
   if (std::all_of(recipe.phases.begin(), recipe.phases.end(),
                   [](const recipe::Phase& phase) { return phase.generate.has_value(); }))
     return "";  // nothing is trained
-  const std::vector<PlannedLayout> layouts = plan_layouts(recipe, num_ranks, machine, costs);
+  const PlannedLayouts layouts = plan_layouts(recipe, num_ranks, machine, costs, kMostLayouts);
   const double room = machine.rates_for(num_ranks).memory_gib;
-  const auto num_fitting = static_cast<std::size_t>(std::count_if(
-      layouts.begin(), layouts.end(), [](const PlannedLayout& one) { return one.fits; }));
-  if (num_fitting == 0) {
+  if (layouts.fitting.empty()) {
     return fmt::format("\nno layout of {} ranks fits {:.4g} GiB a rank; {}\n", num_ranks, room,
                        advice(recipe, num_ranks, machine, costs));
   }
   report::Table table({right("tensor"),
+                       {"sequence"},
+                       right("pipeline"),
+                       right("interleave"),
                        right("data"),
-                       {"parallel.shard"},
+                       {"shard"},
                        {"recompute"},
                        right("memory of a rank"),
                        right("tokens/s"),
                        right("MFU"),
                        right("time")});
-  for (std::size_t i = 0; i < std::min(num_fitting, kMostLayouts); ++i) {
-    const PlannedLayout& one = layouts[i];
-    table.add_row({fmt::format("{}", one.layout.tensor), fmt::format("{}", one.layout.data),
-                   word(one.layout.shard), word(one.layout.recompute),
-                   bytes_text(static_cast<double>(one.memory_bytes)),
+  const double fastest = layouts.fitting.front().seconds;
+  for (const PlannedLayout& one : layouts.fitting) {
+    table.add_row({fmt::format("{}", one.layout.tensor), one.layout.sequence ? "yes" : "no",
+                   fmt::format("{}", one.layout.pipeline), fmt::format("{}", one.layout.interleave),
+                   fmt::format("{}", one.layout.data), word(one.layout.shard),
+                   word(one.layout.recompute), bytes_text(static_cast<double>(one.memory_bytes)),
                    quantity(one.tokens_per_second, {"", "k", "M"}, 1000.0),
                    fmt::format("{:.1f} %", 100 * one.mfu),
-                   i == 0 ? "1.00 ×" : fmt::format("{:.2f} ×", one.seconds / layouts[0].seconds)});
+                   fmt::format("{:.2f} ×", one.seconds / fastest)});
   }
   return fmt::format(
-      "\nlayouts of {} ranks that fit {:.4g} GiB a rank, the fastest first ({} of {}):\n{}",
-      num_ranks, room, num_fitting, layouts.size(), table.text());
+      "\nthe fastest layouts of {} ranks that fit {:.4g} GiB a rank, of {} that the program can "
+      "run:\n{}the first with {}\n",
+      num_ranks, room, layouts.num_looked_at, table.text(),
+      options_of(layouts.fitting.front().layout));
 }
 
 }  // namespace polyphase

@@ -29,19 +29,54 @@ bool is_legal(const recipe::Recipe& recipe, std::int64_t num_ranks) {
   }
 }
 
-std::vector<std::int64_t> legal_tensors(const recipe::Recipe& recipe, std::int64_t num_ranks) {
-  std::vector<std::int64_t> tensors;
-  for (std::int64_t t = 1; t <= std::min(num_ranks, recipe.model.width); ++t) {
-    if (num_ranks % t != 0) continue;
-    recipe::Recipe other = recipe;
-    other.parallel.tensor = t;
-    if (is_legal(other, num_ranks)) tensors.push_back(t);
-  }
-  return tensors;
+// Numbers up to `most` that divide `whole`.
+std::vector<std::int64_t> divisors_of(std::int64_t whole, std::int64_t most) {
+  std::vector<std::int64_t> divisors;
+  for (std::int64_t d = 1; d <= std::min(whole, most); ++d)
+    if (whole % d == 0) divisors.push_back(d);
+  return divisors;
 }
 
-double rank_bytes(const Machine& machine, std::int64_t num_ranks) {
-  return machine.rates_for(num_ranks).memory_gib * 1024 * 1024 * 1024;
+std::int64_t most_layers_of(const recipe::Recipe& recipe) {
+  std::int64_t most = 1;
+  for (const recipe::Phase& phase : recipe.phases) {
+    const recipe::Model model = recipe::model_of(recipe, phase);
+    most = std::max(most, model.num_layers + recipe::num_decoder_layers_of(model));
+  }
+  return most;
+}
+
+// All ways to share the model and the batches, but for what is divided over data ranks and what is
+// run again; the simplest first. Chunks of a stage are doubled, or as many as the recipe has.
+std::vector<Layout> legal_grids(const recipe::Recipe& recipe, std::int64_t num_ranks) {
+  const std::int64_t most_layers = most_layers_of(recipe), own = recipe.parallel.interleave;
+  std::vector<std::int64_t> interleaves = {1};
+  for (std::int64_t v = 2; v <= most_layers; v *= 2) interleaves.push_back(v);
+  if (!std::ranges::binary_search(interleaves, own)) interleaves.push_back(own);
+  std::vector<Layout> grids;
+  for (const std::int64_t pipeline : divisors_of(num_ranks, most_layers)) {
+    for (const std::int64_t tensor : divisors_of(num_ranks / pipeline, recipe.model.width)) {
+      for (const std::int64_t interleave : interleaves) {
+        if (pipeline == 1 && interleave > 1) continue;
+        const Layout grid = {.tensor = tensor,
+                             .pipeline = pipeline,
+                             .data = num_ranks / pipeline / tensor,
+                             .interleave = interleave};
+        if (!is_legal(with_layout(recipe, grid), num_ranks)) continue;
+        grids.push_back(grid);
+        if (tensor == 1) continue;
+        grids.push_back(grid);
+        grids.back().sequence = true;
+      }
+    }
+  }
+  return grids;
+}
+
+bool fits(const PlannedLayout& planned, const Machine& machine) {
+  constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+  return static_cast<double>(planned.memory_bytes) <=
+         kGiB * machine.rates_for(planned.layout.num_ranks()).memory_gib;
 }
 
 // Of the phase with the most.
@@ -68,35 +103,73 @@ recipe::Recipe with_one_micro_batch(recipe::Recipe recipe, std::int64_t data) {
 
 enum class StepSize { kAsAsked, kOneMicroBatch };
 
-// The layout of these ranks that needs the least memory.
+// The layout of these ranks that needs the least memory. It has one chunk of layers a stage: more
+// of them only add activations.
 std::optional<PlannedLayout> smallest(const recipe::Recipe& recipe, std::int64_t num_ranks,
-                                      const Machine& machine, const PhaseCosts& costs,
-                                      StepSize size = StepSize::kAsAsked) {
+                                      const PhaseCosts& costs, StepSize size = StepSize::kAsAsked) {
   recipe::Recipe asked = recipe;
-  if (size == StepSize::kOneMicroBatch) asked.parallel.interleave = 1;
-  const std::vector<std::int64_t> tensors = legal_tensors(asked, num_ranks);
-  if (tensors.empty()) return std::nullopt;
-  PlannedLayout best = {.memory_bytes = std::numeric_limits<std::int64_t>::max()};
+  asked.parallel.interleave = 1;
+  std::optional<PlannedLayout> best;
   // Not always that of the most tensor-parallel ranks: they divide neither optimizer nor gradients.
-  for (const std::int64_t tensor : tensors) {
-    const Layout layout = {.tensor = tensor,
-                           .pipeline = recipe.parallel.pipeline,
-                           .data = num_ranks / tensor / recipe.parallel.pipeline,
-                           .shard = recipe::Shard::kGradients,
-                           .recompute = recipe::Recompute::kFull};
+  for (Layout layout : legal_grids(asked, num_ranks)) {
+    if (layout.interleave > 1 || layout.sequence != (layout.tensor > 1)) continue;
+    layout.shard = recipe::Shard::kGradients;
+    layout.recompute = recipe::Recompute::kFull;
     const recipe::Recipe sized =
         size == StepSize::kOneMicroBatch ? with_one_micro_batch(recipe, layout.data) : recipe;
     const std::int64_t bytes = memory_of(with_layout(sized, layout), layout, costs);
-    if (bytes < best.memory_bytes) best = {.layout = layout, .memory_bytes = bytes};
+    if (!best || bytes < best->memory_bytes) best = {.layout = layout, .memory_bytes = bytes};
   }
-  best.fits = static_cast<double>(best.memory_bytes) <= rank_bytes(machine, num_ranks);
   return best;
 }
 
-std::string words(const PlannedLayout& planned) {
+PlannedLayout timed(const std::vector<std::pair<StepWork, double>>& phases, const Layout& layout,
+                    const Machine& machine) {
+  PlannedLayout one = {.layout = layout};
+  for (const auto& [work, times] : phases) {
+    const PlannedTime time = plan_time(work, layout, machine);
+    one.seconds += times * time.step_seconds();
+    one.tokens_per_second += times * time.tokens;
+    one.mfu += times * time.step_seconds() * time.mfu;
+  }
+  one.tokens_per_second /= one.seconds;
+  one.mfu /= one.seconds;
+  return one;
+}
+
+// Of all layouts, without their memory.
+std::vector<PlannedLayout> timed_layouts(const recipe::Recipe& recipe, std::int64_t num_ranks,
+                                         const Machine& machine, const PhaseCosts& costs) {
+  const bool all_known = std::ranges::all_of(recipe.phases, [&](const recipe::Phase& phase) {
+    return phase.generate || num_steps_of(recipe, phase).has_value();
+  });
+  std::vector<PlannedLayout> planned;
+  for (Layout layout : legal_grids(recipe, num_ranks)) {
+    for (const recipe::Recompute recompute : kRecomputes) {
+      layout.recompute = recompute;
+      const recipe::Recipe laid_out = with_layout(recipe, layout);
+      std::vector<std::pair<StepWork, double>> phases;  // with how often
+      for (const recipe::Phase& phase : recipe.phases) {
+        if (phase.generate) continue;
+        phases.emplace_back(costs.work(laid_out, phase, layout.data),
+                            all_known ? static_cast<double>(*num_steps_of(recipe, phase)) : 1.0);
+      }
+      for (const recipe::Shard shard : kShards) {
+        if (shard != recipe::Shard::kNone && layout.data == 1) continue;
+        layout.shard = shard;
+        planned.push_back(timed(phases, layout, machine));
+      }
+    }
+  }
+  return planned;
+}
+
+std::string words(const PlannedLayout& planned, const recipe::Recipe& recipe) {
   const Layout& layout = planned.layout;
-  return fmt::format("{}, shard gradients, recompute full: {:.2f} GiB a rank",
+  return fmt::format("{}{}{}, shard gradients, recompute full: {:.2f} GiB a rank",
                      recipe::layout_words(layout.tensor, layout.pipeline, layout.data),
+                     layout.sequence ? ", sequence" : "",
+                     recipe.parallel.interleave > 1 ? ", interleave 1" : "",
                      static_cast<double>(planned.memory_bytes) / (1024.0 * 1024.0 * 1024.0));
 }
 
@@ -119,88 +192,59 @@ recipe::Recipe with_layout(const recipe::Recipe& recipe, const Layout& layout) {
   recipe::Recipe other = recipe;
   other.parallel.tensor = layout.tensor;
   other.parallel.pipeline = layout.pipeline;
+  other.parallel.interleave = layout.interleave;
+  other.parallel.sequence = layout.sequence;
   other.parallel.shard = layout.shard;
   other.recompute = layout.recompute;
   return other;
 }
 
-std::vector<PlannedLayout> plan_layouts(const recipe::Recipe& recipe, std::int64_t num_ranks,
-                                        const Machine& machine, const PhaseCosts& costs) {
-  const bool all_known =
-      std::all_of(recipe.phases.begin(), recipe.phases.end(), [&](const recipe::Phase& phase) {
-        return phase.generate || num_steps_of(recipe, phase).has_value();
-      });
-  std::vector<PlannedLayout> planned;
-  for (const std::int64_t tensor : legal_tensors(recipe, num_ranks)) {
-    const std::int64_t pipeline = recipe.parallel.pipeline, data = num_ranks / tensor / pipeline;
-    for (const recipe::Recompute recompute : kRecomputes) {
-      std::vector<std::pair<StepWork, double>> phases;  // with how often
-      const recipe::Recipe laid_out = with_layout(
-          recipe, {.tensor = tensor, .pipeline = pipeline, .data = data, .recompute = recompute});
-      for (const recipe::Phase& phase : recipe.phases) {
-        if (phase.generate) continue;
-        phases.emplace_back(costs.work(laid_out, phase, data),
-                            all_known ? static_cast<double>(*num_steps_of(recipe, phase)) : 1.0);
-      }
-      for (const recipe::Shard shard : kShards) {
-        if (shard != recipe::Shard::kNone && data == 1) continue;
-        PlannedLayout one = {.layout = {.tensor = tensor,
-                                        .pipeline = pipeline,
-                                        .data = data,
-                                        .shard = shard,
-                                        .recompute = recompute,
-                                        .interleave = recipe.parallel.interleave}};
-        one.memory_bytes = memory_of(with_layout(recipe, one.layout), one.layout, costs);
-        one.fits = static_cast<double>(one.memory_bytes) <= rank_bytes(machine, num_ranks);
-        for (const auto& [work, times] : phases) {
-          const PlannedTime time = plan_time(work, one.layout, machine);
-          one.seconds += times * time.step_seconds();
-          one.tokens_per_second += times * time.tokens;
-          one.mfu += times * time.step_seconds() * time.mfu;
-        }
-        one.tokens_per_second /= one.seconds;
-        one.mfu /= one.seconds;
-        planned.push_back(one);
-      }
-    }
+PlannedLayouts plan_layouts(const recipe::Recipe& recipe, std::int64_t num_ranks,
+                            const Machine& machine, const PhaseCosts& costs, std::size_t most) {
+  std::vector<PlannedLayout> planned = timed_layouts(recipe, num_ranks, machine, costs);
+  std::stable_sort(
+      planned.begin(), planned.end(),
+      [](const PlannedLayout& a, const PlannedLayout& b) { return a.seconds < b.seconds; });
+  PlannedLayouts best = {.num_looked_at = planned.size()};
+  // Memory takes longer to count than time, and is asked only of those that may be listed.
+  for (PlannedLayout& one : planned) {
+    if (best.fitting.size() == most) break;
+    one.memory_bytes = memory_of(with_layout(recipe, one.layout), one.layout, costs);
+    if (fits(one, machine)) best.fitting.push_back(one);
   }
-  std::stable_sort(planned.begin(), planned.end(),
-                   [](const PlannedLayout& a, const PlannedLayout& b) {
-                     if (a.fits != b.fits) return a.fits;
-                     return a.fits ? a.seconds < b.seconds : a.memory_bytes < b.memory_bytes;
-                   });
-  return planned;
+  return best;
 }
 
 std::string advice(const recipe::Recipe& recipe, std::int64_t num_ranks, const Machine& machine,
                    const PhaseCosts& costs) {
   for (std::int64_t most = largest_micro_batch(recipe) / 2; most >= 1; most /= 2) {
-    const auto found = smallest(with_micro_batch(recipe, most), num_ranks, machine, costs);
-    if (found && found->fits)
-      return fmt::format("a micro_batch of at most {} would fit, with {}", most, words(*found));
+    const auto found = smallest(with_micro_batch(recipe, most), num_ranks, costs);
+    if (found && fits(*found, machine))
+      return fmt::format("a micro_batch of at most {} would fit, with {}", most,
+                         words(*found, recipe));
   }
   const recipe::Recipe least = with_micro_batch(recipe, 1);
-  const auto one = smallest(least, num_ranks, machine, costs, StepSize::kOneMicroBatch);
-  if (one && one->fits) {
+  const auto one = smallest(least, num_ranks, costs, StepSize::kOneMicroBatch);
+  if (one && fits(*one, machine)) {
     return fmt::format(
         "steps of one micro-batch a rank would fit, which need one set of gradients: a batch of {} "
-        "sequences, a micro_batch of 1, {}and {}",
-        one->layout.data, recipe.parallel.interleave > 1 ? "a parallel.interleave of 1, " : "",
-        words(*one));
+        "sequences, a micro_batch of 1, and {}",
+        one->layout.data, words(*one, recipe));
   }
   for (std::int64_t times = 2; times <= kMostTimesTheRanks; times *= 2) {
-    const auto found = smallest(least, times * num_ranks, machine, costs);
-    if (found && found->fits)
+    const auto found = smallest(least, times * num_ranks, costs);
+    if (found && fits(*found, machine))
       return fmt::format("{} ranks would do, with a micro_batch of 1 and {}", times * num_ranks,
-                         words(*found));
+                         words(*found, recipe));
   }
   if (!one)
-    return fmt::format("no tensor × data of {} ranks divides the model and the batches", num_ranks);
+    return fmt::format("no tensor × pipeline × data of {} ranks divides the model and the batches",
+                       num_ranks);
   return fmt::format(
       "the least is {}, with one micro-batch of 1 a rank; every rank has all parameters of its "
-      "tensor part: take a smaller model.width, num_layers or max_tokens, or more "
+      "stage's tensor part: take a smaller model.width, num_layers or max_tokens, or more "
       "heads (of keys, too) for more tensor-parallel ranks",
-      words(*one));
+      words(*one, recipe));
 }
 
 }  // namespace polyphase

@@ -17,6 +17,7 @@ struct Layout {
   recipe::Shard shard = recipe::Shard::kNone;
   recipe::Recompute recompute = recipe::Recompute::kNone;
   std::int64_t interleave = 1;  // chunks of each stage
+  bool sequence = false;        // tensor-parallel ranks divide rows, too
 
   std::int64_t num_ranks() const { return tensor * pipeline * data; }
 };

@@ -128,8 +128,7 @@ StepWork count_stage(const recipe::Recipe& recipe, const recipe::Phase& phase, i
                    .num_parts_of_rows = num_parts_of_rows(recipe, parameters),
                    .num_layers = (recipe::model_of(recipe, phase).num_layers +
                                   recipe::num_decoder_layers_of(recipe::model_of(recipe, phase))) /
-                                 recipe.parallel.pipeline,
-                   .checkpoint_bytes = whole_state_bytes(recipe, phase)};
+                                 recipe.parallel.pipeline};
   if (!batch.source.starts.empty()) step.tokens += static_cast<double>(batch.source.starts.back());
   const Work forward = count_pass(*model, batch, false);
   step.pass = count_pass(*model, batch, true);
@@ -171,6 +170,7 @@ StepWork count_step(const recipe::Recipe& recipe, const recipe::Phase& phase,
     if (stage == 0 || flops(one.pass) > flops(longest.pass)) longest = std::move(one);
   }
   longest.model_flops = model_flops;
+  longest.checkpoint_bytes = whole_state_bytes(recipe, phase);
   return longest;
 }
 

@@ -44,13 +44,19 @@ class PlanTest(unittest.TestCase):
 
     def test_the_first_layout_is_that_of_a_recipe_that_asks_for_it(self):
         """What the table of layouts says is what the recipe gets when it asks for that layout."""
-        best = row(plan(LARGE, "--ranks", 8, "--machine", H100), "layouts of 8 ranks")
-        tensor, data, shard, recompute = best[:4]
-        self.assertEqual(int(tensor) * int(data), 8)
-        outcome = plan(LARGE, "--ranks", 8, "--machine", H100, "--set", f"parallel.tensor={tensor}", "--set",
-                       f"parallel.shard={shard}", "--set", f"recompute={recompute}")
-        step = row(outcome, "time of a step")
-        self.assertEqual(step[8:10], best[5:7])  # tokens a second and MFU
+        for ranks, sequences in ((8, 16), (64, 128)):
+            asked = ["--ranks", ranks, "--machine", H100, "--set", f"phases.pretrain.batch.sequences={sequences}", "--set",
+                     "model.num_layers=8"]
+            outcome = plan(LARGE, *asked)
+            best = row(outcome, "the fastest layouts of")
+            self.assertEqual(int(best[0]) * int(best[2]) * int(best[4]), ranks)
+            options = re.search(r"^the first with --set '(parallel=.*)' --set (recompute=.*)$", outcome.out, re.M)
+            same = plan(LARGE, *asked, "--set", options[1], "--set", options[2])
+            step = row(same, "time of a step")
+            with_pipeline = int(best[2]) > 1
+            self.assertEqual(step[8 + with_pipeline:10 + with_pipeline], best[8:10])  # tokens a second and MFU
+            mebibytes = int(row(same, "memory of one rank")[-1].split()[0])
+            self.assertAlmostEqual(mebibytes / 1024, float(best[7].split()[0]), delta=0.06)
 
     def test_what_fits_nowhere_is_told_what_to_change(self):
         outcome = plan(LARGE, "--ranks", 1, "--machine", H100, "--set", "model.num_layers=200")
@@ -59,10 +65,10 @@ class PlanTest(unittest.TestCase):
         self.assertRegex(outcome.out, r"\d+ ranks would do|a smaller model.width")
 
     def test_another_layout_is_named_where_the_recipes_own_is_none(self):
-        outcome = plan(LARGE, "--ranks", 64, "--machine", H100)  # 16 sequences for 64 data ranks
+        outcome = plan(LARGE, "--ranks", 64, "--machine", H100, "--set", "model.num_layers=8")  # 16 sequences for 64 data ranks
         self.assert_exit(outcome, USAGE)
         self.assertIn("large.yaml:", outcome.text)
-        self.assertIn("layouts of 64 ranks that fit", outcome.out)
+        self.assertIn("the fastest layouts of 64 ranks that fit", outcome.out)
 
     def test_faults_of_a_machine_file_are_told_with_their_place(self):
         with tempfile.TemporaryDirectory() as folder:
