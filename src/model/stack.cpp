@@ -188,8 +188,9 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
 
 template <class Real>
 void Stack<Real>::hear_teacher(const Pass& pass, std::size_t i) {
-  POLYPHASE_PROMISE(static_cast<std::int64_t>(chain_.size()) == num_sublayers(),
-                    "{} of {} sublayers learn from a teacher's", chain_.size(), num_sublayers());
+  const std::int64_t own = (layers_.end - layers_.begin) * sublayers_of_layer_;
+  POLYPHASE_PROMISE(std::ssize(chain_) == own, "{} of {} sublayers learn from a teacher's",
+                    chain_.size(), own);
   if (is_attention(i)) lesson_->hear_attention(pass, layer_of(i));
   if (ends_layer(i)) lesson_->hear_hidden(pass, layer_of(i));
 }

@@ -36,9 +36,6 @@ class StackLesson {
   StackLesson(const StackLesson&) = delete;
   StackLesson& operator=(const StackLesson&) = delete;
 
-  bool matches_hidden() const { return hidden_; }
-  bool matches_attention() const { return attention_; }
-
   // During the student's forward pass, in this order.
   void begin(const Pass& pass);
   void hear_attention(const Pass& pass, std::int64_t layer);

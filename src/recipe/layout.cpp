@@ -75,8 +75,7 @@ class LayoutChecks {
           path, extent, tensor_, std::gcd(extent, tensor_));
   }
 
-  // Every chunk of every stage has a layer, and what a layer learns from a teacher's is compared on
-  // one rank.
+  // Every chunk of every stage has a layer.
   void check_stages(std::size_t index) {
     const Phase& phase = recipe_.phases[index];
     if (phase.generate || pipeline_ == 1) return;
@@ -95,16 +94,23 @@ class LayoutChecks {
           "an interleave of {} would fit",
           interleave_, quoted(phase.name), layers, pipeline_, interleave_, layers / pipeline_);
     }
-    const auto& distil = phase.adaptation.distil;
-    if (distil && (distil->hidden > 0 || distil->attention > 0)) {
-      const std::string path =
-          phase_path(recipe_, index) + ".distil" + (distil->hidden > 0 ? ".hidden" : ".attention");
-      fault(path,
-            "{} needs all layers on one stage, but parallel.pipeline is {}; take it out, or train "
-            "this phase by itself, with --phase {} --set parallel.pipeline=1, and the others by "
-            "their names, too",
-            path, pipeline_, phase.name);
-    }
+    if (phase.adaptation.distil) check_lessons(index, *phase.adaptation.distil);
+  }
+
+  // A layer and the teacher's that it learns from are on the same stage where both are the last.
+  void check_lessons(std::size_t index, const Distil& distil) {
+    const Phase& phase = recipe_.phases[index];
+    const bool inside = distil.hidden > 0 || distil.attention > 0;
+    const bool all = inside && distil.layers == MatchedLayers::kAll;
+    if (!all && (distil.attention == 0 || !has_decoder(recipe_.model, phase))) return;
+    const std::string path = phase_path(recipe_, index) + ".distil";
+    const std::string key = path + (all ? ".layers" : ".attention");
+    fault(
+        key,
+        "{} needs all layers on one stage{}, but parallel.pipeline is {}; {}, or train this phase "
+        "by itself, with --phase {} --set parallel.pipeline=1, and the others by their names, too",
+        key, all ? " when it is all" : ", of an encoder and a decoder", pipeline_,
+        all ? "make it last" : "take it out", phase.name);
   }
 
   void check_batch(std::size_t index) {

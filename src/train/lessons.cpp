@@ -10,13 +10,14 @@ Lessons<Real>::Lessons(const recipe::Distil& distil, ModelParts<Real> student,
                        ModelParts<Real> teacher)
     : distil_(distil), student_(std::move(student)), teacher_(std::move(teacher)) {
   using Lesson = StackLesson<Real>;
-  for (const Match& match : {Match{"hidden", distil.hidden, &Lesson::matches_hidden,
-                                   &Lesson::hidden_sum, &Lesson::weigh_hidden},
-                             Match{"attention", distil.attention, &Lesson::matches_attention,
-                                   &Lesson::attention_sum, &Lesson::weigh_attention}}) {
+  const bool of_every_layer = distil.layers == recipe::MatchedLayers::kAll;
+  for (const Match& match :
+       {Match{"hidden", distil.hidden, of_every_layer, &Lesson::hidden_sum, &Lesson::weigh_hidden},
+        Match{"attention", distil.attention, true, &Lesson::attention_sum,
+              &Lesson::weigh_attention}}) {
     if (match.weight != 0) matches_.push_back(match);
   }
-  if (matches_.empty()) return;
+  if (matches_.empty() || !student_.has_heads) return;
   POLYPHASE_PROMISE(student_.stacks.size() == teacher_.stacks.size(), "{} stacks learn from {}",
                     student_.stacks.size(), teacher_.stacks.size());
   for (std::size_t i = 0; i < student_.stacks.size(); ++i) {
@@ -35,11 +36,8 @@ std::vector<std::pair<std::string, double>> Lessons<Real>::objectives() const {
 // The rows of the stacks that have a part in it; the last one's are the batch's own.
 template <class Real>
 std::int64_t Lessons<Real>::num_terms(const Match& match, const Batch& batch) const {
-  std::int64_t count = 0;
-  for (const auto& lesson : stacks_) {
-    const Rows& rows = lesson == stacks_.back() ? static_cast<const Rows&>(batch) : batch.source;
-    if ((lesson.get()->*match.is_learnt)()) count += rows.starts.back();
-  }
+  std::int64_t count = batch.starts.back();
+  if (match.of_every_stack && student_.stacks.size() > 1) count += batch.source.starts.back();
   return count;
 }
 

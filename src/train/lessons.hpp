@@ -13,11 +13,12 @@
 namespace polyphase {
 
 // What of a model learns, or teaches: heads, a student's and its teacher's in the same order, and
-// stacks.
+// stacks. Of a pipeline's chunk without heads, nothing learns.
 template <class Real>
 struct ModelParts {
   std::vector<Objective<Real>*> heads;
   std::vector<Stack<Real>*> stacks;
+  bool has_heads = true;
 };
 
 // Distillation: what training passes of a student learn besides its labels. Heads hear what a
@@ -51,7 +52,7 @@ class Lessons {
   struct Match {
     const char* name;
     double weight;
-    bool (StackLesson<Real>::*is_learnt)() const;
+    bool of_every_stack;
     double (StackLesson<Real>::*sum)(const Pass& pass) const;
     void (StackLesson<Real>::*weigh)(float scale);
   };

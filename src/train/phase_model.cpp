@@ -218,9 +218,11 @@ class PhaseModelOf final : public PhaseModel {
     return tallies;
   }
 
-  // The heads of these objectives, and the stacks.
+  // The heads of these objectives, and the stacks that end in them.
   ModelParts<Real> parts(const std::vector<std::string>& objectives) const {
-    ModelParts<Real> parts = {.heads = {}, .stacks = body_.body().stacks()};
+    const int last = body_.num_chunks() - 1;
+    ModelParts<Real> parts = {
+        .heads = {}, .stacks = body_.first(last).body->stacks(), .has_heads = has_heads(last)};
     for (const std::string& name : objectives) {
       const auto found = std::find(names_.begin(), names_.end(), name);
       POLYPHASE_PROMISE(found != names_.end(), "the teacher has no {}", name);
@@ -232,7 +234,8 @@ class PhaseModelOf final : public PhaseModel {
   // What there is to learn of the batch in a training pass of the chunk: a teacher's model runs on
   // it first, its own chunk on the same stage, in an arena of its own. Its messages to the next
   // stage go before the student's, as there they are waited for. Nothing of it is needed any more
-  // when the next pass goes forward: heads hear it at once, and stacks learn on one rank alone.
+  // when the next pass goes forward: heads hear it at once, and stacks learn in the last chunk,
+  // from where a micro-batch comes back before the next one goes in.
   void hear(const Exec& exec, const Exec& teacher_exec, const Batch& batch, int chunk) {
     if (teacher_ != nullptr) {
       UnderWay& theirs = teacher_->body_.first(chunk);

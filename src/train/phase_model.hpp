@@ -61,7 +61,8 @@ class PhaseModel {
   // and vocabulary on the same ranks and stages, has the same heads, and must live as long; its
   // depth and width may be others. With a weight for hidden states, which must be of the same
   // width, or for attention, which must have as many heads, there are further objectives, "hidden"
-  // and "attention", which are of training alone, on one stage (see model/stack_lesson.hpp).
+  // and "attention", which are of training alone (see model/stack_lesson.hpp). Of several stages,
+  // layers that are compared are in the last chunk.
   virtual void learn_from(PhaseModel& teacher, const recipe::Distil& distil) = 0;
   // Likewise, from outputs that stand in the batches of training passes: taught_BK, of the task's
   // one objective.

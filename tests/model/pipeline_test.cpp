@@ -87,14 +87,15 @@ nlohmann::json with_layers(nlohmann::json reference, int num_layers, int num_dec
   return reference;
 }
 
-// The case, if two stages can train it: each has a layer of a teacher's, too, and learns what its
-// heads say, not from its layers.
+// The case, if two stages can train it: each has a layer of a teacher's, too; of layers only the
+// last one's are learnt from, and of T5 no attention.
 std::optional<nlohmann::json> case_of_stages(const std::string& name) {
   nlohmann::json reference = read_case(name);
   if (!reference.contains("teacher")) return reference;
   if (reference["teacher"]["model"].value("num_layers", 2) < 2) return std::nullopt;
   nlohmann::json& distil = reference["phase"]["distil"];
-  distil.update({{"hidden", 0}, {"attention", 0}, {"layers", "last"}});
+  distil["layers"] = "last";
+  if (reference.at("model").at("family") == "t5") distil["attention"] = 0;
   return reference;
 }
 
