@@ -25,7 +25,7 @@ struct SystemError : Error {  // MPI, HDF5, the device or the disk said no
   using Error::Error;
 };
 
-// Exit codes of the program, as documented in the README. Values follow sysexits(3) where it has a
+// Exit codes of the program, as docs/runs.md lists them. Values follow sysexits(3) where it has a
 // word.
 enum class ExitCode : int {
   kDone = 0,

@@ -23,7 +23,7 @@ class Communicator {
 
   // Sums in place, in one fixed binary tree over the ranks ((0+1)+(2+3))…, so that all ranks get
   // the same bits and a power-of-two run gets the same bits as fewer ranks that summed their own
-  // leaves in the same tree (README, How it works, 5).
+  // leaves in the same tree (docs/design.md, 5).
   void sum(float* data, std::int64_t count) const;
   void max(float* data, std::int64_t count) const;
   void sum(std::int64_t* data, std::int64_t count) const;

@@ -67,7 +67,7 @@ struct Machine {
 };
 
 // Throws one RecipeError that lists all faults, each with its place and what to do. The file's keys
-// are in README, "Planning time".
+// are in docs/planning.md.
 Machine read_machine(const std::string& path);
 Machine parse_machine(const std::string& yaml_text, const std::string& name_for_messages);
 

@@ -5,7 +5,7 @@
 
 namespace polyphase {
 
-// The sum of values along the binary tree of README's "How it works", 5: neighbours first, then
+// The sum of values along the binary tree of docs/design.md, 5: neighbours first, then
 // pairs of neighbours. With a power of two of values, the sum of each half is the sum that a rank
 // which holds that half has made.
 inline double fixed_tree_sum(std::span<const double> values) {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands and options do what the README says, and refuse what they cannot do."""
+"""Commands and options do what README and docs say, and refuse what they cannot do."""
 import json
 import os
 import shutil
