@@ -25,12 +25,16 @@ struct ModelOptions {
   std::int64_t tensor = 0;  // ranks that share one copy of the model; 0: the recipe's
   std::int64_t round = 0;   // of a run with rounds; 0: the best one
 };
-struct PredictOptions : ModelOptions {
+// Of those that may be several, whose mean counts.
+struct ModelsOptions : ModelOptions {
+  std::vector<std::string> more_runs;  // folders
+};
+struct PredictOptions : ModelsOptions {
   std::string input, output;    // files; empty: standard input and output
   std::string format = "text";  // or jsonl
   double no_answer_threshold = 0;
 };
-struct EvaluateOptions : ModelOptions {
+struct EvaluateOptions : ModelsOptions {
   std::string part;              // of the phase's corpus; empty: test, else valid
   std::string input;             // a SQuAD file instead
   std::string format = "table";  // or json

@@ -33,6 +33,7 @@ void print(const TrainedPhase& phase, const std::string& source, const std::stri
                                    {"checkpoint", phase.checkpoint().filename().string()},
                                    {"data", source},
                                    {"samples", metrics.num_samples}};
+    if (phase.num_models() > 1) line["models"] = phase.num_models();
     for (const std::string& name : names) line["metrics"][name] = metrics.values.at(name);
     fmt::print("{}\n", line.dump());
     return;
@@ -40,9 +41,11 @@ void print(const TrainedPhase& phase, const std::string& source, const std::stri
   report::Table table({{"metric"}, {"value", report::Align::kRight}});
   for (const std::string& name : names)
     table.add_row({name, fmt::format("{:.6g}", metrics.values.at(name))});
+  const std::string model = phase.num_models() > 1
+                                ? fmt::format("the mean of {} models", phase.num_models())
+                                : phase.checkpoint().filename().string();
   fmt::print("{} ({}), {}: {} samples of {}\n{}", phase.phase().name,
-             recipe::goal_name(phase.phase()), phase.checkpoint().filename().string(),
-             metrics.num_samples, source, table.text());
+             recipe::goal_name(phase.phase()), model, metrics.num_samples, source, table.text());
 }
 
 PartMetrics evaluate_file(TrainedPhase& phase, const EvaluateOptions& options,
@@ -76,7 +79,8 @@ ExitCode evaluate_command(const EvaluateOptions& options, const Communicator& wo
   TrainedPhase phase({.run = options.run,
                       .phase = options.phase,
                       .tensor = options.tensor,
-                      .round = options.round},
+                      .round = options.round,
+                      .more_runs = {options.more_runs.begin(), options.more_runs.end()}},
                      world);
   StopRequest stop(0);
   std::optional<PartMetrics> metrics;

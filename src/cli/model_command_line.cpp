@@ -21,6 +21,16 @@ CLI::App* add_use(CLI::App& app, const char* name, const char* what, ModelOption
   return sub;
 }
 
+// One that may do so with several models.
+CLI::App* add_joint_use(CLI::App& app, const char* name, const char* what, ModelsOptions& models) {
+  CLI::App* sub = add_use(app, name, what, models);
+  sub->add_option(
+      "more_runs", models.more_runs,
+      "Folders of further runs, of other seeds perhaps: the mean of what all say counts "
+      "(classification, several labels, regression)");
+  return sub;
+}
+
 CLI::Option* add_threshold(CLI::App& sub, double& threshold) {
   return sub
       .add_option(
@@ -32,12 +42,12 @@ CLI::Option* add_threshold(CLI::App& sub, double& threshold) {
 
 void describe_evaluate(CLI::App& app, CommandLine& line, const Communicator& world) {
   EvaluateOptions& options = line.evaluate;
-  CLI::App* sub =
-      add_use(app, "evaluate",
-              "Metrics of a trained phase on a part of its corpus. Of causal language models also "
-              "bits a byte and word perplexity; words are what stands between white space, and of "
-              "raw text its line ends too",
-              options);
+  CLI::App* sub = add_joint_use(
+      app, "evaluate",
+      "Metrics of a trained phase on a part of its corpus. Of causal language models also "
+      "bits a byte and word perplexity; words are what stands between white space, and of "
+      "raw text its line ends too",
+      options);
   CLI::Option* part = sub->add_option("--part", options.part, "Default: test, else valid")
                           ->check(CLI::IsMember({"train", "valid", "test"}));
   CLI::Option* input =
@@ -56,11 +66,11 @@ void describe_evaluate(CLI::App& app, CommandLine& line, const Communicator& wor
 
 void describe_predict(CLI::App& app, CommandLine& line, const Communicator& world) {
   PredictOptions& options = line.predict;
-  CLI::App* sub =
-      add_use(app, "predict",
-              "What a trained phase says of texts, a sample a line: a text; two texts with a tab "
-              "between; the words of a sentence; question, tab, context",
-              options);
+  CLI::App* sub = add_joint_use(
+      app, "predict",
+      "What a trained phase says of texts, a sample a line: a text; two texts with a tab "
+      "between; the words of a sentence; question, tab, context",
+      options);
   sub->add_option("--input", options.input,
                   "File of samples (question answering: or a SQuAD file, *.json); default: "
                   "standard input");

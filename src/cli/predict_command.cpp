@@ -76,7 +76,8 @@ ExitCode predict_command(const PredictOptions& options, const Communicator& worl
   TrainedPhase phase({.run = options.run,
                       .phase = options.phase,
                       .tensor = options.tensor,
-                      .round = options.round},
+                      .round = options.round,
+                      .more_runs = {options.more_runs.begin(), options.more_runs.end()}},
                      world);
   std::unique_ptr<SampleInput> input;
   std::unique_ptr<Output> output;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "objective/classification.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/mix_rows.hpp"
 #include "metrics/classification.hpp"
 
@@ -82,6 +85,22 @@ std::vector<Prediction> Classification<Real>::predict(const Pass& pass,
   for (auto row = p_BK.begin(); row != p_BK.end(); row += num_classes_)
     predictions.push_back({.probabilities_K = {row, row + num_classes_}});
   return predictions;
+}
+
+template <class Real>
+Tally Classification<Real>::judge(const std::vector<Prediction>& predictions,
+                                  const Batch& batch) const {
+  Tally tally = {.num_terms = num_terms(batch)};
+  ConfusionMatrix matrix(num_classes_);
+  for (std::size_t s = 0; s < predictions.size(); ++s) {
+    const std::vector<double>& p_K = predictions[s].probabilities_K;
+    const std::int32_t label = batch.sequence_labels_B[s];
+    const double weight = loss_.class_weights.empty() ? 1.0 : loss_.class_weights[label];
+    tally.nats -= weight * std::log(p_K[label]);
+    matrix.add(label, std::ranges::max_element(p_K) - p_K.begin());
+  }
+  tally.counts = std::move(matrix.counts_KK);
+  return tally;
 }
 
 template <class Real>

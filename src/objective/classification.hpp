@@ -23,6 +23,7 @@ class Classification final : public Objective<Real> {
   Tally run(const Pass& pass, Tensor2<const Real> hidden_NC, Tensor2<float> dhidden_NC,
             float gradient_scale) override;
   std::vector<Prediction> predict(const Pass& pass, Tensor2<const Real> hidden_NC) override;
+  Tally judge(const std::vector<Prediction>& predictions, const Batch& batch) const override;
   SoftTargets teach(const Pass& pass, Tensor2<const Real> hidden_NC) override;
   void learn_from(SoftTargets soft) override { loss_.soft = std::move(soft); }
   std::map<std::string, double> metrics(const Tally& total) const override;

@@ -55,14 +55,16 @@ LabelLoss soft_loss(double z, double t, const SoftTargets& soft) {
           weight * temperature * (probability_of(z / temperature) - taught)};
 }
 
-MultiLabelCounts count_labels(const std::vector<float>& logits_BK,
-                              const std::vector<float>& sets_BK, std::int64_t num_labels) {
+// predicted_at(i): whether label i of all rows' is predicted.
+template <class Predicted>
+MultiLabelCounts count_labels(const std::vector<float>& sets_BK, std::int64_t num_labels,
+                              const Predicted& predicted_at) {
   MultiLabelCounts counts(num_labels);
   std::vector<std::uint8_t> there_K(num_labels), predicted_K(num_labels);
-  for (std::size_t first = 0; first < logits_BK.size(); first += num_labels) {
+  for (std::size_t first = 0; first < sets_BK.size(); first += num_labels) {
     for (std::int64_t k = 0; k < num_labels; ++k) {
       there_K[k] = sets_BK[first + k] >= 0.5F;
-      predicted_K[k] = logits_BK[first + k] >= 0.0F;
+      predicted_K[k] = predicted_at(first + k);
     }
     counts.add(there_K, predicted_K);
   }
@@ -102,7 +104,8 @@ Tally MultiLabel<Real>::run(const Pass& pass, Tensor2<const Real> hidden_NC,
     head_.backward_from_host<Real>(pass, pooled.dx_BC, gradient_BK, pooled.x_BC);
     pooling_.backward(pass, pooled, dhidden_NC);
   } else if (!pass.exec.counting()) {
-    tally.counts = to_tally(count_labels(logits_BK, sets_BK, head_.num_outputs()));
+    tally.counts = to_tally(count_labels(sets_BK, head_.num_outputs(),
+                                         [&](std::size_t i) { return logits_BK[i] >= 0.0F; }));
   }
   return tally;
 }
@@ -117,6 +120,20 @@ std::vector<Prediction> MultiLabel<Real>::predict(const Pass& pass, Tensor2<cons
     predictions[i / head_.num_outputs()].probabilities_K.push_back(probability_of(logits_BK[i]));
   }
   return predictions;
+}
+
+template <class Real>
+Tally MultiLabel<Real>::judge(const std::vector<Prediction>& predictions,
+                              const Batch& batch) const {
+  Tally tally = {.num_terms = num_terms(batch)};
+  std::vector<double> p_BK;
+  for (const Prediction& prediction : predictions)
+    p_BK.insert(p_BK.end(), prediction.probabilities_K.begin(), prediction.probabilities_K.end());
+  for (std::size_t i = 0; i < p_BK.size(); ++i)
+    tally.nats -= std::log(batch.label_sets_BK[i] >= 0.5F ? p_BK[i] : 1.0 - p_BK[i]);
+  tally.counts = to_tally(count_labels(batch.label_sets_BK, head_.num_outputs(),
+                                       [&](std::size_t i) { return p_BK[i] >= 0.5; }));
+  return tally;
 }
 
 template <class Real>

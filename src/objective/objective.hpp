@@ -84,6 +84,12 @@ class Objective {
     broken_promise(__FILE__, __LINE__, "predict() of " + name());
   }
 
+  // The tally of predictions that several models made together, as an evaluation has of the own
+  // ones. Of classification, regression and several labels.
+  virtual Tally judge(const std::vector<Prediction>&, const Batch&) const {
+    broken_promise(__FILE__, __LINE__, "judge() of " + name());
+  }
+
   // Distillation; only of those whose output is a softmax. What this head, as a teacher's, says of
   // the rows that it classifies, from a pass that does not train; valid as long as the pass. Its
   // temperature and weight are the caller's to set.

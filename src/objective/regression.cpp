@@ -52,6 +52,18 @@ std::vector<Prediction> Regression<Real>::predict(const Pass& pass, Tensor2<cons
 }
 
 template <class Real>
+Tally Regression<Real>::judge(const std::vector<Prediction>& predictions,
+                              const Batch& batch) const {
+  Tally tally = {.num_terms = num_terms(batch)};
+  for (std::size_t s = 0; s < predictions.size(); ++s) {
+    const double there = batch.sequence_values_B[s], predicted = predictions[s].value;
+    tally.nats += (predicted - there) * (predicted - there);
+    tally.records.insert(tally.records.end(), {there, predicted});
+  }
+  return tally;
+}
+
+template <class Real>
 SoftTargets Regression<Real>::teach(const Pass& pass, Tensor2<const Real> hidden_NC) {
   return polyphase::teach<Real>(head_, pass, pooling_.forward(pass, hidden_NC).x_BC);
 }

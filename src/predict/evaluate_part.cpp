@@ -133,7 +133,7 @@ std::optional<PartMetrics> evaluate_part(TrainedPhase& phase, const std::string&
   });
   const std::int64_t micro_batch = recipe::micro_batch_of(phase.phase());
   phase.allow_sequences(micro_batch);
-  const auto corpora = tallies_of_corpora(phase.model(), parts,
+  const auto corpora = tallies_of_corpora(phase.evaluation(), parts,
                                           {.sample = phase.sample_settings(),
                                            .micro_batch = micro_batch,
                                            .data_rank = phase.grid().data.rank(),

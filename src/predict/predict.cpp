@@ -16,14 +16,14 @@ namespace {
 constexpr std::int64_t kGroupsOfRound = 16;  // at least: enough for every rank
 
 // Sequences in passes of at most `most`; one prediction each.
-std::vector<Prediction> run_passes(PhaseModel& model, const SampleSettings& settings,
+std::vector<Prediction> run_passes(TrainedPhase& phase, const SampleSettings& settings,
                                    const std::vector<EncodedInput>& inputs, std::int64_t most) {
   std::vector<Prediction> predictions;
   BatchBuilder builder(settings);
   std::int64_t waiting = 0;
   const auto flush = [&] {
     if (waiting == 0) return;
-    std::vector<Prediction> more = model.predict(builder.finish());
+    std::vector<Prediction> more = phase.predict(builder.finish());
     std::move(more.begin(), more.end(), std::back_inserter(predictions));
     waiting = 0;
   };
@@ -146,8 +146,7 @@ void PredictionRounds::predict_group(PredictedSamples& block, std::size_t begin,
     inputs.push_back(encode_input(block.samples[i], phase_.tokenizer(), settings_));
     num_too_long_ += inputs.back().too_long ? 1 : 0;
   }
-  const std::vector<Prediction> predictions =
-      run_passes(phase_.model(), settings_, inputs, num_sequences_);
+  const std::vector<Prediction> predictions = run_passes(phase_, settings_, inputs, num_sequences_);
   std::size_t next = 0;
   for (std::size_t i = begin; i < end; ++i) {
     const EncodedInput& input = inputs[i - begin];

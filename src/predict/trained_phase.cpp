@@ -8,6 +8,7 @@
 #include "comm/agreement.hpp"
 #include "corpus/prepare_tokenizer.hpp"
 #include "io/checkpoint.hpp"
+#include "recipe/goals.hpp"
 #include "recipe/load.hpp"
 #include "report/run_state.hpp"
 #include "train/checkpointing.hpp"
@@ -100,6 +101,35 @@ void require_same(const nlohmann::json& before, const T& now, const char* key, c
       checkpoint.string(), what);
 }
 
+// That a mean of what both say means something, and that they read the same batches.
+void require_alike(const TrainedPhase& one, const TrainedPhase& other) {
+  const recipe::Recipe &a = one.recipe(), &b = other.recipe();
+  const auto is_mean = [](const recipe::Phase& phase) {
+    return phase.task && (phase.task->kind == recipe::TaskKind::kClassification ||
+                          phase.task->kind == recipe::TaskKind::kMultiLabel ||
+                          phase.task->kind == recipe::TaskKind::kRegression);
+  };
+  if (!is_mean(one.phase())) {
+    fail<RecipeError>(
+        "phase {} is {}: several models have a mean for classification, multi_label and regression "
+        "alone; name one run",
+        one.phase().name, recipe::goal_name(one.phase()));
+  }
+  const auto require = [&](bool same, const char* what) {
+    if (same) return;
+    fail<RecipeError>("{} has {} than {}: they have no mean; name runs that are alike",
+                      other.checkpoint().string(), what, one.checkpoint().string());
+  };
+  require(is_mean(other.phase()) && one.phase().task->kind == other.phase().task->kind,
+          "another task");
+  require(one.corpus().phase_data().label_names == other.corpus().phase_data().label_names,
+          "other labels");
+  require(one.tokenizer().digest() == other.tokenizer().digest(), "another tokenizer");
+  require(a.model.family == b.model.family && a.model.matches == b.model.matches &&
+              recipe::max_tokens_of(a, one.phase()) == recipe::max_tokens_of(b, other.phase()),
+          "another family, max_tokens or model.matches");
+}
+
 }  // namespace
 
 FoundPhase find_trained_phase(const TrainedPhaseChoice& choice) {
@@ -147,6 +177,13 @@ TrainedPhase::TrainedPhase(const TrainedPhaseChoice& choice, const Communicator&
     open_corpus((choice.run / "data").string());
   });
   load(world);
+  for (const fs::path& run : choice.more_runs) {
+    TrainedPhaseChoice other = choice;
+    other.run = run;
+    other.more_runs.clear();
+    others_.push_back(std::make_unique<TrainedPhase>(other, world));
+    agree_on(world, [&] { require_alike(*this, *others_.back()); });
+  }
 }
 
 void TrainedPhase::open_corpus(const std::string& data_dir) {
@@ -179,6 +216,37 @@ void TrainedPhase::load(const Communicator& world) {
   });
 }
 
+std::vector<Prediction> TrainedPhase::predict(const Batch& batch) {
+  std::vector<Prediction> mean = model_->predict(batch);
+  if (others_.empty()) return mean;
+  for (const auto& other : others_) {
+    const std::vector<Prediction> more = other->model_->predict(batch);
+    for (std::size_t b = 0; b < mean.size(); ++b) {
+      mean[b].value += more[b].value;
+      for (std::size_t k = 0; k < mean[b].probabilities_K.size(); ++k)
+        mean[b].probabilities_K[k] += more[b].probabilities_K[k];
+    }
+  }
+  const auto count = static_cast<double>(num_models());
+  for (Prediction& prediction : mean) {
+    prediction.value /= count;
+    for (double& probability : prediction.probabilities_K) probability /= count;
+  }
+  return mean;
+}
+
+BatchTallies TrainedPhase::evaluation() {
+  if (others_.empty()) return tallies_by(*model_);
+  return [this](std::span<const Batch> batches) {
+    std::vector<std::vector<Tally>> all;
+    for (const Batch& batch : batches) {
+      all.emplace_back(1);
+      if (batch.num_sequences() > 0) all.back() = {model_->judge(predict(batch), batch)};
+    }
+    return all;
+  };
+}
+
 SampleSettings TrainedPhase::sample_settings() const {
   return corpus_->sample_settings(phase_key(phase().name));
 }
@@ -188,6 +256,7 @@ void TrainedPhase::allow_sequences(std::int64_t num_sequences) {
       largest_batch(recipe_, phase(), num_sequences,
                     static_cast<std::int64_t>(corpus_->phase_data().label_names.size()));
   model_->allocate_arena(model_->plan_arena_bytes(largest, false));
+  for (const auto& other : others_) other->allow_sequences(num_sequences);
 }
 
 }  // namespace polyphase

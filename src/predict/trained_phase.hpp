@@ -6,10 +6,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "comm/session.hpp"
 #include "recipe/recipe.hpp"
 #include "text/tokenizer.hpp"
+#include "train/evaluate.hpp"
 #include "train/phase_data.hpp"
 #include "train/phase_model.hpp"
 
@@ -22,6 +24,9 @@ struct TrainedPhaseChoice {
   std::int64_t tensor = 0;    // ranks that share one copy of the model; 0: the recipe's
   std::int64_t round = 0;     // whose model it is; 0: the best one's, else the newest that has it
   std::string folder;         // instead of all these: the phase's own, below the run's
+  // Of further runs the same phase joins, and predictions and metrics are of the mean of all: of
+  // the probabilities of classes or labels, or of numbers.
+  std::vector<std::filesystem::path> more_runs = {};
 };
 
 // What the run's files say of that phase.
@@ -42,8 +47,8 @@ class TrainedPhase {
  public:
   // Collective over all ranks; errors are agreed. RecipeError for a folder that is no run, a phase
   // that it does not have or that is not trained yet, ranks that parallel.tensor does not divide,
-  // and a corpus or tokenizer that changed since; DataError for a checkpoint that is damaged or
-  // lacks a parameter.
+  // a corpus or tokenizer that changed since, and further runs whose phase has another task,
+  // labels, tokenizer or samples; DataError for a checkpoint that is damaged or lacks a parameter.
   TrainedPhase(const TrainedPhaseChoice& choice, const Communicator& world);
   TrainedPhase(const TrainedPhase&) = delete;  // its parts refer to each other
   TrainedPhase& operator=(const TrainedPhase&) = delete;
@@ -57,6 +62,12 @@ class TrainedPhase {
   const std::filesystem::path& checkpoint() const { return checkpoint_; }
   // How its samples are made.
   SampleSettings sample_settings() const;
+
+  // Of all models: what the task says of each sequence (PhaseModel::predict), and how micro-batches
+  // are evaluated.
+  std::int64_t num_models() const { return 1 + std::ssize(others_); }
+  std::vector<Prediction> predict(const Batch& batch);
+  BatchTallies evaluation();
 
   // Makes room for passes without gradients over up to so many sequences of max_tokens.
   void allow_sequences(std::int64_t num_sequences);
@@ -72,6 +83,7 @@ class TrainedPhase {
   std::optional<PhaseCorpus> corpus_;
   std::optional<text::Tokenizer> tokenizer_;
   std::unique_ptr<PhaseModel> model_;
+  std::vector<std::unique_ptr<TrainedPhase>> others_;
 };
 
 }  // namespace polyphase

@@ -137,7 +137,12 @@ std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
   return totals;
 }
 
-std::optional<std::vector<Tally>> evaluation_tallies(PhaseModel& model, EvaluationStream& stream,
+BatchTallies tallies_by(PhaseModel& model) {
+  return [&model](std::span<const Batch> batches) { return model.evaluate(batches); };
+}
+
+std::optional<std::vector<Tally>> evaluation_tallies(const BatchTallies& evaluate,
+                                                     EvaluationStream& stream,
                                                      const Communicator& world,
                                                      const RankGrid& grid, StopRequest& stop) {
   std::vector<std::vector<Tally>> tallies;
@@ -148,7 +153,7 @@ std::optional<std::vector<Tally>> evaluation_tallies(PhaseModel& model, Evaluati
     for (; next && together.size() < num_stages; next = stream.next())
       together.push_back(std::move(next->batch));
     if (stop.agreed(world)) return std::nullopt;
-    for (std::vector<Tally>& one : model.evaluate(together)) tallies.push_back(std::move(one));
+    for (std::vector<Tally>& one : evaluate(together)) tallies.push_back(std::move(one));
   }
   return sum_tallies(tallies, grid, Dealing::kInTurn);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <memory>
+#include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "comm/session.hpp"
@@ -12,9 +13,14 @@
 
 namespace polyphase {
 
-// Each objective's tally of a data set's part under the model as it is; the same bits on any number
-// of data-parallel ranks and stages. Collective. Empty when a stop was asked for meanwhile.
-std::optional<std::vector<Tally>> evaluation_tallies(PhaseModel& model, EvaluationStream& stream,
+// Each objective's tally of each of some micro-batches, as PhaseModel::evaluate() gives them.
+using BatchTallies = std::function<std::vector<std::vector<Tally>>(std::span<const Batch>)>;
+BatchTallies tallies_by(PhaseModel& model);
+
+// Each objective's tally of a data set's part; the same bits on any number of data-parallel ranks
+// and stages. Collective. Empty when a stop was asked for meanwhile.
+std::optional<std::vector<Tally>> evaluation_tallies(const BatchTallies& evaluate,
+                                                     EvaluationStream& stream,
                                                      const Communicator& world,
                                                      const RankGrid& grid, StopRequest& stop);
 

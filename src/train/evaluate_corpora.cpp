@@ -16,13 +16,16 @@ void add(const Tally& tally, Tally& sum) {
 
 }  // namespace
 
-std::optional<std::vector<CorpusTallies>> tallies_of_corpora(
-    PhaseModel& model, const std::vector<CorpusPart>& parts, const EvaluationSettings& settings,
-    const Communicator& world, const RankGrid& grid, StopRequest& stop) {
+std::optional<std::vector<CorpusTallies>> tallies_of_corpora(const BatchTallies& evaluate,
+                                                             const std::vector<CorpusPart>& parts,
+                                                             const EvaluationSettings& settings,
+                                                             const Communicator& world,
+                                                             const RankGrid& grid,
+                                                             StopRequest& stop) {
   std::vector<CorpusTallies> corpora;
   for (const CorpusPart& part : parts) {
     EvaluationStream stream(part.dataset, settings);
-    auto tallies = evaluation_tallies(model, stream, world, grid, stop);
+    auto tallies = evaluation_tallies(evaluate, stream, world, grid, stop);
     if (!tallies) return std::nullopt;
     corpora.push_back({.corpus = part.corpus,
                        .tallies = std::move(*tallies),

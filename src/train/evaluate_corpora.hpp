@@ -20,9 +20,12 @@ struct CorpusTallies {
 
 // Tallies of every part, as evaluation_tallies() makes them; `settings` hold for each. Collective.
 // Empty when a stop was asked for meanwhile.
-std::optional<std::vector<CorpusTallies>> tallies_of_corpora(
-    PhaseModel& model, const std::vector<CorpusPart>& parts, const EvaluationSettings& settings,
-    const Communicator& world, const RankGrid& grid, StopRequest& stop);
+std::optional<std::vector<CorpusTallies>> tallies_of_corpora(const BatchTallies& evaluate,
+                                                             const std::vector<CorpusPart>& parts,
+                                                             const EvaluationSettings& settings,
+                                                             const Communicator& world,
+                                                             const RankGrid& grid,
+                                                             StopRequest& stop);
 
 // Metrics over the samples of all corpora together, a sample as heavy as any other; of a phase on
 // several (of which perhaps one alone has the part) also each one's own, with its name in front:

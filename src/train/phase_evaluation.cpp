@@ -31,7 +31,7 @@ std::optional<PartMetrics> PhaseEvaluation::metrics_of(const std::string& part, 
   if (known != newest_.end() && known->second.step == step) return known->second.metrics;
   const double begin = now_seconds();
   const auto tallies =
-      tallies_of_corpora(model_, corpus_.open(part),
+      tallies_of_corpora(tallies_by(model_), corpus_.open(part),
                          {.sample = corpus_.sample_settings(phase_key(phase_.name)),
                           .micro_batch = recipe::micro_batch_of(phase_),
                           .data_rank = job_.grid.data.rank(),

@@ -131,6 +131,10 @@ class PhaseModelOf final : public PhaseModel {
     return predictions;
   }
 
+  Tally judge(const std::vector<Prediction>& predictions, const Batch& batch) const override {
+    return objectives_.at(0)->judge(predictions, batch);
+  }
+
   void begin_generation(std::int64_t num_sequences, std::int64_t max_tokens) override {
     generation_.begin(num_sequences, max_tokens);
   }

@@ -84,6 +84,9 @@ class PhaseModel {
   // the rows that want a tag).
   virtual std::vector<Prediction> predict(const Batch& batch) = 0;
 
+  // The tally of such predictions that several models made together, as evaluate() has of the own.
+  virtual Tally judge(const std::vector<Prediction>& predictions, const Batch& batch) const = 0;
+
   // Generation with the phase's language model: begin, then next_logits() with further rows of
   // every sequence, each time. Returns B × V logits that follow each sequence's last row, the same
   // on every tensor-parallel rank. The first batch holds the prompts, for an encoder and decoder

@@ -6,7 +6,7 @@ import random
 import unittest
 
 from job import DATA, DONE, SYSTEM, USAGE, polyphase, sentence, settings, tags_of
-from used_runs import DECODER, ENCODER, ENCODER_DECODER, UsedRuns
+from used_runs import DECODER, ENCODER, ENCODER_DECODER, PHASE, UsedRuns
 
 
 class UseTest(UsedRuns):
@@ -96,6 +96,65 @@ class UseTest(UsedRuns):
             exact += columns[::2] == row[1].split(",")
         accuracy = self.metrics("--phase", "set", "--part", "train")["metrics"]["accuracy"]
         self.assertAlmostEqual(accuracy, exact / len(rows), places=12)
+
+    # --- several models
+
+    def test_several_runs_say_the_mean_of_what_each_says(self):
+        phases = ENCODER[:ENCODER.index("  - {name: pretrain")]
+        other = self.trained("other", phases + "".join(
+            PHASE.format(name=name, task=task, corpus=corpus, steps=20)
+            for name, task, corpus in (("topic", "classification", "topics"), ("number", "regression", "numbers"),
+                                       ("set", "multi_label", "sets"))), "--set", "seed=5")
+
+        def told(phase, file, *runs):
+            texts = "\n".join(line.split("\t")[0] for line in self.lines_of(file))
+            outcome = polyphase("predict", *runs, "--phase", phase, "--format", "jsonl", text=texts)
+            self.assert_exit(outcome, DONE)
+            return [json.loads(line) for line in outcome.out.splitlines()]
+
+        def metrics(phase, *runs, ranks=None):
+            outcome = polyphase("evaluate", *runs, "--phase", phase, "--part", "train", "--format", "json", ranks=ranks)
+            self.assert_exit(outcome, DONE)
+            return json.loads(outcome.out)
+
+        for phase, file in (("topic", "topics-train.tsv"), ("number", "numbers.tsv"), ("set", "sets.tsv")):
+            each = [told(phase, file, run) for run in (self.encoder, other)]
+            both = told(phase, file, self.encoder, other)
+            self.assertNotEqual(each[0], each[1])
+            for one, two, mean in zip(*each, both, strict=True):
+                if phase == "number":
+                    self.assertAlmostEqual(mean["value"], (one["value"] + two["value"]) / 2, places=5)
+                    continue
+                for label, probability in mean["probabilities"].items():
+                    self.assertAlmostEqual(
+                        probability, (one["probabilities"][label] + two["probabilities"][label]) / 2, places=12)
+
+            rows = [line.split("\t")[1] for line in self.lines_of(file)]
+            found = metrics(phase, self.encoder, other)
+            self.assertEqual(found["models"], 2)
+            self.assertEqual(found, metrics(phase, self.encoder, other, ranks=2))
+            loss = {"topic": lambda said, row: -math.log(said["probabilities"][row]),
+                    "number": lambda said, row: (said["value"] - float(row)) ** 2,
+                    "set": lambda said, row: -sum(math.log(p if label in row.split(",") else 1 - p)
+                                                  for label, p in said["probabilities"].items()) / len(said["probabilities"]),
+                    }[phase]
+            losses = sum(loss(said, row) for said, row in zip(both, rows, strict=True))
+            self.assertAlmostEqual(found["metrics"]["loss"], losses / len(rows), places=5)
+            if phase == "topic":
+                right = sum(said["label"] == row for said, row in zip(both, rows, strict=True))
+                self.assertEqual(found["metrics"]["accuracy"], right / len(rows))
+            # A model's mean with itself scores as it does alone.
+            alone = metrics(phase, self.encoder)["metrics"]
+            for name, value in metrics(phase, self.encoder, self.encoder)["metrics"].items():
+                self.assertAlmostEqual(value, alone[name], places=5)
+
+        for command, runs, phase, words in (
+                ("predict", (self.encoder, self.decoder), "topic", "has another tokenizer than"),
+                ("evaluate", (self.encoder, self.encoder), "crf", "phase crf is tagging: several models have a mean"),
+                ("evaluate", (self.encoder, other), "crf", "no such phase")):
+            outcome = polyphase(command, *runs, "--phase", phase, text="the cat\n")
+            self.assert_exit(outcome, USAGE)
+            self.assert_says(outcome, words)
 
     # --- tags
 
