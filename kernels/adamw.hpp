@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "kernels/bf16.hpp"
 #include "kernels/exec.hpp"
 
 namespace polyphase {
@@ -20,9 +21,21 @@ struct AdamW {
   float gradient_scale = 1;  // multiplies the gradient first: clipping
 };
 
-// Updates parameter, first moment and second moment in place; four tensors of equal extent.
-void adamw_update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> moment1,
-                  Tensor1<float> moment2, Tensor1<const float> gradient, const AdamW& rule);
+// How moments become bf16: up or down at random, the nearer the likelier, so that their means stay.
+// Rounded to nearest, a moment would stand still whose change is below half a unit of its last
+// place, as that of the second is where beta2 is 0.999. The draw is a function of the key and the
+// element's number.
+struct RandomRounding {
+  std::uint64_t key = 0;
+  std::int64_t first_element = 0;  // number of the tensors' first
+};
+
+// Updates parameter, first moment and second moment in place; four tensors of equal extent. Moments
+// are float, or bf16.
+template <class Moment>
+void adamw_update(const Exec& exec, Tensor1<float> parameter, Tensor1<Moment> moment1,
+                  Tensor1<Moment> moment2, Tensor1<const float> gradient, const AdamW& rule,
+                  const RandomRounding& rounding = {});
 
 // Updates both moments as above, and writes the direction that LAMB scales (You et al., 2020,
 // algorithm 2): moment1 / (sqrt(moment2) + epsilon), both free of their bias, plus weight_decay ·

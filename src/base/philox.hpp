@@ -58,6 +58,7 @@ enum class Purpose : std::uint64_t {
   kCurriculum = 21,
   kAugment = 22,
   kMixup = 23,
+  kRounding = 24,
   kSearch = 40,
 };
 

@@ -28,16 +28,23 @@ std::vector<StateSpec> AdamRule::state_of(const Parameter&) const {
 
 void AdamRule::update(const Exec& exec, const Communicator&, const UpdateTensors& tensors,
                       const UpdateNumbers& numbers) const {
-  adamw_update(exec, tensors.value, tensors.state[0], tensors.state[1], tensors.gradient,
-               {.learning_rate = static_cast<float>(numbers.learning_rate),
-                .beta1 = static_cast<float>(settings_.beta1),
-                .beta2 = static_cast<float>(settings_.beta2),
-                .epsilon = static_cast<float>(settings_.epsilon),
-                .weight_decay = static_cast<float>(numbers.weight_decay),
-                .in_gradient = decay_ == Decay::kInGradient,
-                .step = numbers.count,
-                .squares_step = numbers.squares_count,
-                .gradient_scale = static_cast<float>(numbers.gradient_scale)});
+  const AdamW rule = {.learning_rate = static_cast<float>(numbers.learning_rate),
+                      .beta1 = static_cast<float>(settings_.beta1),
+                      .beta2 = static_cast<float>(settings_.beta2),
+                      .epsilon = static_cast<float>(settings_.epsilon),
+                      .weight_decay = static_cast<float>(numbers.weight_decay),
+                      .in_gradient = decay_ == Decay::kInGradient,
+                      .step = numbers.count,
+                      .squares_step = numbers.squares_count,
+                      .gradient_scale = static_cast<float>(numbers.gradient_scale)};
+  if (rounds_state()) {
+    adamw_update<bf16>(exec, tensors.value, tensors.rounded_state[0], tensors.rounded_state[1],
+                       tensors.gradient, rule,
+                       {.key = numbers.rounding_key, .first_element = tensors.first_element});
+  } else {
+    adamw_update<float>(exec, tensors.value, tensors.state[0], tensors.state[1], tensors.gradient,
+                        rule);
+  }
 }
 
 std::vector<StateSpec> LionRule::state_of(const Parameter&) const { return {{"momentum"}}; }

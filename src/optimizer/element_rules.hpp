@@ -27,6 +27,9 @@ class AdamRule final : public UpdateRule {
   AdamRule(const recipe::Optimizer& settings, Decay decay) : settings_(settings), decay_(decay) {}
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
   bool is_element_wise(const Parameter&) const override { return true; }
+  bool rounds_state() const override {
+    return settings_.state_precision == recipe::Precision::kBf16;
+  }
   void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
               const UpdateNumbers& numbers) const override;
 

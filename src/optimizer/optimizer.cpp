@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/philox.hpp"
 #include "comm/device_sum.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/large_pages.hpp"
@@ -37,7 +38,7 @@ Optimizer::Optimizer(const ParameterSet& parameters, const recipe::Phase& phase,
       rule_(make_update_rule(phase.optimizer)),
       treatments_(treatments(parameters, phase)),
       shards_(std::move(shards)),
-      layout_(shards_) {
+      layout_(shards_, rule_->rounds_state() ? sizeof(bf16) : sizeof(float)) {
   for (std::size_t number = 0; number < parameters.all().size(); ++number) {
     const Parameter& parameter = parameters.at(number);
     if (!treatments_[number].is_trained() || !parameter.is_own) continue;
@@ -57,14 +58,22 @@ Optimizer::Optimizer(const ParameterSet& parameters, const recipe::Phase& phase,
 }
 
 void Optimizer::allocate() {
-  storage_ = Kokkos::View<float*, Memory>(
-      Kokkos::view_alloc(Kokkos::WithoutInitializing, "optimizer state"),
-      layout_.count(shards_.rank));
-  use_large_pages(storage_.data(), storage_.size() * sizeof(float));
-  fill(Exec{}, Tensor1<float>(storage_.data(), storage_.size()), 0.0F);
-  for (StateTensor& tensor : state_) {
-    if (tensor.is_here)
-      tensor.values = Tensor1<float>(storage_.data() + tensor.offset, tensor.count);
+  const auto make = [&]<class Element>(Kokkos::View<Element*, Memory>& storage,
+                                       Tensor1<Element> StateTensor::*values) {
+    storage = Kokkos::View<Element*, Memory>(
+        Kokkos::view_alloc(Kokkos::WithoutInitializing, "optimizer state"),
+        layout_.count(shards_.rank));
+    use_large_pages(storage.data(), storage.size() * sizeof(Element));
+    Kokkos::deep_copy(storage, Element{});
+    for (StateTensor& tensor : state_) {
+      if (tensor.is_here)
+        tensor.*values = Tensor1<Element>(storage.data() + tensor.offset, tensor.count);
+    }
+  };
+  if (rule_->rounds_state()) {
+    make(rounded_storage_, &StateTensor::rounded);
+  } else {
+    make(storage_, &StateTensor::values);
   }
 }
 
@@ -99,6 +108,7 @@ void Optimizer::begin_step(ParameterSet& parameters, std::int64_t step) const {
 void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const float> gradients,
                        double learning_rate, double gradient_scale, std::int64_t step) const {
   std::vector<Tensor1<float>> state;
+  std::vector<Tensor1<bf16>> rounded;
   for (const Trained& trained : trained_) {
     const Treatment& treatment = trained.treatment;
     if (treatment.first_step > step) continue;
@@ -107,22 +117,34 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
     const Parameter& parameter = parameters.at(trained.number);
     const std::int64_t begin = trained.piece.begin;
     state.clear();
+    rounded.clear();
     for (std::size_t s = 0; s < trained.num_states; ++s) {
       const StateTensor& tensor = state_[trained.first_state + s];
-      state.push_back(Tensor1<float>(storage_.data() + tensor.offset, tensor.count));
+      if (rule_->rounds_state()) {
+        rounded.emplace_back(rounded_storage_.data() + tensor.offset, tensor.count);
+      } else {
+        state.emplace_back(storage_.data() + tensor.offset, tensor.count);
+      }
     }
-    rule_->update(exec, tensor_,
-                  {.parameter = parameter,
-                   .value = Tensor1<float>(parameters.values().data() + parameter.offset + begin,
-                                           trained.piece.count),
-                   .gradient = Tensor1<const float>(gradients.data() + parameter.sum_offset + begin,
-                                                    trained.piece.count),
-                   .state = state},
-                  {.learning_rate = learning_rate * treatment.learning_rate_scale,
-                   .weight_decay = treatment.weight_decay,
-                   .gradient_scale = gradient_scale,
-                   .count = trained.num_updates_before + step - treatment.first_step + 1,
-                   .squares_count = trained.num_squares_before + step - treatment.first_step + 1});
+    const std::int64_t updates_here = step - treatment.first_step + 1;
+    const std::int64_t count = trained.num_updates_before + updates_here;
+    rule_->update(
+        exec, tensor_,
+        {.parameter = parameter,
+         .value = Tensor1<float>(parameters.values().data() + parameter.offset + begin,
+                                 trained.piece.count),
+         .gradient = Tensor1<const float>(gradients.data() + parameter.sum_offset + begin,
+                                          trained.piece.count),
+         .state = state,
+         .rounded_state = rounded,
+         .first_element = begin},
+        {.learning_rate = learning_rate * treatment.learning_rate_scale,
+         .weight_decay = treatment.weight_decay,
+         .gradient_scale = gradient_scale,
+         .count = count,
+         .squares_count = trained.num_squares_before + updates_here,
+         .rounding_key = random_key(0, Purpose::kRounding,
+                                    {static_cast<std::uint64_t>(count), trained.number})});
   }
 }
 

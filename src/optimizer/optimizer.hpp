@@ -71,6 +71,7 @@ class Optimizer {
   std::vector<StateTensor> state_;
   StateLayout layout_;
   Kokkos::View<float*, Memory> storage_;
+  Kokkos::View<bf16*, Memory> rounded_storage_;  // in its place, of a rule that rounds
 };
 
 }  // namespace polyphase

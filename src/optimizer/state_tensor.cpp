@@ -4,11 +4,12 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "kernels/elementwise.hpp"
 
 namespace polyphase {
 namespace {
 
-constexpr std::int64_t kAlignedFloats = 16;  // tensors start at multiples of 64 bytes
+constexpr std::int64_t kAligned = 16;  // tensors start at multiples of as many elements
 
 // Only tensors of a parameter's own shape are cut, and only between rows.
 void cut(StateTensor& tensor, const StateSpec& spec, const Piece& piece) {
@@ -48,17 +49,29 @@ StateTensor state_tensor(const StateSpec& spec, std::size_t number, const Parame
   return tensor;
 }
 
-StateLayout::StateLayout(const Shards& shards)
-    : counts_(std::max<std::size_t>(1, shards.ranges.size())) {}
+void copy_state_to_host(float* to, const StateTensor& tensor) {
+  if (tensor.rounded.extent(0) == 0) return copy_to_host<float>(Exec{}, to, tensor.values);
+  std::vector<bf16> rounded(static_cast<std::size_t>(tensor.count));
+  copy_to_host<bf16>(Exec{}, rounded.data(), tensor.rounded);
+  std::ranges::transform(rounded, to, [](bf16 value) { return to_float(value); });
+}
+
+void copy_state_from_host(const StateTensor& tensor, const float* from) {
+  if (tensor.rounded.extent(0) == 0) return copy_to_device(Exec{}, tensor.values, from);
+  std::vector<bf16> rounded(static_cast<std::size_t>(tensor.count));
+  std::transform(from, from + tensor.count, rounded.begin(), from_float<bf16>);
+  copy_to_device(Exec{}, tensor.rounded, rounded.data());
+}
+
+StateLayout::StateLayout(const Shards& shards, std::int64_t element_bytes)
+    : counts_(std::max<std::size_t>(1, shards.ranges.size())), element_bytes_(element_bytes) {}
 
 void StateLayout::place(StateTensor& tensor) {
   std::int64_t& count = counts_[static_cast<std::size_t>(std::max(tensor.owner, 0))];
   tensor.offset = count;
-  count += (tensor.count + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;
+  count += (tensor.count + kAligned - 1) / kAligned * kAligned;
 }
 
-std::int64_t StateLayout::bytes(int data_rank) const {
-  return count(data_rank) * static_cast<std::int64_t>(sizeof(float));
-}
+std::int64_t StateLayout::bytes(int data_rank) const { return count(data_rank) * element_bytes_; }
 
 }  // namespace polyphase

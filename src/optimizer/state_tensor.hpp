@@ -22,8 +22,16 @@ struct StateTensor {
   int owner = kEveryDataRank;          // which data rank has it
   bool is_here = true;                 // this rank has it
   std::int64_t offset = 0, count = 0;  // elements of the owner's storage
-  Tensor1<float> values;               // empty until they are allocated, and where they are not
+  // Empty until they are allocated, and where they are not; of a rule that rounds its state (see
+  // UpdateRule) the latter.
+  Tensor1<float> values;
+  Tensor1<bf16> rounded;
 };
+
+// Copies all of a tensor that is here from and to the host, in float32 whatever it is kept in; of a
+// value that bf16 has not, the nearest is kept.
+void copy_state_to_host(float* to, const StateTensor& tensor);
+void copy_state_from_host(const StateTensor& tensor, const float* from);
 
 // What a rule keeps under spec for a piece of parameter `number`; offset is the caller's to set.
 StateTensor state_tensor(const StateSpec& spec, std::size_t number, const Parameter& parameter,
@@ -33,7 +41,7 @@ StateTensor state_tensor(const StateSpec& spec, std::size_t number, const Parame
 // offset and counts its elements for its owner.
 class StateLayout {
  public:
-  explicit StateLayout(const Shards& shards);
+  StateLayout(const Shards& shards, std::int64_t element_bytes);
   void place(StateTensor& tensor);
   std::int64_t count(int data_rank) const {
     return counts_.size() == 1 ? counts_[0] : counts_[static_cast<std::size_t>(data_rank)];
@@ -42,6 +50,7 @@ class StateLayout {
 
  private:
   std::vector<std::int64_t> counts_;  // by data rank; one for all where nothing is divided
+  std::int64_t element_bytes_;
 };
 
 }  // namespace polyphase

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "kernels/bf16.hpp"
 #include "model/parameters.hpp"
 #include "recipe/recipe.hpp"
 
@@ -26,7 +27,10 @@ struct UpdateTensors {
   const Parameter& parameter;
   Tensor1<float> value;
   Tensor1<const float> gradient;
+  // In float, or of a rule that rounds its state in bf16: the other is empty.
   std::span<const Tensor1<float>> state;
+  std::span<const Tensor1<bf16>> rounded_state;
+  std::int64_t first_element = 0;  // number of the first in the parameter's part
 };
 
 // The numbers of one update of one parameter.
@@ -37,6 +41,7 @@ struct UpdateNumbers {
   std::int64_t count = 1;     // of the parameter's updates, with this one
   // Likewise of those that its mean of squares has seen, which may have begun later.
   std::int64_t squares_count = 1;
+  std::uint64_t rounding_key = 0;  // of count and the parameter
 };
 
 // How one kind of optimizer changes a parameter. A rule itself remembers nothing: what it needs
@@ -49,6 +54,8 @@ class UpdateRule {
   virtual std::vector<StateSpec> state_of(const Parameter& parameter) const = 0;
   // Whether each element is changed by itself, so that some of them may be updated alone.
   virtual bool is_element_wise(const Parameter& parameter) const = 0;
+  // Whether all state is kept in bf16, rounded at random by the rule.
+  virtual bool rounds_state() const { return false; }
   virtual void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
                       const UpdateNumbers& numbers) const = 0;
 };

@@ -15,8 +15,9 @@ struct Row {
 const std::vector<Row>& rows() {
   static const std::vector<Row> all = {
       {{.momentum = true}, {.kind = "sgd", .learning_rate = 0.05, .weight_decay = 0.0}},
-      {{.betas = true, .epsilon = true}, {.kind = "adam", .weight_decay = 0.0}},
-      {{.betas = true, .epsilon = true}, {.kind = "adamw"}},
+      {{.betas = true, .epsilon = true, .state_precision = true},
+       {.kind = "adam", .weight_decay = 0.0}},
+      {{.betas = true, .epsilon = true, .state_precision = true}, {.kind = "adamw"}},
       {{.betas = true, .epsilon = true},
        {.kind = "lamb", .learning_rate = 5e-3, .weight_decay = 0.01, .epsilon = 1e-6}},
       {{}, {.kind = "adafactor", .learning_rate = 1e-2, .weight_decay = 0.0}},

@@ -13,6 +13,7 @@ struct OptimizerKeys {
   bool betas = false;     // beta1, beta2
   bool epsilon = false;   // epsilon
   bool momentum = false;  // momentum, nesterov
+  bool state_precision = false;
 };
 
 std::vector<std::string> optimizer_names();

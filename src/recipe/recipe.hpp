@@ -209,6 +209,7 @@ struct Optimizer {
   double layer_decay = 1.0;     // factor of the learning rate from a layer to the one below it
   std::vector<ParameterGroup> groups;  // the first that matches a name counts
   StateHandover state = StateHandover::kReset;
+  Precision state_precision = Precision::kF32;  // that moments are kept in
   Schedule schedule;
 };
 

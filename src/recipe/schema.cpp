@@ -208,6 +208,11 @@ static void describe(Section& section, Optimizer& optimizer) {
                  {{"reset", StateHandover::kReset},
                   {"keep", StateHandover::kKeep},
                   {"convert", StateHandover::kConvert}});
+  const bool rounded = optimizer.state_precision != Precision::kF32;
+  if (keys.state_precision && (!section.writing() || rounded)) {
+    section.choice("state_precision", optimizer.state_precision,
+                   {{"f32", Precision::kF32}, {"bf16", Precision::kBf16}});
+  }
   section.section("schedule", optimizer.schedule);
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <exception>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -45,7 +46,11 @@ struct Snapshot {
            .split_dimension = spec.split_dimension,
            .begin = spec.split_dimension < 0 ? 0 : spec.split.begin,
            .local_shape = parameter.local_shape},
-          Tensor1<const float>(parameters.values().data() + parameter.offset, parameter.count));
+          parameter.count,
+          [from = Tensor1<const float>(parameters.values().data() + parameter.offset,
+                                       parameter.count)](float* to) {
+            copy_to_host(Exec{}, to, from);
+          });
     }
     for (const StateTensor& tensor : optimizer.state())
       add_state("optimizer/" + tensor.name, tensor, grid);
@@ -63,27 +68,32 @@ struct Snapshot {
          .split_dimension = tensor.split_dimension,
          .begin = tensor.begin,
          .local_shape = tensor.local_shape},
-        tensor.values);
+        tensor.count, [&tensor](float* to) { copy_state_to_host(to, tensor); });
   }
 
-  void add(TensorPart part, Tensor1<const float> source) {
+  // copy(to) copies the part's elements to the host.
+  void add(TensorPart part, std::int64_t count, std::function<void(float* to)> copy) {
     parts.push_back(std::move(part));
-    sources_.push_back(source);
+    sources_.push_back({count, std::move(copy)});
   }
 
   void copy() {
-    std::size_t count = 0;
-    for (const Tensor1<const float>& source : sources_) count += source.size();
-    values.resize(count);
+    std::int64_t count = 0;
+    for (const Source& source : sources_) count += source.count;
+    values.resize(static_cast<std::size_t>(count));
     float* next = values.data();
     for (std::size_t p = 0; p < parts.size(); ++p) {
-      copy_to_host(Exec{}, next, sources_[p]);
+      sources_[p].copy(next);
       parts[p].data = next;
-      next += sources_[p].size();
+      next += sources_[p].count;
     }
   }
 
-  std::vector<Tensor1<const float>> sources_;  // of the parts
+  struct Source {
+    std::int64_t count = 0;
+    std::function<void(float*)> copy;
+  };
+  std::vector<Source> sources_;  // of the parts
 };
 
 // One piece of work on a thread of its own; its exception is kept for whoever joins.

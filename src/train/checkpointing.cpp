@@ -41,14 +41,14 @@ void read_parameter(CheckpointReader& reader, const std::string& name, const Par
 // Nothing is read of what other data ranks have.
 void read_state(CheckpointReader& reader, const std::string& name, const StateTensor& tensor) {
   if (!tensor.is_here) return;
-  HostValues values(tensor.values);
+  std::vector<float> values(static_cast<std::size_t>(tensor.count));
   reader.read(name, tensor.split_dimension, tensor.begin, tensor.local_shape, values.data());
-  values.store();
+  copy_state_from_host(tensor, values.data());
 }
 
 // Stores this rank's part of a whole tensor.
 void store_part(const StateTensor& tensor, const std::vector<float>& whole) {
-  if (tensor.values.extent(0) == 0) return;
+  if (!tensor.is_here) return;
   const auto split = static_cast<std::size_t>(std::max(tensor.split_dimension, 0));
   std::int64_t num_outer = 1, inner = 1;
   for (std::size_t d = 0; d < split; ++d) num_outer *= tensor.global_shape[d];
@@ -56,12 +56,12 @@ void store_part(const StateTensor& tensor, const std::vector<float>& whole) {
     inner *= tensor.global_shape[d];
   const std::int64_t stride = tensor.global_shape[split] * inner,
                      count = tensor.local_shape[split] * inner;
-  HostValues values(tensor.values);
+  std::vector<float> values(static_cast<std::size_t>(tensor.count));
   for (std::int64_t outer = 0; outer < num_outer; ++outer) {
     std::copy_n(whole.begin() + outer * stride + tensor.begin * inner, count,
-                values.data() + outer * count);
+                values.begin() + outer * count);
   }
-  values.store();
+  copy_state_from_host(tensor, values.data());
 }
 
 // What a checkpoint keeps of a parameter, whole.

@@ -21,7 +21,7 @@ struct Planned {
 
 Planned plan(const ParameterSet& parameters, const std::vector<Treatment>& treated,
              const Shards& shards) {
-  Planned planned = {.layout = StateLayout(shards)};
+  Planned planned = {.layout = StateLayout(shards, sizeof(float))};
   for (std::size_t number = 0; number < treated.size(); ++number) {
     const Parameter& parameter = parameters.at(number);
     if (!treated[number].is_trained() || !parameter.is_own) continue;

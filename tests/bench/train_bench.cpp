@@ -75,7 +75,8 @@ double median(std::vector<double> values) {
 }
 
 struct Options {
-  std::string shape = "encoder-4-256", precision = "f32", recompute = "none", shard = "none";
+  std::string shape = "encoder-4-256", precision = "f32", recompute = "none", shard = "none",
+              state_precision = "f32";
   int steps = 12, warmup = 3, tensor = 1, pipeline = 1, interleave = 1, micro_batches = 1,
       sequences = 0;
   double dropout = 0;
@@ -124,6 +125,8 @@ void run(const Options& options, const Communicator& world) {
   recipe::Recipe recipe =
       recipe_of(shape, options.precision, options.recompute, micro_batch, options.dropout);
   recipe.parallel.shard = kShard.at(options.shard);
+  if (options.state_precision == "bf16")
+    recipe.phases[0].optimizer.state_precision = recipe::Precision::kBf16;
   recipe.parallel.sequence = options.sequence;
   recipe.parallel.interleave = options.interleave;
   const auto model = make_phase_model(recipe, recipe.phases[0],
@@ -205,6 +208,7 @@ void run(const Options& options, const Communicator& world) {
       {"dropout", options.dropout},
       {"recompute", options.recompute},
       {"shard", options.shard},
+      {"state_precision", options.state_precision},
       {"sequence", options.sequence},
       {"state_mib", state},
       {"arena_mib", static_cast<double>(model->arena_peak_bytes()) / (1024.0 * 1024.0)},
@@ -234,6 +238,8 @@ int main(int argc, char** argv) {
   app.add_option("--shape", options.shape)->check(CLI::IsMember(polyphase::bench_shapes()));
   app.add_option("--precision", options.precision)->check(CLI::IsMember({"f32", "bf16"}));
   app.add_option("--recompute", options.recompute)->check(CLI::IsMember(polyphase::kRecompute));
+  app.add_option("--state-precision", options.state_precision, "of moments")
+      ->check(CLI::IsMember({"f32", "bf16"}));
   app.add_option("--shard", options.shard)->check(CLI::IsMember(polyphase::kShard));
   app.add_option("--sequences", options.sequences, "of a step; 0: the shape's own");
   app.add_option("--steps", options.steps);

@@ -5,7 +5,7 @@ import unittest
 
 from job import DONE, INTERRUPTED, USAGE, RoadTest, polyphase, settings
 
-KINDS = ("sgd", "adam", "adamw", "lamb", "adafactor", "lion", "muon")
+KINDS = ("sgd", "adam", "adamw", "adamw, state_precision: bf16", "lamb", "adafactor", "lion", "muon")
 STEPS = 10
 FREEZE = "[embedding*, layers.0.*]"
 
@@ -15,7 +15,7 @@ class OptimizersTest(RoadTest):
 
     def run_of(self, kind, name, **values):
         optimizer = f"{{kind: {kind}, learning_rate: 2e-3, schedule: {{kind: cosine, cycles: 2, warmup_steps: 2}}}}"
-        return self.new_run(f"{kind}-{name}", **{**self.VALUES, "phases.pretrain.optimizer": optimizer, **values})
+        return self.new_run(f"{kind.replace(', state_precision: ', '-')}-{name}", **{**self.VALUES, "phases.pretrain.optimizer": optimizer, **values})
 
     def straight(self, kind):
         return self.finished(self.run_of(kind, "straight"), "--phase", "pretrain", ranks=None)

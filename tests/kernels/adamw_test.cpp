@@ -24,8 +24,8 @@ TEST(AdamW, TwentyStepsFollowTheFormula) {
     for (std::int64_t i = 0; i < kCount; ++i)
       gradient[i] *= i % 7 == 0 ? 0.0 : std::pow(2, -(i % 24));
     rule.step = rule.squares_step = step;
-    adamw_update(device.exec(), parameter, moment1, moment2, device.put_real<float>(gradient),
-                 rule);
+    adamw_update<float>(device.exec(), parameter, moment1, moment2,
+                        device.put_real<float>(gradient), rule);
     for (std::int64_t i = 0; i < kCount; ++i) {
       expected[i].update(gradient[i] * rule.gradient_scale, rule.learning_rate, rule.beta1,
                          rule.beta2, rule.epsilon, rule.weight_decay, step);
@@ -53,8 +53,8 @@ TEST(AdamW, DecayAloneShrinksTheParameter) {
   Device device;
   const auto parameter = device.put_real<float>({2.0, -4.0});
   const auto zero1 = device.put_real<float>({0.0, 0.0}), zero2 = device.put_real<float>({0.0, 0.0});
-  adamw_update(device.exec(), parameter, zero1, zero2, device.put_real<float>({0.0, 0.0}),
-               {.learning_rate = 0.5F, .weight_decay = 0.5F});
+  adamw_update<float>(device.exec(), parameter, zero1, zero2, device.put_real<float>({0.0, 0.0}),
+                      {.learning_rate = 0.5F, .weight_decay = 0.5F});
   EXPECT_EQ(device.get_real(parameter), (std::vector<double>{1.5, -3.0}));
 }
 
@@ -63,16 +63,79 @@ TEST(AdamW, NaNGradientReachesTheParameter) {
   const auto parameter = device.put_real<float>({2.0});
   const auto zero1 = device.put_real<float>({0.0}), zero2 = device.put_real<float>({0.0});
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  adamw_update(device.exec(), parameter, zero1, zero2, device.put_real<float>({nan}),
-               {.learning_rate = 0.5F});
+  adamw_update<float>(device.exec(), parameter, zero1, zero2, device.put_real<float>({nan}),
+                      {.learning_rate = 0.5F});
   EXPECT_TRUE(std::isnan(device.get_real(parameter)[0]));
+}
+
+// 0.999 of a bf16 is nearer to itself than to its neighbour: rounded to nearest it would stay.
+TEST(AdamW, RoundedMomentsKeepTheirMeans) {
+  Device device;
+  constexpr std::int64_t kCount = 5003;
+  constexpr int kSteps = 100;
+  const std::vector<double> zeros(kCount, 0.0), ones(kCount, 1.0);
+  const auto parameter = device.put_real<float>(zeros), gradient = device.put_real<float>(zeros);
+  const auto moment1 = device.put_real<bf16>(ones), moment2 = device.put_real<bf16>(ones);
+  for (int step = 1; step <= kSteps; ++step) {
+    adamw_update<bf16>(device.exec(), parameter, moment1, moment2, gradient,
+                       {.beta1 = 0.9995F, .step = step, .squares_step = step},
+                       {.key = 0x1234567800000000ULL * step + 77 * step});
+  }
+  const auto mean_of = [&](Tensor1<bf16> moment) {
+    double sum = 0;
+    for (const double value : device.get_real(moment)) sum += value;
+    return sum / kCount;
+  };
+  // Each rounding errs by at most a unit of the last place below 1, 2^-8, with a deviation of at
+  // most half of it; six deviations of the mean of all.
+  const double tolerance = 6 * std::sqrt(static_cast<double>(kSteps) / kCount) * std::pow(2, -9);
+  EXPECT_NEAR(mean_of(moment1), std::pow(0.9995, kSteps), tolerance);
+  EXPECT_NEAR(mean_of(moment2), std::pow(0.999, kSteps), tolerance);
+}
+
+// Data ranks that divide a tensor draw what one would; a step uses moments before they are rounded.
+TEST(AdamW, RoundingIsAFunctionOfTheElement) {
+  Device device;
+  constexpr std::int64_t kCount = 1000, kFirst = 400;
+  const auto gradient = device.put_real<float>(random_reals(1, kCount));
+  const auto make = [&] { return device.put_real<float>(random_reals(2, kCount)); };
+  const auto whole = make(), parts = make(), exact = make();
+  const std::vector<double> zeros(kCount, 0.0);
+  const auto zero = [&] { return device.put_real<bf16>(zeros); };
+  const Tensor1<bf16> m = zero(), v = zero(), part_m = zero(), part_v = zero();
+  const AdamW rule{.learning_rate = 0.1F};
+  adamw_update<bf16>(device.exec(), whole, m, v, gradient, rule, {.key = 5});
+  const auto update_part = [&](std::int64_t first, std::int64_t count) {
+    const auto part = [&](auto tensor) { return decltype(tensor)(tensor.data() + first, count); };
+    adamw_update<bf16>(device.exec(), part(parts), part(part_m), part(part_v),
+                       part(Tensor1<const float>(gradient)), rule,
+                       {.key = 5, .first_element = first});
+  };
+  update_part(0, kFirst);
+  update_part(kFirst, kCount - kFirst);
+  EXPECT_EQ(device.get_real(part_m), device.get_real(m));
+  EXPECT_EQ(device.get_real(part_v), device.get_real(v));
+  EXPECT_EQ(device.get_real(parts), device.get_real(whole));
+  adamw_update<float>(device.exec(), exact, device.put_real<float>(zeros),
+                      device.put_real<float>(zeros), gradient, rule);
+  EXPECT_EQ(device.get_real(exact), device.get_real(whole));
+}
+
+TEST(AdamW, ANaNIsNotRoundedAway) {
+  Device device;
+  const auto parameter = device.put_real<float>({2.0});
+  const auto moment1 = device.put_real<bf16>({0.0}), moment2 = device.put_real<bf16>({0.0});
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  adamw_update<bf16>(device.exec(), parameter, moment1, moment2, device.put_real<float>({nan}), {});
+  EXPECT_TRUE(std::isnan(device.get_real(moment1)[0]));
+  EXPECT_TRUE(std::isnan(device.get_real(moment2)[0]));
 }
 
 TEST(AdamW, DifferentExtentsAreABrokenPromise) {
   Device device;
   const auto two = device.put_real<float>({0.0, 0.0});
   const auto three = device.put_real<float>({0.0, 0.0, 0.0});
-  EXPECT_THROW(adamw_update(device.exec(), two, two, two, three, {}), std::logic_error);
+  EXPECT_THROW(adamw_update<float>(device.exec(), two, two, two, three, {}), std::logic_error);
 }
 
 }  // namespace

@@ -206,7 +206,8 @@ void digest_sums(Bench& bench) {
   fmt::print("sums_of_squares {:a}\n", sums_of_squares(exec, flat(x), {{7, end}}).front());
   const auto parameter = bench.matrix(3), first = bench.matrix(4), second = bench.matrix(5);
   fill(exec, flat(second), 0.25F);
-  adamw_update(exec, flat(parameter), flat(first), flat(second), flat(x), {.learning_rate = 0.01F});
+  adamw_update<float>(exec, flat(parameter), flat(first), flat(second), flat(x),
+                      {.learning_rate = 0.01F});
   bench.say("adamw", flat(parameter));
 }
 
