@@ -4,11 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
-
-#include "kernels/bf16.hpp"
+#include "kernels/vector.hpp"
 
 // Products of operands small enough for the processor's caches, on the host: what attention
 // multiplies for one sequence and head. A product library spends longer on choosing code for such a
@@ -19,17 +15,8 @@
 // takes.
 namespace polyphase::tile {
 
-#ifdef __AVX512F__
-inline constexpr int kLanes = 16;
-#else
-inline constexpr int kLanes = 8;
-#endif
-
 // Column counts of a product are multiples of this.
 inline constexpr std::int64_t kColumnMultiple = 16;
-
-using Vector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias)) = float;
-using VectorBits __attribute__((vector_size(4 * kLanes), aligned(4), may_alias)) = std::uint32_t;
 
 template <class Real>
 struct Words {
