@@ -26,81 +26,91 @@ void with_function(Activation kind, const Run& run) {
   }
 }
 
+// The body of one row of each pass, with pointers into the row of every operand.
 template <class Function, class Real>
-void forward_of(const Exec& exec, Tensor1<Real> y, Tensor1<const Real> x) {
-  for_elements(
-      exec, y.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
-        y.data()[i] = from_float<Real>(Function::value(to_float(x.data()[i])));
+struct ForwardRow {
+  Real* y;
+  const Real* x;
+
+  template <class Columns>
+  KOKKOS_INLINE_FUNCTION void operator()(const Columns& at) const {
+    at.store(y, Function::both(at.load(x)).value);
+  }
+};
+
+template <class Function, class Real>
+struct BackwardRow {
+  std::int64_t num_columns;
+  Real *dx, *y;
+  const Real *dy, *x;
+  float* dbias;
+
+  template <class Columns>
+  KOKKOS_INLINE_FUNCTION void operator()(const Columns& at) const {
+    const auto here = Function::both(at.load(x));
+    const auto gradient = at.load(dy) * here.slope;
+    at.store(dx, gradient);
+    if (y != nullptr) at.store(y, here.value);
+    if (dbias != nullptr) at.store(dbias, at.load(dbias) + gradient);
+  }
+};
+
+// Of a gated activation: num_columns linear ones lie before the gates.
+template <class Function, class Real>
+struct GatedForwardRow {
+  std::int64_t num_columns;
+  Real* y;
+  const Real* x;
+
+  template <class Columns>
+  KOKKOS_INLINE_FUNCTION void operator()(const Columns& at) const {
+    at.store(y, at.load(x) * Function::both(at.load(x + num_columns)).value);
+  }
+};
+
+template <class Function, class Real>
+struct GatedBackwardRow {
+  std::int64_t num_columns;
+  Real *dx, *y;
+  const Real *dy, *x;
+  float* dbias;
+
+  template <class Columns>
+  KOKKOS_INLINE_FUNCTION void operator()(const Columns& at) const {
+    const auto gate = Function::both(at.load(x + num_columns));
+    const auto linear = at.load(x), dvalue = at.load(dy);
+    const auto by_linear = dvalue * gate.value, by_gate = dvalue * linear * gate.slope;
+    at.store(dx, by_linear);
+    at.store(dx + num_columns, by_gate);
+    if (y != nullptr) at.store(y, linear * gate.value);
+    if (dbias == nullptr) return;
+    at.store(dbias, at.load(dbias) + by_linear);
+    at.store(dbias + num_columns, at.load(dbias + num_columns) + by_gate);
+  }
+};
+
+template <class Function, class Real>
+void forward_of(const Exec& exec, Tensor2<Real> y_NF, Tensor2<const Real> x_NF) {
+  const std::int64_t num_columns = y_NF.extent(1);
+  for_rows(
+      exec, y_NF.extent(0), KOKKOS_LAMBDA(const Row& row) {
+        row.each_columns(num_columns, ForwardRow<Function, Real>{row_data(y_NF, row.index()),
+                                                                 row_data(x_NF, row.index())});
       });
 }
-
-// Pointers into one row of every operand.
-template <class Real>
-struct BackwardRow {
-  Real *dx, *y;
-  const Real *dy, *x;
-  float* dbias;
-
-  template <class Function>
-  KOKKOS_INLINE_FUNCTION void run(const Row& row, std::int64_t num_columns) const {
-    // Local copies: a store to a row must not make the compiler read the pointers again.
-    Real *const dx_row = dx, *const y_row = y;
-    const Real *const dy_row = dy, *const x_row = x;
-    float* const dbias_row = dbias;
-    row.each(num_columns, [=](std::int64_t c) {
-      const ValueAndSlope at = Function::both(to_float(x_row[c]));
-      const float gradient = to_float(dy_row[c]) * at.slope;
-      dx_row[c] = from_float<Real>(gradient);
-      if (y_row != nullptr) y_row[c] = from_float<Real>(at.value);
-      if (dbias_row != nullptr) dbias_row[c] += gradient;
-    });
-  }
-};
-
-// Pointers into one row of every operand of a gated activation.
-template <class Real>
-struct GatedBackwardRow {
-  Real *dx, *y;
-  const Real *dy, *x;
-  float* dbias;
-
-  template <class Function>
-  KOKKOS_INLINE_FUNCTION void run(const Row& row, std::int64_t num_columns) const {
-    Real *const dlinear = dx, *const dgate = dx + num_columns, *const y_row = y;
-    const Real *const linear = x, *const gate = x + num_columns, *const dy_row = dy;
-    float* const dlinear_bias = dbias;
-    float* const dgate_bias = dbias == nullptr ? nullptr : dbias + num_columns;
-    const bool with_value = y != nullptr, with_bias = dbias != nullptr;
-    row.each(num_columns, [=](std::int64_t c) {
-      const ValueAndSlope at = Function::both(to_float(gate[c]));
-      const float up = to_float(linear[c]), dvalue = to_float(dy_row[c]);
-      const float by_linear = dvalue * at.value, by_gate = dvalue * up * at.slope;
-      dlinear[c] = from_float<Real>(by_linear);
-      dgate[c] = from_float<Real>(by_gate);
-      if (with_value) y_row[c] = from_float<Real>(up * at.value);
-      if (with_bias) {
-        dlinear_bias[c] += by_linear;
-        dgate_bias[c] += by_gate;
-      }
-    });
-  }
-};
 
 template <class Function, class Real>
 void gated_forward_of(const Exec& exec, Tensor2<Real> y_NF, Tensor2<const Real> x_N2F) {
   const std::int64_t num_columns = y_NF.extent(1);
   for_rows(
       exec, y_NF.extent(0), KOKKOS_LAMBDA(const Row& row) {
-        Real* y = row_data(y_NF, row.index());
-        const Real* linear = row_data(x_N2F, row.index());
-        const Real* gate = linear + num_columns;
-        row.each(num_columns, [=](std::int64_t c) {
-          y[c] = from_float<Real>(to_float(linear[c]) * Function::value(to_float(gate[c])));
-        });
+        row.each_columns(num_columns,
+                         GatedForwardRow<Function, Real>{num_columns, row_data(y_NF, row.index()),
+                                                         row_data(x_N2F, row.index())});
       });
 }
 
-// What a whole backward pass works on, one operand a member; BackwardRow is one row of it.
+// What a whole backward pass works on, one operand a member.
 template <class Real>
 struct BackwardOperands {
   Tensor2<Real> dx, y;
@@ -109,7 +119,7 @@ struct BackwardOperands {
 };
 
 // Rows are taken in blocks, so that the partial sums of the bias stay in the nearest cache.
-template <class Function, template <class> class RowOf, class Real>
+template <class RowBody, class Real>
 void backward_of(const Exec& exec, const BackwardOperands<Real>& all) {
   const std::int64_t num_rows = all.dy.extent(0), num_columns = all.dy.extent(1);
   const std::int64_t num_biases = all.dbias_P.extent(1);
@@ -120,14 +130,14 @@ void backward_of(const Exec& exec, const BackwardOperands<Real>& all) {
         const std::int64_t begin = row.index() * kRowsPerBlock;
         const std::int64_t end = smaller(begin + kRowsPerBlock, num_rows);
         for (std::int64_t n = begin; n < end; ++n) {
-          const RowOf<Real> here{row_data(all.dx, n), row_data(all.y, n), row_data(all.dy, n),
-                                 row_data(all.x, n), dbias};
-          here.template run<Function>(row, num_columns);
+          row.each_columns(num_columns,
+                           RowBody{num_columns, row_data(all.dx, n), row_data(all.y, n),
+                                   row_data(all.dy, n), row_data(all.x, n), dbias});
         }
       });
 }
 
-template <template <class> class RowOf, class Real>
+template <template <class, class> class RowOf, class Real>
 void backward(const Exec& exec, Activation kind, Tensor1<float> dbias, Write write,
               BackwardOperands<Real> all) {
   const bool with_bias = dbias.extent(0) != 0;
@@ -137,7 +147,7 @@ void backward(const Exec& exec, Activation kind, Tensor1<float> dbias, Write wri
         exec.arena->take2<float>(divide_up(all.dy.extent(0), kRowsPerBlock), dbias.extent(0));
   }
   with_function(kind,
-                [&](auto function) { backward_of<decltype(function), RowOf, Real>(exec, all); });
+                [&](auto function) { backward_of<RowOf<decltype(function), Real>>(exec, all); });
   if (with_bias) column_sum<float>(exec, dbias, write, all.dbias_P);
 }
 
@@ -148,9 +158,8 @@ void activation_forward(const Exec& exec, Activation kind, Tensor2<Real> y_NF,
                         Tensor2<const Real> x_NF) {
   const KernelRegion region("activation_forward");
   note_moved(exec, y_NF, x_NF);
-  with_function(kind, [&](auto function) {
-    forward_of<decltype(function), Real>(exec, flat(y_NF), flat(x_NF));
-  });
+  with_function(kind,
+                [&](auto function) { forward_of<decltype(function), Real>(exec, y_NF, x_NF); });
 }
 
 template <class Real>

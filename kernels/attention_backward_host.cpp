@@ -29,8 +29,12 @@ struct Buffers {
     dkeys_TD = floats(t * d), dvalues_TD = floats(t * d);
     queries_RD = reals(r * d), dout_RD = reals(r * d);
     query_pairs_RD = words(r * d), dout_pairs_RD = words(r * d);
-    masked_RT = floats(r * t), dscores_RT = floats(r * t), mask_T = floats(t);
-    masked_pairs_RT = words(r * t), dscore_pairs_RT = words(r * t), dscore_rows_RT = reals(r * t);
+    masked_RT = floats(r * t), dscores_RT = floats(r * t), masks_T = floats(e * t);
+    if constexpr (e == 1) {
+      masked_pairs_RT = masked_RT, dscore_pairs_RT = dscore_rows_RT = dscores_RT;
+    } else {
+      masked_pairs_RT = words(r * t), dscore_pairs_RT = words(r * t), dscore_rows_RT = reals(r * t);
+    }
     dqueries_RD = floats(r * d);
     line = floats(extents.line_length), dline = floats(extents.line_length);
   }
@@ -41,16 +45,16 @@ struct Buffers {
   Real *queries_RD, *dout_RD;                    // rows of a block
   Word<Real>*query_pairs_RD, *dout_pairs_RD;     // the same, paired along R
   float *masked_RT, *dscores_RT;                 // scores, then P∘M; dO·Vᵀ, then dS
-  float* mask_T;                                 // of one row
+  float* masks_T;                                // of a pair of rows
   Word<Real>*masked_pairs_RT, *dscore_pairs_RT;  // P∘M and dS, paired along R
   Real* dscore_rows_RT;
   float* dqueries_RD;
   float *line, *dline;  // relative positions of one head; sums of dS by offset
 };
 
-// Where the rows of x go on as a right operand, or a transposed left one, of a sum over rows.
-template <class Real, class From>
-const Word<Real>* paired(Word<Real>* pairs, const From* x, std::int64_t stride,
+// Where the rows of x go on as a right operand of a sum over rows.
+template <class Real>
+const Word<Real>* paired(Word<Real>* pairs, const Real* x, std::int64_t stride,
                          std::int64_t num_rows, std::int64_t num_columns) {
   if constexpr (kPerWord<Real> == 1) {
     return x;
@@ -59,6 +63,12 @@ const Word<Real>* paired(Word<Real>* pairs, const From* x, std::int64_t stride,
     return pairs;
   }
 }
+
+// What makes P∘M and dS of a row: P = 2^(score · scale_2 - log_sum_2).
+struct RowFactors {
+  const float* mask;  // null: ones
+  float scale_2, log_sum_2, delta;
+};
 
 template <class Real>
 struct Backward {
@@ -72,11 +82,13 @@ struct Backward {
   void run(Buffers<Real>& b, const Pair& pair) const;
   void run_block(Buffers<Real>& b, const Pair& pair, const Block& block) const;
   void make_scores(Buffers<Real>& b, const Pair& pair, const Block& block) const;
-  void row(Buffers<Real>& b, const Pair& pair, const Block& block, std::int64_t r) const;
+  RowFactors begin_row(Buffers<Real>& b, const Pair& pair, const Block& block,
+                       std::int64_t r) const;
+  void rows_of_a_word(Buffers<Real>& b, const Pair& pair, const Block& block, std::int64_t r) const;
   void add_block(Buffers<Real>& b, const Pair& pair, const Block& block) const;
   void store_positions(const float* dline, const Pair& pair, std::int64_t head) const;
-  void store(const HeadColumns<Real>& to, std::int64_t first_row, std::int64_t head,
-             const float* from, std::int64_t num_rows) const;
+  void store_rows(const HeadColumns<Real>& to, std::int64_t first_row, std::int64_t head,
+                  const float* from, std::int64_t num_rows) const;
 };
 
 template <class Real>
@@ -96,7 +108,6 @@ void Backward<Real>::pack(Buffers<Real>& b, const Pair& pair) const {
   paired<Real>(b.keys_TD, b.rows_TD, d, t, d);
   std::fill(b.dkeys_TD, b.dkeys_TD + t * d, 0.0F);
   std::fill(b.dvalues_TD, b.dvalues_TD + t * d, 0.0F);
-  std::fill(b.mask_T, b.mask_T + t, 1.0F);
 }
 
 // Scores of the block into masked_RT, dO·Vᵀ into dscores_RT.
@@ -116,41 +127,61 @@ void Backward<Real>::make_scores(Buffers<Real>& b, const Pair& pair, const Block
                       block.num_rows, block.num_keys, d_words);
 }
 
-// Row r of the block: masked_RT becomes P∘M, dscores_RT becomes dS.
+// Row r of the block: completes its scores. Its dO·Vᵀ is in dscores_RT already.
 template <class Real>
-void Backward<Real>::row(Buffers<Real>& b, const Pair& pair, const Block& block,
-                         std::int64_t r) const {
+RowFactors Backward<Real>::begin_row(Buffers<Real>& b, const Pair& pair, const Block& block,
+                                     std::int64_t r) const {
+  constexpr float kLowest = -std::numeric_limits<float>::infinity();
   const std::int64_t width = call.shape.head_width, t = padded(pair.span.num_keys);
+  float* const scores = b.masked_RT + r * t;
+  if (r == block.num_rows) {  // only fills up the last word, and adds nothing
+    std::fill_n(scores, block.num_keys, kLowest);
+    std::fill_n(b.dscores_RT + r * t, block.num_keys, 0.0F);
+    return {.mask = nullptr, .scale_2 = 1.0F, .log_sum_2 = 0.0F, .delta = 0.0F};
+  }
   const std::int64_t n = pair.span.first_query + block.first + r;
-  const Real* const out = &out_NC(n, block.head * width);
-  const Real* const dout = &dout_NC(n, block.head * width);
-  float delta = 0.0F;
-#pragma omp simd reduction(+ : delta)
-  for (std::int64_t c = 0; c < width; ++c) delta += to_float(out[c]) * to_float(dout[c]);
-  draw_mask(b.mask_T, call, pair, block, r);
+  const std::int64_t columns = block.head * width, out_stride = out_NC.extent(1);
+  const Real* const out = out_NC.data() + n * out_stride + columns;
+  tile::prefetch_row(out + tile::kRowsAhead * out_stride, width);
   const std::int64_t visible = pair.span.visible(block.first + r);
-  const std::int64_t line_at = line_start(pair.span, block.first + r);
-  const float scale = call.shape.score_scale, log_sum = log_sum_NH(n, block.head);
-  float* const masked = b.masked_RT + r * t;
-  float* const dscores = b.dscores_RT + r * t;
-  const float* const mask = b.mask_T;
-  float score_scale = scale;
+  float score_scale = call.shape.score_scale;
   if (call.buckets != nullptr) {
-    add_positions(masked, b.line + line_at, scale, visible);
+    add_positions(scores, b.line + line_start(pair.span, block.first + r), score_scale, visible);
     score_scale = 1.0F;
   }
-  // What is not seen gets a probability of exp(-inf) = 0, so that the loop runs over whole vectors.
-  std::fill(masked + visible, masked + block.num_keys, -std::numeric_limits<float>::infinity());
-#pragma omp simd
-  for (std::int64_t j = 0; j < block.num_keys; ++j) {
-    const float p = fast_exp(masked[j] * score_scale - log_sum);
-    masked[j] = p * mask[j];
-    dscores[j] = p * (dscores[j] * mask[j] - delta) * scale;
+  // What is not seen gets a probability of exp(-inf) = 0, so that loops run over whole vectors.
+  std::fill(scores + visible, scores + block.num_keys, kLowest);
+  return {.mask = draw_mask(b.masks_T + r % kPerWord<Real> * t, call, pair, block, r),
+          .scale_2 = score_scale * tile::kLog2E,
+          .log_sum_2 = log_sum_NH(n, block.head) * tile::kLog2E,
+          .delta = tile::dot(out, &dout_NC(n, columns), width)};
+}
+
+// The rows of the block that begin at r and share words: scores and dO·Vᵀ become P∘M and dS.
+template <class Real>
+void Backward<Real>::rows_of_a_word(Buffers<Real>& b, const Pair& pair, const Block& block,
+                                    std::int64_t r) const {
+  constexpr int e = kPerWord<Real>;
+  const std::int64_t t = padded(pair.span.num_keys), at = r * t, at_word = r / e * t;
+  const bool has_positions = dpositions_BUH.extent(0) > 0;
+  const float scale = call.shape.score_scale;
+  RowFactors row[e];
+  for (int i = 0; i < e; ++i) row[i] = begin_row(b, pair, block, r + i);
+  for (std::int64_t j = 0; j < block.num_keys; j += kLanes) {
+    Vector masked[e], dscores[e];
+    for (int i = 0; i < e; ++i) {
+      float* const dscore = b.dscores_RT + at + i * t + j;
+      const Vector score = load(b.masked_RT + at + i * t + j);
+      const Vector p = tile::exp2(score * row[i].scale_2 - row[i].log_sum_2);
+      const Vector mask = row[i].mask == nullptr ? tile::spread(1.0F) : load(row[i].mask + j);
+      masked[i] = p * mask;
+      dscores[i] = p * (load(dscore) * mask - row[i].delta) * scale;
+      if (has_positions) store(dscore, dscores[i]);
+      store(b.dscore_rows_RT + at + i * t + j, dscores[i]);
+    }
+    tile::store_word(b.masked_pairs_RT + at_word + j, masked);
+    tile::store_word(b.dscore_pairs_RT + at_word + j, dscores);
   }
-  if (dpositions_BUH.extent(0) == 0) return;
-  float* const dline = b.dline + line_at;
-#pragma omp simd
-  for (std::int64_t j = 0; j < visible; ++j) dline[j] += dscores[j];
 }
 
 // dV, dK and dQ of the block.
@@ -160,39 +191,23 @@ void Backward<Real>::add_block(Buffers<Real>& b, const Pair& pair, const Block& 
   const std::int64_t t = padded(pair.span.num_keys);
   const std::int64_t d = padded_width<Real>(call.shape.head_width);
   const std::int64_t keys = block.num_keys, r_words = (block.num_rows + e - 1) / e;
-  const auto* const masked = paired<Real>(b.masked_pairs_RT, b.masked_RT, t, block.num_rows, keys);
-  const auto* const dscores =
-      paired<Real>(b.dscore_pairs_RT, b.dscores_RT, t, block.num_rows, keys);
   const auto* const dout = paired<Real>(b.dout_pairs_RD, b.dout_RD, d, block.num_rows, d);
   const auto* const queries = paired<Real>(b.query_pairs_RD, b.queries_RD, d, block.num_rows, d);
-  tile::product<Real>(b.dvalues_TD, d, {masked, 1, t}, dout, d, keys, d, r_words, true);
-  tile::product<Real>(b.dkeys_TD, d, {dscores, 1, t}, queries, d, keys, d, r_words, true);
-  const Word<Real>* dscore_rows;
-  if constexpr (e == 1) {
-    dscore_rows = b.dscores_RT;
-  } else {
-    for (std::int64_t r = 0; r < block.num_rows; ++r) {
-#pragma omp simd
-      for (std::int64_t j = 0; j < keys; ++j) {
-        b.dscore_rows_RT[r * t + j] = from_float<Real>(b.dscores_RT[r * t + j]);
-      }
-    }
-    dscore_rows = words(b.dscore_rows_RT);
-  }
+  tile::product<Real>(b.dvalues_TD, d, {b.masked_pairs_RT, 1, t}, dout, d, keys, d, r_words, true);
+  tile::product<Real>(b.dkeys_TD, d, {b.dscore_pairs_RT, 1, t}, queries, d, keys, d, r_words, true);
   const Word<Real>* const key_pairs = e == 1 ? words(b.rows_TD) : b.keys_TD;
-  tile::product<Real>(b.dqueries_RD, d, {dscore_rows, t / e, 1}, key_pairs, d, block.num_rows, d,
-                      keys / e);
-  store(dquery, pair.span.first_query + block.first, block.head, b.dqueries_RD, block.num_rows);
+  tile::product<Real>(b.dqueries_RD, d, {words(b.dscore_rows_RT), t / e, 1}, key_pairs, d,
+                      block.num_rows, d, keys / e);
+  store_rows(dquery, pair.span.first_query + block.first, block.head, b.dqueries_RD,
+             block.num_rows);
 }
 
 template <class Real>
-void Backward<Real>::store(const HeadColumns<Real>& to, std::int64_t first_row, std::int64_t head,
-                           const float* from, std::int64_t num_rows) const {
+void Backward<Real>::store_rows(const HeadColumns<Real>& to, std::int64_t first_row,
+                                std::int64_t head, const float* from, std::int64_t num_rows) const {
   const std::int64_t width = call.shape.head_width, d = padded_width<Real>(width);
   for (std::int64_t r = 0; r < num_rows; ++r) {
-    Real* const row = to.at(first_row + r, head, width);
-#pragma omp simd
-    for (std::int64_t c = 0; c < width; ++c) row[c] = from_float<Real>(from[r * d + c]);
+    tile::store_row(to.at(first_row + r, head, width), from + r * d, 1.0F, width);
   }
 }
 
@@ -210,13 +225,13 @@ void Backward<Real>::store_positions(const float* dline, const Pair& pair,
 
 template <class Real>
 void Backward<Real>::run_block(Buffers<Real>& b, const Pair& pair, const Block& block) const {
-  const std::int64_t t = padded(pair.span.num_keys);
   make_scores(b, pair, block);
-  for (std::int64_t r = 0; r < block.num_rows; ++r) row(b, pair, block, r);
-  // Rows that only fill up the last pair add nothing.
-  const std::int64_t num_filled = padded(block.num_rows) - block.num_rows;
-  std::fill_n(b.masked_RT + block.num_rows * t, num_filled * t, 0.0F);
-  std::fill_n(b.dscores_RT + block.num_rows * t, num_filled * t, 0.0F);
+  for (std::int64_t r = 0; r < block.num_rows; r += kPerWord<Real>)
+    rows_of_a_word(b, pair, block, r);
+  for (std::int64_t r = 0; r < block.num_rows && dpositions_BUH.extent(0) > 0; ++r) {
+    add_to_line(b.dline + line_start(pair.span, block.first + r),
+                b.dscores_RT + r * padded(pair.span.num_keys), pair.span.visible(block.first + r));
+  }
   add_block(b, pair, block);
 }
 
@@ -232,8 +247,8 @@ void Backward<Real>::run(Buffers<Real>& b, const Pair& pair) const {
     for_each_block(span, head, [&](const Block& block) { run_block(b, pair, block); });
     if (has_positions) store_positions(b.dline, pair, head);
   }
-  store(dkey, span.first_key, pair.key_head, b.dkeys_TD, span.num_keys);
-  store(dvalue, span.first_key, pair.key_head, b.dvalues_TD, span.num_keys);
+  store_rows(dkey, span.first_key, pair.key_head, b.dkeys_TD, span.num_keys);
+  store_rows(dvalue, span.first_key, pair.key_head, b.dvalues_TD, span.num_keys);
 }
 
 }  // namespace

@@ -160,11 +160,8 @@ struct DivergenceBackward {
 #pragma omp simd
                     for (std::int64_t j = 0; j < visible; ++j)
                       s[j] = fast_exp(s[j]) - fast_exp(t[j]);
-                    if (has_positions) {
-                      float* const dline = b.dline + line_start(pair.span, block.first + r);
-#pragma omp simd
-                      for (std::int64_t j = 0; j < visible; ++j) dline[j] += s[j];
-                    }
+                    if (has_positions)
+                      add_to_line(b.dline + line_start(pair.span, block.first + r), s, visible);
 #pragma omp simd
                     for (std::int64_t j = 0; j < visible; ++j) s[j] *= factor;
                     std::fill(s + visible, s + block.num_keys, 0.0F);

@@ -52,11 +52,11 @@ void pack_keys_and_values(Buffers<Real>& to, const Call<Real>& call, const Pair&
   tile::pack_rows(values, d, value.at(pair.span.first_key, pair.key_head, width),
                   value.row_stride(), num_keys, width);
   if constexpr (kPerWord<Real> == 2) tile::pair_rows(to.values_TD, d, to.rows_TD, d, t, d);
-  std::fill(to.mask_T, to.mask_T + t, 1.0F);
 }
 
-// Turns scores into exp(scale · (score - max)), masks and rounds them; gives back the sum (before
-// the mask) and the log of the softmax denominator. Keys from num_visible to num_keys get 0.
+// Turns scores into exp(scale · (score - max)), masks (null: nothing) and rounds them; gives back
+// the sum (before the mask) and the log of the softmax denominator. Keys from num_visible to
+// num_keys get 0.
 struct RowSum {
   float sum, log_sum;
 };
@@ -64,23 +64,19 @@ template <class Real>
 RowSum softmax_row(Real* probabilities, float* scores, const float* mask, float scale,
                    std::int64_t num_visible, std::int64_t num_keys) {
   // What is not seen gets exp(-inf) = 0, so that loops run over whole vectors.
-  float max = -std::numeric_limits<float>::infinity();
-  std::fill(scores + num_visible, scores + num_keys, max);
-#pragma omp simd reduction(max : max)
-  for (std::int64_t j = 0; j < num_keys; ++j) max = scores[j] > max ? scores[j] : max;
-  const float offset = max * scale;
-  float sum = 0.0F;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t j = 0; j < num_keys; ++j) {
-    const float p = fast_exp(scores[j] * scale - offset);
+  constexpr float kLowest = -std::numeric_limits<float>::infinity();
+  std::fill(scores + num_visible, scores + num_keys, kLowest);
+  Vector max = tile::spread(kLowest), sum{};
+  for (std::int64_t j = 0; j < num_keys; j += kLanes) max = larger(load(scores + j), max);
+  const float largest = tile::largest_of(max);
+  const float scale_2 = scale * tile::kLog2E, offset_2 = largest * scale_2;
+  for (std::int64_t j = 0; j < num_keys; j += kLanes) {
+    const Vector p = tile::exp2(load(scores + j) * scale_2 - offset_2);
     sum += p;
-    scores[j] = p * mask[j];
+    store(probabilities + j, mask == nullptr ? p : p * load(mask + j));
   }
-  if constexpr (kPerWord<Real> == 2) {
-#pragma omp simd
-    for (std::int64_t j = 0; j < num_keys; ++j) probabilities[j] = from_float<Real>(scores[j]);
-  }
-  return {sum, offset + std::log(sum)};
+  const float total = tile::sum_of(sum);
+  return {total, largest * scale + std::log(total)};
 }
 
 // Row r of the block: its scores become probabilities, not yet divided by their sum.
@@ -100,8 +96,8 @@ RowSum forward_row(const Call<Real>& call, const Pair& pair, const Block& block,
     add_positions(scores, b.line + line_start(pair.span, block.first + r), scale, visible);
     scale = 1.0F;
   }
-  draw_mask(b.mask_T, call, pair, block, r);
-  return softmax_row(probabilities, scores, b.mask_T, scale, visible, block.num_keys);
+  const float* const mask = draw_mask(b.mask_T, call, pair, block, r);
+  return softmax_row(probabilities, scores, mask, scale, visible, block.num_keys);
 }
 
 template <class Real>
@@ -123,20 +119,9 @@ void forward_block(const Call<Real>& call, const Pair& pair, const Block& block,
   tile::product<Real>(b.out_D, d, {words(b.probabilities_T), t_words, 1}, b.values_TD, d,
                       block.num_rows, d, block.num_keys / kPerWord<Real>);
   for (std::int64_t r = 0; r < block.num_rows; ++r) {
-    Real* const out = &out_NC(first_row + r, block.head * width);
-#pragma omp simd
-    for (std::int64_t c = 0; c < width; ++c) {
-      out[c] = from_float<Real>(b.out_D[r * d + c] * b.inverse_sum[r]);
-    }
+    tile::store_row(&out_NC(first_row + r, block.head * width), b.out_D + r * d, b.inverse_sum[r],
+                    width);
   }
-}
-
-template <class Real>
-float dot(const Real* a, const Real* b, std::int64_t count) {
-  float sum = 0.0F;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < count; ++i) sum += to_float(a[i]) * to_float(b[i]);
-  return sum;
 }
 
 // The only query of a sequence, a generation's next token: keys and values are read where they lie,
@@ -151,9 +136,8 @@ void forward_one_query(const Call<Real>& call, const Pair& pair, std::int64_t he
   const Real* const query = call.input.query.at(row, head, width);
   const Real* const keys = key.at(first_key, pair.key_head, width);
   for (std::int64_t j = 0; j < visible; ++j)
-    b.scores_T[j] = dot(query, keys + j * key.row_stride(), width);
+    b.scores_T[j] = tile::dot(query, keys + j * key.row_stride(), width);
   const Block block{.head = head, .first = 0, .num_rows = 1, .num_keys = padded(visible)};
-  std::fill_n(b.mask_T, block.num_keys, 1.0F);
   const RowSum sum = forward_row(call, pair, block, b, 0);
   log_sum_NH(row, head) = sum.log_sum;
   std::fill_n(b.out_D, width, 0.0F);

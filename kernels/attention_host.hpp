@@ -14,8 +14,13 @@
 // the number of threads.
 namespace polyphase::attention_host {
 
+using tile::kLanes;
+using tile::larger;
 using tile::Left;
+using tile::load;
 using tile::padded;
+using tile::store;
+using tile::Vector;
 using tile::Word;
 
 // Queries whose scores exist at a time; a multiple of kColumnMultiple.
@@ -81,16 +86,17 @@ void for_each_block(const SequenceSpan& span, std::int64_t head, const Body& bod
   }
 }
 
-// What each probability of row r is multiplied by, for all keys of the block. Without dropout mask
-// stays as it was: ones.
+// Draws into mask what each probability of row r is multiplied by, for all keys of the block, and
+// returns it. Null without dropout.
 template <class Real>
-void draw_mask(float* mask, const Call<Real>& call, const Pair& pair, const Block& block,
-               std::int64_t r) {
-  if (call.dropout.rate == 0.0F) return;
+const float* draw_mask(float* mask, const Call<Real>& call, const Pair& pair, const Block& block,
+                       std::int64_t r) {
+  if (call.dropout.rate == 0.0F) return nullptr;
   const auto head = static_cast<std::uint64_t>(call.shape.first_head + block.head);
   dropout_scale_row(call.dropout.key,
                     call.dropout.row_ids_N(pair.span.first_query + block.first + r), head << 32,
                     block.num_keys / 8, call.threshold, call.keep_scale, mask);
+  return mask;
 }
 
 // Relative positions of a sequence on a line: its offsets from 1 - K to Q - 1, so that a query's
@@ -121,6 +127,12 @@ void draw_line(float* line, const Call<Real>& call, const SequenceSpan& span, st
 inline void add_positions(float* scores, const float* line, float scale, std::int64_t num_visible) {
 #pragma omp simd
   for (std::int64_t j = 0; j < num_visible; ++j) scores[j] = scores[j] * scale + line[j];
+}
+
+// Adds the gradients of a query's scores to those of its relative positions.
+inline void add_to_line(float* dline, const float* dscores, std::int64_t num_visible) {
+#pragma omp simd
+  for (std::int64_t j = 0; j < num_visible; ++j) dline[j] += dscores[j];
 }
 
 // What a thread's memory must hold.

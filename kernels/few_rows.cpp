@@ -5,10 +5,6 @@
 #include <algorithm>
 #include <cstring>
 
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
-
 #include "kernels/tile_product.hpp"
 
 namespace polyphase::tile {
@@ -26,23 +22,10 @@ constexpr std::int64_t kElements = kLanes* Words<In>::kElements;  // of a vector
 
 // `count` elements, and zeros behind them.
 template <class In>
-Vector load(const In* x, std::int64_t count = kElements<In>) {
+Vector load_words(const In* x, std::int64_t count = kElements<In>) {
   Vector vector{};
   std::memcpy(&vector, x, static_cast<std::size_t>(count) * sizeof(In));
   return vector;
-}
-
-inline float sum_of_lanes(Vector vector) {
-#ifdef __AVX512F__
-  return _mm512_reduce_add_ps(reinterpret_cast<__m512>(vector));
-#else
-  float lanes[kLanes];
-  std::memcpy(lanes, &vector, sizeof lanes);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  }
-  return lanes[0];
-#endif
 }
 
 // Asks for a vector of each of so many columns behind x. Rows of b that are read side by side are
@@ -82,9 +65,9 @@ struct FewRows {
     const auto add = [&](std::int64_t i, auto... count) {
       if (is_first) fetch_ahead<kColumns>(b + kColumns * (k + i), is_near);
       Vector left[kRows];
-      for (int r = 0; r < kRows; ++r) left[r] = load(a + r * k + i, count...);
+      for (int r = 0; r < kRows; ++r) left[r] = load_words(a + r * k + i, count...);
       for (int c = 0; c < kColumns; ++c) {
-        const Vector right = load(b + c * k + i, count...);
+        const Vector right = load_words(b + c * k + i, count...);
         for (int r = 0; r < kRows; ++r) Words<In>::multiply_add(sum[r][c], left[r], right);
       }
     };
@@ -93,7 +76,7 @@ struct FewRows {
     if (whole < k) add(whole, k - whole);
     float total[kRows][kColumns];
     for (int r = 0; r < kRows; ++r) {
-      for (int c = 0; c < kColumns; ++c) total[r][c] = sum_of_lanes(sum[r][c]);
+      for (int c = 0; c < kColumns; ++c) total[r][c] = sum_of(sum[r][c]);
     }
     for (int r = 0; r < kRows; ++r) {
       for (int c = 0; c < kColumns; ++c) write(row + r, column + c, total[r][c]);

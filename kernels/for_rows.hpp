@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "kernels/columns.hpp"
 #include "kernels/exec.hpp"
 #include "kernels/unroll.hpp"
 
@@ -45,6 +46,11 @@ class Row {
   template <class Body>
   KOKKOS_INLINE_FUNCTION void each(std::int64_t count, const Body& body) const {
     Kokkos::parallel_for(Kokkos::ThreadVectorRange(member_, count), body);
+  }
+
+  template <class Body>
+  KOKKOS_INLINE_FUNCTION void each_columns(std::int64_t count, const Body& body) const {
+    each(count, [&](std::int64_t c) { body(Column{c}); });
   }
 
   // Slots are counted by a loop that the compiler unrolls: an array that is indexed by them stays
@@ -149,6 +155,14 @@ class Row {
   void each(std::int64_t count, Body body) const {
 #pragma omp simd
     for (std::int64_t c = 0; c < count; ++c) body(c);
+  }
+
+  // Calls body(columns) for all columns below count, in whatever columns.hpp sees at once.
+  template <class Body>
+  void each_columns(std::int64_t count, Body body) const {
+    std::int64_t c = 0;
+    for (; c + tile::kLanes <= count; c += tile::kLanes) body(Columns{c});
+    if (c < count) body(LastColumns{c, count - c});
   }
 
   // Calls body(c, slot) for c in [0, count), count at most kMost: a column has the same slot in

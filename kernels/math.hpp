@@ -52,4 +52,14 @@ KOKKOS_INLINE_FUNCTION float fast_exp(float x) {
   return x == x ? y : x;
 }
 
+// The same for x up to 88.72; what is below -87 gives exp(-87) or less, a NaN any number.
+KOKKOS_INLINE_FUNCTION float fast_exp_below(float x) {
+  return fast_exp_inside(x < -87.0F ? -87.0F : x);
+}
+
+KOKKOS_INLINE_FUNCTION float magnitude(float x) { return x < 0.0F ? -x : x; }
+
+// 1 / x for a normal x whose reciprocal is one, too.
+KOKKOS_INLINE_FUNCTION float fast_reciprocal(float x) { return 1.0F / x; }
+
 }  // namespace polyphase

@@ -13,7 +13,7 @@
 namespace polyphase::tile {
 namespace {
 
-constexpr std::int64_t kPanelM = kMaxRows, kPanelN = kMaxVectors * kLanes;
+constexpr std::int64_t kPanelM = kMaxRows<kPanelVectors>, kPanelN = kPanelVectors * kLanes;
 // Of a block. Depths from 128, 60 rows and 256 columns on differ by less than the measurements do.
 constexpr std::int64_t kBlockK = 256, kBlockM = 20 * kPanelM, kBlockN = 512;
 // A line between panels, so that they do not all begin on the same line of a cache.
@@ -104,8 +104,8 @@ void RowsProduct::multiply_block(const Buffers& buffers, Range rows, Range colum
   for (std::int64_t j = columns.begin; j < columns.end; j += kPanelN, b += kPanelSizeB) {
     const float* a = buffers.a;
     for (std::int64_t i = rows.begin; i < rows.end; i += kPanelM, a += kPanelSizeA) {
-      tile_column<float, kMaxVectors>(y_MN + i * n + j, n, {a, 1, kPanelM}, b, kPanelN,
-                                      std::min(kPanelM, rows.end - i), ks.size(), adds);
+      tile_column<float, kPanelVectors>(y_MN + i * n + j, n, {a, 1, kPanelM}, b, kPanelN,
+                                        std::min(kPanelM, rows.end - i), ks.size(), adds);
     }
   }
 }

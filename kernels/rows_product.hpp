@@ -6,9 +6,11 @@
 
 namespace polyphase::tile {
 
+inline constexpr int kPanelVectors = 2;  // of the columns that are multiplied at a time
+
 // Whether multiply_rows() takes a b of so many columns: whole tiles.
 inline bool takes_columns(std::int64_t num_columns) {
-  return num_columns % (kMaxVectors * kLanes) == 0;
+  return num_columns % (kPanelVectors * kLanes) == 0;
 }
 
 // y_MN = aᵀ · b [+ y_MN when accumulating]: a large product over the rows of both operands, on the

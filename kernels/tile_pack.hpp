@@ -14,6 +14,15 @@ inline std::int64_t padded(std::int64_t extent, std::int64_t multiple = kColumnM
   return (extent + multiple - 1) / multiple * multiple;
 }
 
+// Asks for a row that is read kRowsAhead rows later. Rows of a head lie so far apart that the
+// processor does not foresee the next one; behind the last row nothing is read.
+inline constexpr std::int64_t kRowsAhead = 8;
+template <class Real>
+void prefetch_row(const Real* row, std::int64_t num_columns) {
+  constexpr std::int64_t kLineElements = 64 / sizeof(Real);
+  for (std::int64_t c = 0; c < num_columns; c += kLineElements) __builtin_prefetch(row + c);
+}
+
 // y[r * y_stride + c] = x[r * x_stride + c], zero behind num_columns up to y_stride and behind
 // num_rows up to padded(num_rows).
 template <class Real>
@@ -64,24 +73,17 @@ inline void transpose_words(void* y, std::int64_t y_stride, const void* x, std::
 }
 
 // y[r/2][c] = x[r][c] and x[r+1][c] as one word, rounded to bf16: pairs along the summed dimension,
-// when that is the rows. num_rows is even. From is bf16 or float; rows of x lie x_stride apart,
-// rows of y y_stride.
+// when that is the rows. num_rows is even, num_columns a multiple of kLanes. From is bf16 or float;
+// rows of x lie x_stride apart, rows of y y_stride.
 template <class From>
 void pair_rows(std::uint32_t* y, std::int64_t y_stride, const From* x, std::int64_t x_stride,
                std::int64_t num_rows, std::int64_t num_columns) {
-  const auto bits = [](From value) -> std::uint32_t {
-    if constexpr (sizeof(From) == sizeof(bf16)) {
-      return value.bits;
-    } else {
-      return from_float<bf16>(value).bits;
-    }
-  };
   for (std::int64_t r = 0; r < num_rows; r += 2) {
     const From* const even = x + r * x_stride;
     const From* const odd = even + x_stride;
     std::uint32_t* const pair = y + r / 2 * y_stride;
-#pragma omp simd
-    for (std::int64_t c = 0; c < num_columns; ++c) pair[c] = bits(even[c]) | bits(odd[c]) << 16;
+    for (std::int64_t c = 0; c < num_columns; c += kLanes)
+      store(pair + c, paired(load(even + c), load(odd + c)));
   }
 }
 

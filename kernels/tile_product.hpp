@@ -4,11 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
-
-#include "kernels/bf16.hpp"
+#include "kernels/vector.hpp"
 
 // Products of operands small enough for the processor's caches, on the host: what attention
 // multiplies for one sequence and head. A product library spends longer on choosing code for such a
@@ -19,17 +15,8 @@
 // takes.
 namespace polyphase::tile {
 
-#ifdef __AVX512F__
-inline constexpr int kLanes = 16;
-#else
-inline constexpr int kLanes = 8;
-#endif
-
 // Column counts of a product are multiples of this.
 inline constexpr std::int64_t kColumnMultiple = 16;
-
-using Vector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias)) = float;
-using VectorBits __attribute__((vector_size(4 * kLanes), aligned(4), may_alias)) = std::uint32_t;
 
 template <class Real>
 struct Words {
@@ -48,9 +35,8 @@ struct Words<bf16> {
   }
   static void multiply_add(Vector& sum, Vector a, Vector b) {
 #ifdef __AVX512BF16__
-    const auto pairs = [](Vector bits) { return reinterpret_cast<__m512bh>(bits); };
-    sum = reinterpret_cast<Vector>(
-        _mm512_dpbf16_ps(reinterpret_cast<__m512>(sum), pairs(a), pairs(b)));
+    // GCC 12 copies registers and spills them around the intrinsic of the same name.
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
 #else
     const auto low = [](Vector bits) {
       return reinterpret_cast<Vector>(reinterpret_cast<VectorBits>(bits) << 16);
@@ -75,51 +61,57 @@ struct Left {
 };
 
 // A block of kRows rows and kVectors vectors of columns, which stays in registers while k runs.
-template <class Real, int kRows, int kVectors>
+template <class Real, int kRows, int kVectors, bool kAccumulate>
 inline void tile(float* y, std::int64_t y_stride, Left<Real> a, const Word<Real>* b,
-                 std::int64_t b_stride, std::int64_t num_words, bool accumulate) {
-  Vector sum[kRows][kVectors];
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) {
-      sum[r][v] =
-          accumulate ? *reinterpret_cast<const Vector*>(y + r * y_stride + v * kLanes) : Vector{};
-    }
+                 std::int64_t b_stride, std::int64_t num_words) {
+  Vector sum[kRows][kVectors] = {};
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows && kAccumulate; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = load(y + r * y_stride + v * kLanes);
   }
   for (std::int64_t k = 0; k < num_words; ++k) {
     Vector right[kVectors];
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       right[v] = *reinterpret_cast<const Vector*>(b + k * b_stride + v * kLanes);
     }
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       // Left operands are often written as bf16: a copy of bytes may read them as words.
       Word<Real> left;
       std::memcpy(&left, a.data + r * a.row_stride + k * a.k_stride, sizeof left);
+#pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) Words<Real>::multiply_add(sum[r][v], left, right[v]);
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) {
-      *reinterpret_cast<Vector*>(y + r * y_stride + v * kLanes) = sum[r][v];
-    }
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) store(y + r * y_stride + v * kLanes, sum[r][v]);
   }
 }
 
-// Measured as the best of 4×4 to 12×2 on AVX-512 (larger blocks spill registers), and of 3×4 to 6×2
-// on AVX2, where 4×2 has too few sums under way to hide the multiplication's latency.
-inline constexpr int kMaxRows = kLanes == 16 ? 8 : 6;
-inline constexpr int kMaxVectors = 2;
+// Vectors of columns in a block, and rows beside so many. Measured as the best of 4×4 to 12×2 on
+// AVX-512, and of 3×4 to 6×2 on AVX2, where 4×2 has too few sums under way to hide the
+// multiplication's latency.
+inline constexpr int kMaxVectors = kLanes == 16 ? 4 : 2;
+template <int kVectors>
+inline constexpr int kMaxRows = kLanes == 16 && kVectors <= 2 ? 8 : 6;
 
 template <class Real, int kVectors>
 void tile_column(float* y, std::int64_t y_stride, Left<Real> a, const Word<Real>* b,
                  std::int64_t b_stride, std::int64_t num_rows, std::int64_t num_words,
                  bool accumulate) {
+  constexpr int kMost = kMaxRows<kVectors>;
   const auto run = [&]<int kRows>(std::int64_t first) {
-    tile<Real, kRows, kVectors>(y + first * y_stride, y_stride,
-                                {a.data + first * a.row_stride, a.row_stride, a.k_stride}, b,
-                                b_stride, num_words, accumulate);
+    const auto multiply =
+        accumulate ? tile<Real, kRows, kVectors, true> : tile<Real, kRows, kVectors, false>;
+    multiply(y + first * y_stride, y_stride,
+             {a.data + first * a.row_stride, a.row_stride, a.k_stride}, b, b_stride, num_words);
   };
   std::int64_t row = 0;
-  for (; row + kMaxRows <= num_rows; row += kMaxRows) run.template operator()<kMaxRows>(row);
+  for (; row + kMost <= num_rows; row += kMost) run.template operator()<kMost>(row);
   for (; row + 4 <= num_rows; row += 4) run.template operator()<4>(row);
   for (; row + 2 <= num_rows; row += 2) run.template operator()<2>(row);
   if (row < num_rows) run.template operator()<1>(row);
@@ -133,11 +125,16 @@ template <class Real>
 void product(float* y, std::int64_t y_stride, Left<Real> a, const Word<Real>* b,
              std::int64_t b_stride, std::int64_t num_rows, std::int64_t num_columns,
              std::int64_t num_words, bool accumulate = false) {
-  for (std::int64_t column = 0; column < num_columns; column += kMaxVectors * kLanes) {
-    const bool whole = num_columns - column >= kMaxVectors * kLanes;
-    const auto run = whole ? tile_column<Real, kMaxVectors> : tile_column<Real, 1>;
-    run(y + column, y_stride, a, b + column, b_stride, num_rows, num_words, accumulate);
-  }
+  std::int64_t column = 0;
+  const auto run = [&]<int kVectors>() {
+    for (; column + kVectors * kLanes <= num_columns; column += kVectors * kLanes) {
+      tile_column<Real, kVectors>(y + column, y_stride, a, b + column, b_stride, num_rows,
+                                  num_words, accumulate);
+    }
+  };
+  run.template operator()<kMaxVectors>();
+  run.template operator()<2>();
+  run.template operator()<1>();
 }
 
 }  // namespace polyphase::tile
