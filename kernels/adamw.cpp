@@ -2,6 +2,7 @@
 #include "kernels/adamw.hpp"
 
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/for_rows.hpp"
 #include "kernels/math.hpp"
@@ -38,7 +39,7 @@ KOKKOS_INLINE_FUNCTION std::uint32_t random_bits(std::uint64_t key, std::int64_t
 // A number that is not finite stays what it is.
 template <class Moment>
 KOKKOS_INLINE_FUNCTION Moment round_randomly(float x, std::uint32_t sixteen_bits) {
-  if constexpr (sizeof(Moment) == sizeof(float)) {
+  if constexpr (std::is_same_v<Moment, float>) {
     return x;
   } else {
     std::uint32_t bits;

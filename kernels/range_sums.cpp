@@ -23,11 +23,23 @@ Tensor1<const std::uint64_t> on_device(const Exec& exec, const std::vector<std::
 std::vector<double> sums_of_squares(const Exec& exec, Tensor1<const float> x,
                                     const std::vector<ElementRange>& ranges) {
   const KernelRegion region("sums_of_squares");
+  std::int64_t num_elements = 0, num_chunks = 0;
+  for (const ElementRange& range : ranges) {
+    num_elements += range.end - range.begin;
+    num_chunks += divide_up(range.end - range.begin, kElementsPerChunk);
+  }
+  note_moved(exec, Tensor1<const float>(x.data(), num_elements));
+  ArenaScope scope(*exec.arena);
+  std::vector<double> sums(ranges.size(), 0.0);
+  if (exec.counting()) {  // of models whose chunks would take a while to list
+    exec.arena->take1<std::uint64_t>(num_chunks);
+    exec.arena->take1<std::uint64_t>(num_chunks);
+    exec.arena->take1<double>(num_chunks);
+    return sums;
+  }
   std::vector<std::uint64_t> begins, lengths;
   std::vector<std::size_t> owners;  // the range of each chunk
-  std::int64_t num_elements = 0;
   for (std::size_t range = 0; range < ranges.size(); ++range) {
-    num_elements += ranges[range].end - ranges[range].begin;
     for (std::int64_t begin = ranges[range].begin; begin < ranges[range].end;
          begin += kElementsPerChunk) {
       begins.push_back(static_cast<std::uint64_t>(begin));
@@ -36,14 +48,9 @@ std::vector<double> sums_of_squares(const Exec& exec, Tensor1<const float> x,
       owners.push_back(range);
     }
   }
-  note_moved(exec, Tensor1<const float>(x.data(), num_elements));
-  ArenaScope scope(*exec.arena);
-  const auto num_chunks = static_cast<std::int64_t>(begins.size());
   const Tensor1<const std::uint64_t> begin_P = on_device(exec, begins),
                                      length_P = on_device(exec, lengths);
   const Tensor1<double> partial_P = exec.arena->take1<double>(num_chunks);
-  std::vector<double> sums(ranges.size(), 0.0);
-  if (exec.counting()) return sums;
   for_rows(
       exec, num_chunks, KOKKOS_LAMBDA(const Row& row) {
         const float* values = x.data() + begin_P(row.index());

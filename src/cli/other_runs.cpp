@@ -31,6 +31,22 @@ std::string states_of(const std::vector<report::PhaseState>& phases) {
   return fmt::format("{}", fmt::join(words, ", "));
 }
 
+// A teacher is split as this run's model is, and reads the same batches. One that is asked
+// beforehand is whole on every stage.
+void check_split(const recipe::Recipe& recipe, const OtherRunUse& use, recipe::Recipe theirs,
+                 recipe::Phase their_phase, std::int64_t num_ranks) {
+  const recipe::Phase& phase = recipe.phases[use.phase_number];
+  their_phase.batch = phase.batch;
+  their_phase.adaptation.distil.reset();
+  theirs.phases.clear();
+  if (!phase.adaptation.distil->kept) theirs.phases.push_back(their_phase);
+  theirs.parallel = recipe.parallel;
+  theirs.places.clear();
+  theirs.name = recipe::other_run_name(use.other);
+  if (num_ranks % recipe.parallel.ranks_of_copy() != 0) return;  // a fault of its own
+  recipe::check_layout(theirs, num_ranks);
+}
+
 // The phase that is named, of the best round that has it; else the target's of a run with rounds,
 // else the only one that is finished.
 const report::PhaseState& chosen_phase(const report::RunState& run, const OtherRun& other,
@@ -146,7 +162,7 @@ class OtherRunsCheck {
     const recipe::Phase* phase = recipe::find_phase(theirs, found.phase);
     POLYPHASE_PROMISE(phase != nullptr, "{} lacks {}", found.folder, found.phase);
     recipe::check_other_run(recipe_, use, theirs, *phase, faults_);
-    if (use.role == OtherRunRole::kTeacher) check_split(use, theirs, *phase);
+    if (use.role == OtherRunRole::kTeacher) check_split(recipe_, use, theirs, *phase, num_ranks_);
     check_given_tokenizer(use, found);
     verifications_.push_back([this, use, found] { verify(use, found); });
   }
@@ -164,21 +180,6 @@ class OtherRunsCheck {
             known.lineage.digest, checkpoint_name(found.lineage.step), found.lineage.digest);
       }
     }
-  }
-
-  // A teacher is split as this run's model is, and reads the same batches. One that is asked
-  // beforehand is whole on every stage.
-  void check_split(const OtherRunUse& use, recipe::Recipe theirs, recipe::Phase their_phase) {
-    const recipe::Phase& phase = recipe_.phases[use.phase_number];
-    their_phase.batch = phase.batch;
-    their_phase.adaptation.distil.reset();
-    theirs.phases.clear();
-    if (!phase.adaptation.distil->kept) theirs.phases.push_back(their_phase);
-    theirs.parallel = recipe_.parallel;
-    theirs.places.clear();
-    theirs.name = recipe::other_run_name(use.other);
-    if (num_ranks_ % recipe_.parallel.ranks_of_copy() != 0) return;  // a fault of its own
-    recipe::check_layout(theirs, num_ranks_);
   }
 
   // A model that is given can be looked at before anything is prepared.
@@ -266,6 +267,15 @@ OtherRunPhase find_other_run_phase(const recipe::Recipe& recipe, const OtherRun&
   found.vocab_size = data.value("vocab_size", std::int64_t{0});
   if (found.lineage.run.empty()) found.lineage.run = run.name;
   return found;
+}
+
+void check_teacher_layouts(const recipe::Recipe& recipe, std::int64_t num_ranks) {
+  for (const OtherRunUse& use : recipe::uses_of_other_runs(recipe)) {
+    if (use.role != OtherRunRole::kTeacher) continue;
+    const OtherRunPhase found = find_other_run_phase(recipe, use.other);
+    const recipe::Recipe theirs = recipe::parse(found.recipe, found.folder);
+    check_split(recipe, use, theirs, *recipe::find_phase(theirs, found.phase), num_ranks);
+  }
 }
 
 void check_other_runs(const recipe::Recipe& recipe, std::int64_t num_ranks) {

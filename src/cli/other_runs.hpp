@@ -36,6 +36,10 @@ OtherRunPhase find_other_run_phase(const recipe::Recipe& recipe, const recipe::O
 // places, DataError a damaged checkpoint. For one rank: it reads files and writes none.
 void check_other_runs(const recipe::Recipe& recipe, std::int64_t num_ranks);
 
+// RecipeError unless the teachers of other runs can be split over so many ranks as recipe.parallel
+// asks.
+void check_teacher_layouts(const recipe::Recipe& recipe, std::int64_t num_ranks);
+
 // RecipeError, with both digests, unless the phases of other runs that are needed were trained with
 // the tokenizer of the prepared data.
 void require_their_tokenizer(const recipe::Recipe& recipe, const std::filesystem::path& data_dir);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,7 +50,8 @@ PhaseCosts phase_costs() {
                     [&](const recipe::Recipe* theirs, const recipe::Phase* their_phase) {
                       return count_step(recipe, phase, data, theirs, their_phase);
                     });
-              }};
+              },
+          .check_teachers = check_teacher_layouts};
 }
 
 // What a rank needs of each of the phases when so many data-parallel ranks train it.
@@ -124,6 +126,7 @@ ExitCode plan_command(const RecipeOptions& options, const PlanOptions& how) {
   const PhaseCosts costs = phase_costs();
   try {
     recipe::check_layout(recipe, num_ranks);
+    check_teacher_layouts(recipe, num_ranks);
   } catch (const RecipeError& error) {
     // Another one may be possible, which is what a machine's layouts tell.
     if (!machine) throw;
@@ -137,6 +140,7 @@ ExitCode plan_command(const RecipeOptions& options, const PlanOptions& how) {
              memory_table(recipe, recipe.phases, data_ranks), searches_text(recipe, num_ranks));
   if (machine) {
     fmt::print("{}", time_tables(recipe, num_ranks, *machine, costs));
+    std::fflush(stdout);  // the search for layouts may take a while
     fmt::print("{}", layout_table(recipe, num_ranks, *machine, costs));
   }
   return ExitCode::kDone;

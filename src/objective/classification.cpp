@@ -95,6 +95,7 @@ Tally Classification<Real>::judge(const std::vector<Prediction>& predictions,
   for (std::size_t s = 0; s < predictions.size(); ++s) {
     const std::vector<double>& p_K = predictions[s].probabilities_K;
     const std::int32_t label = batch.sequence_labels_B[s];
+    if (label < 0) continue;
     const double weight = loss_.class_weights.empty() ? 1.0 : loss_.class_weights[label];
     tally.nats -= weight * std::log(p_K[label]);
     matrix.add(label, std::ranges::max_element(p_K) - p_K.begin());

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "objective/multi_label.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "metrics/classification.hpp"
 
@@ -129,8 +131,12 @@ Tally MultiLabel<Real>::judge(const std::vector<Prediction>& predictions,
   std::vector<double> p_BK;
   for (const Prediction& prediction : predictions)
     p_BK.insert(p_BK.end(), prediction.probabilities_K.begin(), prediction.probabilities_K.end());
-  for (std::size_t i = 0; i < p_BK.size(); ++i)
-    tally.nats -= std::log(batch.label_sets_BK[i] >= 0.5F ? p_BK[i] : 1.0 - p_BK[i]);
+  // A probability of 1 is one that was rounded.
+  constexpr double kLeast = 0.5 * std::numeric_limits<double>::epsilon();
+  for (std::size_t i = 0; i < p_BK.size(); ++i) {
+    const double p = batch.label_sets_BK[i] >= 0.5F ? p_BK[i] : 1.0 - p_BK[i];
+    tally.nats -= std::log(std::max(p, kLeast));
+  }
   tally.counts = to_tally(count_labels(batch.label_sets_BK, head_.num_outputs(),
                                        [&](std::size_t i) { return p_BK[i] >= 0.5; }));
   return tally;

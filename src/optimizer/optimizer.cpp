@@ -58,23 +58,27 @@ Optimizer::Optimizer(const ParameterSet& parameters, const recipe::Phase& phase,
 }
 
 void Optimizer::allocate() {
-  const auto make = [&]<class Element>(Kokkos::View<Element*, Memory>& storage,
-                                       Tensor1<Element> StateTensor::*values) {
-    storage = Kokkos::View<Element*, Memory>(
-        Kokkos::view_alloc(Kokkos::WithoutInitializing, "optimizer state"),
-        layout_.count(shards_.rank));
-    use_large_pages(storage.data(), storage.size() * sizeof(Element));
-    Kokkos::deep_copy(storage, Element{});
-    for (StateTensor& tensor : state_) {
-      if (tensor.is_here)
-        tensor.*values = Tensor1<Element>(storage.data() + tensor.offset, tensor.count);
+  const auto count = static_cast<std::size_t>(state_bytes(shards_.rank)) / sizeof(float);
+  storage_ = Kokkos::View<float*, Memory>(
+      Kokkos::view_alloc(Kokkos::WithoutInitializing, "optimizer state"), count);
+  use_large_pages(storage_.data(), count * sizeof(float));
+  fill(Exec{}, Tensor1<float>(storage_.data(), count), 0.0F);  // two zeros of bf16, too
+  for (StateTensor& tensor : state_) {
+    if (!tensor.is_here) continue;
+    if (rule_->rounds_state()) {
+      tensor.rounded = rounded_values(tensor);
+    } else {
+      tensor.values = values(tensor);
     }
-  };
-  if (rule_->rounds_state()) {
-    make(rounded_storage_, &StateTensor::rounded);
-  } else {
-    make(storage_, &StateTensor::values);
   }
+}
+
+Tensor1<float> Optimizer::values(const StateTensor& tensor) const {
+  return Tensor1<float>(storage_.data() + tensor.offset, tensor.count);
+}
+
+Tensor1<bf16> Optimizer::rounded_values(const StateTensor& tensor) const {
+  return Tensor1<bf16>(reinterpret_cast<bf16*>(storage_.data()) + tensor.offset, tensor.count);
 }
 
 std::size_t Optimizer::plan_arena_bytes(ParameterSet& parameters) const {
@@ -121,9 +125,9 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
     for (std::size_t s = 0; s < trained.num_states; ++s) {
       const StateTensor& tensor = state_[trained.first_state + s];
       if (rule_->rounds_state()) {
-        rounded.emplace_back(rounded_storage_.data() + tensor.offset, tensor.count);
+        rounded.push_back(rounded_values(tensor));
       } else {
-        state.emplace_back(storage_.data() + tensor.offset, tensor.count);
+        state.push_back(values(tensor));
       }
     }
     const std::int64_t updates_here = step - treatment.first_step + 1;

@@ -63,6 +63,10 @@ class Optimizer {
     std::int64_t num_updates_before = 0, num_squares_before = 0;  // this phase
   };
 
+  // Where a tensor lies; nothing is there while the memory is only planned.
+  Tensor1<float> values(const StateTensor& tensor) const;
+  Tensor1<bf16> rounded_values(const StateTensor& tensor) const;
+
   const Communicator& tensor_;
   std::unique_ptr<UpdateRule> rule_;
   std::vector<Treatment> treatments_;
@@ -70,8 +74,7 @@ class Optimizer {
   Shards shards_;
   std::vector<StateTensor> state_;
   StateLayout layout_;
-  Kokkos::View<float*, Memory> storage_;
-  Kokkos::View<bf16*, Memory> rounded_storage_;  // in its place, of a rule that rounds
+  Kokkos::View<float*, Memory> storage_;  // of a rule that rounds, bf16 lies in it
 };
 
 }  // namespace polyphase

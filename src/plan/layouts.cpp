@@ -20,9 +20,11 @@ constexpr std::array kRecomputes = {recipe::Recompute::kNone, recipe::Recompute:
 // What a person would have to wait for to hear of more ranks than this is no plan.
 constexpr std::int64_t kMostTimesTheRanks = 64;
 
-bool is_legal(const recipe::Recipe& recipe, std::int64_t num_ranks) {
+bool is_legal(const recipe::Recipe& recipe, std::int64_t num_ranks, const PhaseCosts& costs) {
   try {
     recipe::check_layout(recipe, num_ranks);
+    recipe::check_strategy_layouts(recipe, num_ranks);
+    costs.check_teachers(recipe, num_ranks);
     return true;
   } catch (const RecipeError&) {
     return false;
@@ -48,7 +50,8 @@ std::int64_t most_layers_of(const recipe::Recipe& recipe) {
 
 // All ways to share the model and the batches, but for what is divided over data ranks and what is
 // run again; the simplest first. Chunks of a stage are doubled, or as many as the recipe has.
-std::vector<Layout> legal_grids(const recipe::Recipe& recipe, std::int64_t num_ranks) {
+std::vector<Layout> legal_grids(const recipe::Recipe& recipe, std::int64_t num_ranks,
+                                const PhaseCosts& costs) {
   const std::int64_t most_layers = most_layers_of(recipe), own = recipe.parallel.interleave;
   std::vector<std::int64_t> interleaves = {1};
   for (std::int64_t v = 2; v <= most_layers; v *= 2) interleaves.push_back(v);
@@ -62,7 +65,7 @@ std::vector<Layout> legal_grids(const recipe::Recipe& recipe, std::int64_t num_r
                              .pipeline = pipeline,
                              .data = num_ranks / pipeline / tensor,
                              .interleave = interleave};
-        if (!is_legal(with_layout(recipe, grid), num_ranks)) continue;
+        if (!is_legal(with_layout(recipe, grid), num_ranks, costs)) continue;
         grids.push_back(grid);
         if (tensor == 1) continue;
         grids.push_back(grid);
@@ -111,7 +114,7 @@ std::optional<PlannedLayout> smallest(const recipe::Recipe& recipe, std::int64_t
   asked.parallel.interleave = 1;
   std::optional<PlannedLayout> best;
   // Not always that of the most tensor-parallel ranks: they divide neither optimizer nor gradients.
-  for (Layout layout : legal_grids(asked, num_ranks)) {
+  for (Layout layout : legal_grids(asked, num_ranks, costs)) {
     if (layout.interleave > 1 || layout.sequence != (layout.tensor > 1)) continue;
     layout.shard = recipe::Shard::kGradients;
     layout.recompute = recipe::Recompute::kFull;
@@ -144,7 +147,7 @@ std::vector<PlannedLayout> timed_layouts(const recipe::Recipe& recipe, std::int6
     return phase.generate || num_steps_of(recipe, phase).has_value();
   });
   std::vector<PlannedLayout> planned;
-  for (Layout layout : legal_grids(recipe, num_ranks)) {
+  for (Layout layout : legal_grids(recipe, num_ranks, costs)) {
     for (const recipe::Recompute recompute : kRecomputes) {
       layout.recompute = recompute;
       const recipe::Recipe laid_out = with_layout(recipe, layout);

@@ -29,6 +29,10 @@ struct PhaseCosts {
   std::function<std::int64_t(const recipe::Recipe&, const recipe::Phase&, std::int64_t)>
       memory_bytes;
   std::function<StepWork(const recipe::Recipe&, const recipe::Phase&, std::int64_t)> work;
+  // RecipeError where a teacher of another run cannot be split over so many ranks as the recipe
+  // asks.
+  std::function<void(const recipe::Recipe&, std::int64_t num_ranks)> check_teachers =
+      [](const recipe::Recipe&, std::int64_t) {};
 };
 
 recipe::Recipe with_layout(const recipe::Recipe& recipe, const Layout& layout);

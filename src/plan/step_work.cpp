@@ -96,11 +96,12 @@ std::int64_t num_parts_of_rows(const recipe::Recipe& recipe, const ParameterSet&
   return recipe.parallel.sequence ? count : 0;
 }
 
-// Parameters and optimizer state of the whole model, as one rank would have them.
-std::int64_t whole_state_bytes(const recipe::Recipe& recipe, const recipe::Phase& phase) {
+// Parameters and optimizer state of the whole model, as a checkpoint has them: in float32.
+std::int64_t whole_state_bytes(const recipe::Recipe& recipe, recipe::Phase phase) {
   const Communicator alone = planning_communicator(1);
   recipe::Recipe whole = recipe;
   whole.parallel = {};
+  phase.optimizer.state_precision = recipe::Precision::kF32;
   const auto model = planned_model(whole, phase, alone);
   const Optimizer optimizer(model->parameters(), phase, alone);
   return model->parameters().global_count() * std::int64_t{sizeof(float)} + optimizer.state_bytes();
@@ -163,11 +164,12 @@ StepWork count_step(const recipe::Recipe& recipe, const recipe::Phase& phase,
   const auto num_stages = static_cast<int>(recipe.parallel.pipeline);
   StepWork longest;
   double model_flops = 0;
-  for (int stage = 0; stage < num_stages; ++stage) {
-    StepWork one = count_stage(recipe, phase, stage, num_data_ranks, teacher_recipe, teacher_phase);
-    model_flops += one.model_flops / num_stages;
+  for (const StagesAlike& alike : stages_that_differ(recipe, phase)) {
+    StepWork one =
+        count_stage(recipe, phase, alike.first, num_data_ranks, teacher_recipe, teacher_phase);
+    model_flops += one.model_flops * alike.count / num_stages;
     const auto flops = [](const Work& work) { return work.product_flops() + work.attention_flops; };
-    if (stage == 0 || flops(one.pass) > flops(longest.pass)) longest = std::move(one);
+    if (alike.first == 0 || flops(one.pass) > flops(longest.pass)) longest = std::move(one);
   }
   longest.model_flops = model_flops;
   longest.checkpoint_bytes = whole_state_bytes(recipe, phase);

@@ -180,6 +180,8 @@ TrainedPhase::TrainedPhase(const TrainedPhaseChoice& choice, const Communicator&
   for (const fs::path& run : choice.more_runs) {
     TrainedPhaseChoice other = choice;
     other.run = run;
+    other.phase = phase().name;
+    other.tensor = recipe_.parallel.tensor;  // ranks share batches as the first model's do
     other.more_runs.clear();
     others_.push_back(std::make_unique<TrainedPhase>(other, world));
     agree_on(world, [&] { require_alike(*this, *others_.back()); });

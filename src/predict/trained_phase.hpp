@@ -48,7 +48,7 @@ class TrainedPhase {
   // Collective over all ranks; errors are agreed. RecipeError for a folder that is no run, a phase
   // that it does not have or that is not trained yet, ranks that parallel.tensor does not divide,
   // a corpus or tokenizer that changed since, and further runs whose phase has another task,
-  // labels, tokenizer or samples; DataError for a checkpoint that is damaged or lacks a parameter.
+  // labels, tokenizer or family; DataError for a checkpoint that is damaged or lacks a parameter.
   TrainedPhase(const TrainedPhaseChoice& choice, const Communicator& world);
   TrainedPhase(const TrainedPhase&) = delete;  // its parts refer to each other
   TrainedPhase& operator=(const TrainedPhase&) = delete;

@@ -101,10 +101,10 @@ PlannedMemory plan_memory(const recipe::Recipe& recipe, const recipe::Phase& pha
                           int num_data_ranks, const recipe::Recipe* teacher_recipe,
                           const recipe::Phase* teacher_phase) {
   PlannedMemory most;
-  for (int stage = 0; stage < recipe.parallel.pipeline; ++stage) {
+  for (const StagesAlike& alike : stages_that_differ(recipe, phase)) {
     const PlannedMemory one =
-        plan_stage(recipe, phase, stage, num_data_ranks, teacher_recipe, teacher_phase);
-    if (stage == 0 || one.total_bytes() > most.total_bytes()) most = one;
+        plan_stage(recipe, phase, alike.first, num_data_ranks, teacher_recipe, teacher_phase);
+    if (alike.first == 0 || one.total_bytes() > most.total_bytes()) most = one;
   }
   return most;
 }

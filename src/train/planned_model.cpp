@@ -1,7 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/planned_model.hpp"
 
+#include "recipe/load.hpp"
+
 namespace polyphase {
+namespace {
+
+// Layers of each chunk of a stage, of a model of one stack.
+std::vector<std::int64_t> layers_of_stage(const recipe::Recipe& recipe, const recipe::Phase& phase,
+                                          int number) {
+  const PipelineStage stage = {.number = number,
+                               .count = static_cast<int>(recipe.parallel.pipeline),
+                               .num_own_chunks = static_cast<int>(recipe.parallel.interleave)};
+  const std::int64_t num_layers = recipe::model_of(recipe, phase).num_layers;
+  std::vector<std::int64_t> layers;
+  for (int chunk = 0; chunk < stage.num_own_chunks; ++chunk)
+    layers.push_back(split_evenly(num_layers, stage.chunk(chunk), stage.num_chunks()).size);
+  return layers;
+}
+
+}  // namespace
 
 std::unique_ptr<PhaseModel> planned_model(const recipe::Recipe& recipe, const recipe::Phase& phase,
                                           const Communicator& tensor,
@@ -11,6 +29,26 @@ std::unique_ptr<PhaseModel> planned_model(const recipe::Recipe& recipe, const re
   recipe::Phase planned = phase;
   if (planned.task) planned.task->class_weights.clear();  // the classes are not known yet
   return make_phase_model(recipe, planned, data, tensor, pipeline);
+}
+
+std::vector<StagesAlike> stages_that_differ(const recipe::Recipe& recipe,
+                                            const recipe::Phase& phase) {
+  // What a phase says of single layers by their names, and layers of other models beside these.
+  const bool may_differ = recipe::has_decoder(recipe.model, phase) || !phase.freeze.empty() ||
+                          phase.unfreeze || phase.adaptation.lora || phase.adaptation.distil;
+  const auto num_stages = static_cast<int>(recipe.parallel.pipeline);
+  std::vector<StagesAlike> stages;
+  for (int stage = 0; stage < num_stages; ++stage) {
+    const bool is_like_the_one_before =
+        stage >= 2 && stage + 1 < num_stages && !may_differ &&
+        layers_of_stage(recipe, phase, stage) == layers_of_stage(recipe, phase, stage - 1);
+    if (is_like_the_one_before) {
+      ++stages.back().count;
+    } else {
+      stages.push_back({.first = stage});
+    }
+  }
+  return stages;
 }
 
 }  // namespace polyphase

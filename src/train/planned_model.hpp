@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <vector>
+
 #include "train/phase_model.hpp"
 
 namespace polyphase {
@@ -13,5 +15,14 @@ inline constexpr int kAssumedLabels = 64;
 std::unique_ptr<PhaseModel> planned_model(const recipe::Recipe& recipe, const recipe::Phase& phase,
                                           const Communicator& tensor,
                                           const Communicator* pipeline = nullptr);
+
+// Stages of the pipeline that a plan looks at, each with how many are like it, itself among them:
+// neighbours between the first and the last that have as many layers in each of their chunks. The
+// first of them keeps the most. Where stages may differ in anything else, it is all of them.
+struct StagesAlike {
+  int first = 0, count = 1;
+};
+std::vector<StagesAlike> stages_that_differ(const recipe::Recipe& recipe,
+                                            const recipe::Phase& phase);
 
 }  // namespace polyphase

@@ -84,6 +84,13 @@ class OptimizersTest(RoadTest):
         self.stop_after(stopped, "tags", 4, ranks=2)
         self.assert_exit(stopped.go(ranks=None), DONE)
         self.assert_same_road(stopped, straight)
+        rounded = self.kept_run("kept-rounded", **{"phases.tags.optimizer.state_precision": "bf16"})
+        outcome = rounded.go(ranks=None)
+        self.assert_exit(outcome, DONE)
+        self.assertRegex(outcome.text, r"tags: optimizer state of [1-9]\d* parameters kept")
+        for mine, exact in zip(rounded.steps("tags"), straight.steps("tags")):
+            self.assertAlmostEqual(mine[1], exact[1], delta=1e-2 * exact[1], msg=f"step {mine[0]}")
+        self.assertNotEqual(rounded.steps("tags")[-1][1], straight.steps("tags")[-1][1])
 
     def test_state_of_another_kind_is_reset_and_said(self):
         run = self.kept_run("kinds", **{"phases.pretrain.optimizer.kind": "lion"})

@@ -104,11 +104,11 @@ class UseTest(UsedRuns):
         other = self.trained("other", phases + "".join(
             PHASE.format(name=name, task=task, corpus=corpus, steps=20)
             for name, task, corpus in (("topic", "classification", "topics"), ("number", "regression", "numbers"),
-                                       ("set", "multi_label", "sets"))), "--set", "seed=5")
+                                       ("set", "multi_label", "sets"))), "--set", "seed=5", "--set", "parallel.tensor=2", ranks=2)  # used as the first run's ranks are
 
         def told(phase, file, *runs):
             texts = "\n".join(line.split("\t")[0] for line in self.lines_of(file))
-            outcome = polyphase("predict", *runs, "--phase", phase, "--format", "jsonl", text=texts)
+            outcome = polyphase("predict", *runs, "--phase", phase, "--tensor", 1, "--format", "jsonl", text=texts)
             self.assert_exit(outcome, DONE)
             return [json.loads(line) for line in outcome.out.splitlines()]
 

@@ -113,9 +113,19 @@ TEST(Pipeline, OfTwoStagesGivesTheBitsOfOneRank) {
   }
 }
 
+bool is_family(const std::string& name) { return name.starts_with("family_"); }
+
 const char* const kStagesCases[] = {"bert_postnorm_pretraining", "family_gpt2_clm",
                                     "family_t5_1_0_span",        "family_relative_mlm",
                                     "optimizer_average",         "optimizer_unfreeze"};
+
+// A classifier of so many layers that learns from the hidden states and attention of a teacher's
+// last layer.
+nlohmann::json lessons_of_the_last_layer(int num_layers) {
+  nlohmann::json reference = with_layers(read_case("distil_layers_classification"), num_layers);
+  reference["phase"]["distil"]["layers"] = "last";
+  return reference;
+}
 
 // Beside data-parallel ranks, whatever these divide, and with layers that are run again.
 TEST(Pipeline, BesideDataParallelRanksGivesTheBitsOfOneRank) {
@@ -127,6 +137,7 @@ TEST(Pipeline, BesideDataParallelRanksGivesTheBitsOfOneRank) {
                                       std::pair{recipe::Shard::kGradients, "none"}}) {
       nlohmann::json reference = read_case(name);
       reference["recompute"] = mode;
+      if (is_family(name)) reference["optimizer"]["state_precision"] = "bf16";
       expect_bits_of_one_stage(reference, stages, whole, {.shard = shard},
                                fmt::format("{}, recompute {}", name, mode));
     }
@@ -144,6 +155,7 @@ TEST(Pipeline, OfTensorParallelRanksGivesTheBitsOfThese) {
       expect_bits_of_one_stage(reference, stages, whole, {}, name);
     }
   }
+  expect_bits_of_one_stage(lessons_of_the_last_layer(2), stages, whole, {}, "a teacher's layer");
 }
 
 // Of four layers, and of an encoder and a decoder of two, each on a stage of its own; of which some
@@ -185,6 +197,9 @@ TEST(Pipeline, OfInterleavedStagesGivesTheBitsOfOneRank) {
                              fmt::format("{} in bf16", name));
   }
   expect_bits_of_one_stage(interleaved("distil_tagging", 6, 2), stages, whole, {}, "a teacher");
+  nlohmann::json lessons = lessons_of_the_last_layer(6);
+  lessons["interleave"] = 2;
+  expect_bits_of_one_stage(lessons, stages, whole, {}, "a teacher's layer");
 }
 
 // Of four stages the middle ones have a part of each of T5's stacks, or of none of its ends.
@@ -256,11 +271,14 @@ TEST(Pipeline, PlanIsWhatTheStageWithTheMostHas) {
                                          {"family_t5_1_0_span", 3},
                                          {"family_relative_mlm", 2},
                                          {"distil_clm", 1},
+                                         {"distil_mlm_sop", 1},
+                                         {"distil_attention_prefix_lm", 1},
                                          {"optimizer_average", 1}}) {
     for (const recipe::Shard shard :
          {recipe::Shard::kNone, recipe::Shard::kOptimizer, recipe::Shard::kGradients}) {
-      const nlohmann::json reference =
+      nlohmann::json reference =
           interleave == 1 ? read_case(name) : interleaved(name, 6, interleave);
+      if (is_family(name)) reference["optimizer"]["state_precision"] = "bf16";
       ReferenceRun run(reference, grid, 4, recipe::Precision::kF32, 0.0, shard);
       run.step(0);  // takes the links' memory
       recipe::Recipe recipe = run.recipe();
@@ -273,8 +291,11 @@ TEST(Pipeline, PlanIsWhatTheStageWithTheMostHas) {
       if (own.num_gradients() > 1)
         floats += static_cast<std::int64_t>(own.num_gradients() * own.gradients(0).size());
       const auto count = [&](const std::vector<StateTensor>& tensors) {
+        const auto aligned = [](std::size_t count) {
+          return (static_cast<std::int64_t>(count) + 15) / 16 * 16;
+        };
         for (const StateTensor& tensor : tensors)
-          floats += (static_cast<std::int64_t>(tensor.values.size()) + 15) / 16 * 16;
+          floats += aligned(tensor.values.size()) + aligned(tensor.rounded.size()) / 2;
       };
       count(run.optimizer().state());
       if (run.average() != nullptr) count(run.average()->tensors());

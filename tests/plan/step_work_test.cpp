@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "planned_recipe.hpp"
+#include "train/plan_memory.hpp"
 
 namespace polyphase {
 namespace {
@@ -51,6 +52,32 @@ TEST(StepWork, StagesShareWhatOneRankDoes) {
   const StepWork turns = count_step(recipe, recipe.phases[0], 1);
   EXPECT_EQ(turns.pass.passed_on, (3 * 2 * 64 + 1000) * 256);
   EXPECT_DOUBLE_EQ(turns.pass.product_flops(), longest.pass.product_flops());
+}
+
+// What a phase freezes may be a layer's, so that each stage is looked at; here it is nothing.
+TEST(StepWork, StagesThatAreAlikeAreCountedOnce) {
+  recipe::Recipe recipe = planned_gpt(10, 64, 4, 64, 1000);
+  recipe.phases[0].batch.sequences = 160;
+  recipe::Phase each = recipe.phases[0];
+  each.freeze = {"no.such.parameter"};
+  for (const auto& [pipeline, interleave] :
+       {std::pair<std::int64_t, std::int64_t>{4, 1}, {4, 2}, {5, 1}, {5, 2}, {8, 1}}) {
+    recipe.parallel.pipeline = pipeline;
+    recipe.parallel.interleave = interleave;
+    const StepWork alike = count_step(recipe, recipe.phases[0], 2),
+                   all = count_step(recipe, each, 2);
+    EXPECT_DOUBLE_EQ(alike.model_flops, all.model_flops) << pipeline;
+    EXPECT_EQ(alike.pass.product_flops(), all.pass.product_flops()) << pipeline;
+    EXPECT_EQ(alike.pass.moved_bytes, all.pass.moved_bytes) << pipeline;
+    for (const recipe::Shard shard :
+         {recipe::Shard::kNone, recipe::Shard::kOptimizer, recipe::Shard::kGradients}) {
+      recipe.parallel.shard = shard;
+      EXPECT_EQ(plan_memory(recipe, recipe.phases[0], 2).total_bytes(),
+                plan_memory(recipe, each, 2).total_bytes())
+          << pipeline << " × " << interleave;
+    }
+    recipe.parallel.shard = recipe::Shard::kNone;
+  }
 }
 
 // GPT-3 of 175 billion parameters, and the 22 billion of Korthikanti et al., 2022, table 3.
@@ -139,14 +166,16 @@ TEST(StepWork, FrozenWeightsHaveNoGradients) {
 }
 
 TEST(StepWork, AdamReadsAndWritesSevenTimesAParameter) {
-  const recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
-  const StepWork step = count_step(recipe, recipe.phases[0], 1);
-  EXPECT_NEAR(step.update.moved_bytes, 28.0 * static_cast<double>(step.num_parameters),
-              28.0 * 0.001 * static_cast<double>(step.num_parameters));
-  // With two moments.
-  EXPECT_NEAR(static_cast<double>(step.checkpoint_bytes),
-              12.0 * static_cast<double>(step.num_parameters),
-              12.0 * 0.001 * static_cast<double>(step.num_parameters));
+  recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
+  for (const auto& [precision, bytes] :
+       {std::pair{recipe::Precision::kF32, 28.0}, {recipe::Precision::kBf16, 20.0}}) {
+    recipe.phases[0].optimizer.state_precision = precision;
+    const StepWork step = count_step(recipe, recipe.phases[0], 1);
+    const auto parameters = static_cast<double>(step.num_parameters);
+    EXPECT_NEAR(step.update.moved_bytes, bytes * parameters, 0.001 * bytes * parameters);
+    // With two moments in float32, whatever memory has.
+    EXPECT_NEAR(static_cast<double>(step.checkpoint_bytes), 12.0 * parameters, 0.012 * parameters);
+  }
 }
 
 }  // namespace
