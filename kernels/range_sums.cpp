@@ -12,12 +12,6 @@ namespace {
 
 constexpr std::int64_t kElementsPerChunk = 16384;
 
-Tensor1<const std::uint64_t> on_device(const Exec& exec, const std::vector<std::uint64_t>& values) {
-  const auto copy = exec.arena->take1<std::uint64_t>(static_cast<std::int64_t>(values.size()));
-  copy_to_device<std::uint64_t>(exec, copy, values.data());
-  return copy;
-}
-
 }  // namespace
 
 std::vector<double> sums_of_squares(const Exec& exec, Tensor1<const float> x,
@@ -30,13 +24,11 @@ std::vector<double> sums_of_squares(const Exec& exec, Tensor1<const float> x,
   }
   note_moved(exec, Tensor1<const float>(x.data(), num_elements));
   ArenaScope scope(*exec.arena);
+  const Tensor1<std::uint64_t> begin_P = exec.arena->take1<std::uint64_t>(num_chunks),
+                               length_P = exec.arena->take1<std::uint64_t>(num_chunks);
+  const Tensor1<double> partial_P = exec.arena->take1<double>(num_chunks);
   std::vector<double> sums(ranges.size(), 0.0);
-  if (exec.counting()) {  // of models whose chunks would take a while to list
-    exec.arena->take1<std::uint64_t>(num_chunks);
-    exec.arena->take1<std::uint64_t>(num_chunks);
-    exec.arena->take1<double>(num_chunks);
-    return sums;
-  }
+  if (exec.counting()) return sums;  // a list of a large model's chunks would take a while
   std::vector<std::uint64_t> begins, lengths;
   std::vector<std::size_t> owners;  // the range of each chunk
   for (std::size_t range = 0; range < ranges.size(); ++range) {
@@ -48,9 +40,8 @@ std::vector<double> sums_of_squares(const Exec& exec, Tensor1<const float> x,
       owners.push_back(range);
     }
   }
-  const Tensor1<const std::uint64_t> begin_P = on_device(exec, begins),
-                                     length_P = on_device(exec, lengths);
-  const Tensor1<double> partial_P = exec.arena->take1<double>(num_chunks);
+  copy_to_device<std::uint64_t>(exec, begin_P, begins.data());
+  copy_to_device<std::uint64_t>(exec, length_P, lengths.data());
   for_rows(
       exec, num_chunks, KOKKOS_LAMBDA(const Row& row) {
         const float* values = x.data() + begin_P(row.index());

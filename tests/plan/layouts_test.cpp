@@ -66,6 +66,31 @@ TEST(Layouts, EveryOneThatTheProgramCanRunIsThereOnce) {
   EXPECT_EQ(all.num_looked_at, seen.size());
 }
 
+// A teacher of another run with two layers, say.
+TEST(Layouts, WhatATeacherCannotBeSplitIntoIsLeftOut) {
+  const recipe::Recipe recipe = planned_gpt(4, 256, 4, 64, 1000);
+  PhaseCosts costs = made_up_costs(0.5);
+  costs.check_teachers = [](const recipe::Recipe& r, std::int64_t) {
+    if (r.parallel.pipeline * r.parallel.interleave > 2) fail<RecipeError>("two layers");
+  };
+  const PlannedLayouts some = plan_layouts(recipe, 8, small_machine(), costs, kAll);
+  EXPECT_FALSE(some.fitting.empty());
+  for (const PlannedLayout& one : some.fitting)
+    EXPECT_LE(one.layout.pipeline * one.layout.interleave, 2);
+}
+
+TEST(Layouts, GroupsOfASearchHoldWholeCopiesOfTheModel) {
+  recipe::Recipe recipe = planned_gpt(4, 256, 4, 64, 1000);
+  recipe.iterate.emplace().target.phase = "pretrain";
+  recipe::Strategy& strategy = recipe.iterate->strategies.emplace_back();
+  strategy.name = "rate";
+  strategy.search.emplace().ranks_per_trial = 2;
+  const PlannedLayouts some = plan_layouts(recipe, 4, small_machine(), made_up_costs(0.5), kAll);
+  EXPECT_FALSE(some.fitting.empty());
+  for (const PlannedLayout& one : some.fitting)
+    EXPECT_LE(one.layout.tensor * one.layout.pipeline, 2);
+}
+
 TEST(Layouts, TheFastestThatFitsIsFirst) {
   const recipe::Recipe recipe = planned_gpt(2, 256, 4, 64, 1000);
   const auto roomy = plan_layouts(recipe, 2, small_machine(), made_up_costs(0.9), kAll).fitting;
