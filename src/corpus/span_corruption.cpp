@@ -25,21 +25,26 @@ std::vector<std::int64_t> random_parts(std::int64_t total, std::int64_t parts, D
 
 }  // namespace
 
+SpanCounts count_spans(std::int64_t num_tokens, const SpanCorruption& settings) {
+  if (num_tokens == 0) return {};
+  const std::int64_t most = std::max<std::int64_t>(1, num_tokens - 1);
+  const std::int64_t taken = std::clamp<std::int64_t>(
+      std::llround(settings.fraction * static_cast<double>(num_tokens)), 1, most);
+  const std::int64_t most_spans = std::max<std::int64_t>(
+      1, std::min({taken, num_tokens - taken, static_cast<std::int64_t>(settings.num_sentinels)}));
+  return {.taken = taken,
+          .spans = std::clamp<std::int64_t>(
+              std::llround(static_cast<double>(taken) / settings.span_tokens), 1, most_spans)};
+}
+
 void corrupt_spans(const std::vector<std::int32_t>& tokens, const SpanCorruption& settings,
                    Draws& draws, std::vector<std::int32_t>& source,
                    std::vector<std::int32_t>& target) {
   const auto size = static_cast<std::int64_t>(tokens.size());
   if (size == 0) return;
-  const std::int64_t most = std::max<std::int64_t>(1, size - 1);
-  const std::int64_t taken = std::clamp<std::int64_t>(
-      std::llround(settings.fraction * static_cast<double>(size)), 1, most);
-  const std::int64_t kept = size - taken;
-  const std::int64_t spans = std::clamp<std::int64_t>(
-      std::llround(static_cast<double>(taken) / settings.span_tokens), 1,
-      std::max<std::int64_t>(
-          1, std::min({taken, kept, static_cast<std::int64_t>(settings.num_sentinels)})));
+  const auto [taken, spans] = count_spans(size, settings);
   const std::vector<std::int64_t> taken_lengths = random_parts(taken, spans, draws);
-  const std::vector<std::int64_t> kept_lengths = random_parts(kept, spans, draws);
+  const std::vector<std::int64_t> kept_lengths = random_parts(size - taken, spans, draws);
   auto next = tokens.begin();
   for (std::int64_t span = 0; span < spans; ++span) {
     const std::int32_t sentinel = settings.first_sentinel + static_cast<std::int32_t>(span);

@@ -14,6 +14,12 @@ struct SpanCorruption {
   std::int32_t first_sentinel = 0, num_sentinels = 100;
 };
 
+// Of so many tokens: how many are taken out, in how many spans.
+struct SpanCounts {
+  std::int64_t taken = 0, spans = 0;
+};
+SpanCounts count_spans(std::int64_t num_tokens, const SpanCorruption& settings);
+
 // Cuts `tokens` into kept and taken stretches in turn, a kept one first, of random lengths that add
 // up to the wanted fraction (Raffel et al., 2020, section 3.1.4). `source` gets the kept ones with
 // a sentinel for each taken one; `target` gets each sentinel with what it stands for. At least one

@@ -9,39 +9,12 @@
 #include "comm/session.hpp"
 #include "optimizer/gradient_norm.hpp"
 #include "optimizer/optimizer.hpp"
+#include "plan/usual_batch.hpp"
 #include "recipe/load.hpp"
-#include "train/largest_batch.hpp"
-#include "train/phase_data.hpp"
 #include "train/planned_model.hpp"
 
 namespace polyphase {
 namespace {
-
-// The largest micro-batch is made for memory: windows may hold as many sequences as rows, and a
-// whole text may be masked. Of time, the usual one counts: one sequence a sample, the usual share
-// masked.
-Batch usual_batch(const recipe::Recipe& recipe, const recipe::Phase& phase, std::int64_t samples) {
-  Batch batch = largest_batch(recipe, phase, samples, kAssumedLabels);
-  const std::int64_t length = recipe::max_tokens_of(recipe, phase), rows = samples * length;
-  batch.starts.clear();
-  for (std::int64_t b = 0; b <= samples; ++b)
-    batch.starts.push_back(static_cast<std::int32_t>(b * length));
-  const auto count = static_cast<std::size_t>(samples);
-  batch.sequence_labels_B.resize(count);
-  const std::vector<SampleKind> kinds = sample_kinds_of(phase);
-  for (std::size_t b = 0; kinds.size() > 1 && b < count; ++b)
-    batch.kinds_B.push_back(kinds[b % kinds.size()]);
-  if (!batch.prefixes_B.empty()) {
-    batch.prefixes_B.assign(count, static_cast<std::int32_t>(length / 2));
-  }
-  if (phase.objectives.contains("mlm")) {
-    const auto masked =
-        static_cast<std::int64_t>(std::ceil(phase.mask_fraction * static_cast<double>(rows)));
-    batch.target_rows_M.resize(static_cast<std::size_t>(round_up(masked, kTargetRowMultiple)));
-    batch.target_labels_M = batch.target_rows_M;
-  }
-  return batch;
-}
 
 Work count_pass(PhaseModel& model, const Batch& batch, bool training) {
   const WorkCount count;

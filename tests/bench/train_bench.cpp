@@ -36,6 +36,16 @@ const char* objective_of(const BenchShape& shape) {
   return is_causal(shape) ? "clm" : "mlm";
 }
 
+// Span corruption that makes sources and targets as long as the shape's: one span of a text.
+void cut_one_span(const BenchShape& shape, recipe::Recipe& recipe) {
+  recipe::Phase& phase = recipe.phases[0];
+  // A target is a first token, the sentinel, and the span; a source what is left, and two more.
+  const std::int64_t span = shape.tokens - 2, text = shape.source_tokens - 2 + span;
+  recipe.model.max_tokens = text + 2;
+  phase.mask_fraction = static_cast<double>(span) / static_cast<double>(text);
+  phase.span_tokens = static_cast<double>(span);
+}
+
 recipe::Recipe recipe_of(const BenchShape& shape, const std::string& precision,
                          const std::string& recompute, std::int64_t micro_batch, double dropout) {
   recipe::Recipe recipe = bench_recipe(shape, precision);
@@ -43,6 +53,7 @@ recipe::Recipe recipe_of(const BenchShape& shape, const std::string& precision,
   recipe.model.dropout = recipe.model.attention_dropout = dropout;
   recipe::Phase& phase = recipe.phases[0];
   phase.objectives = {{objective_of(shape), 1.0}};
+  if (shape.source_tokens > 0) cut_one_span(shape, recipe);
   phase.batch = {.sequences = shape.sequences, .micro_batch = micro_batch};
   return recipe;
 }

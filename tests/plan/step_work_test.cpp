@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "plan/usual_batch.hpp"
 #include "planned_recipe.hpp"
 #include "train/plan_memory.hpp"
 
@@ -107,6 +108,24 @@ TEST(StepWork, CausalAttentionLeavesOutWhatIsMasked) {
   // Of 64 × 64 pairs 64·65/2; two products forward, five backward.
   EXPECT_DOUBLE_EQ(step.pass.attention_flops, 7 * 2.0 * 64 * 2 * 64 * 65 / 2);
   EXPECT_DOUBLE_EQ(step.pass.whole_attention_flops, 7 * 2.0 * 64 * 2 * 64 * 64);
+}
+
+// Of 62 tokens, 9 are taken out in 3 spans: 57 are read, and 13 written. In two parts: 32 and 32.
+TEST(StepWork, SpansMakeShortTargets) {
+  recipe::Recipe recipe = planned_gpt(1, 64, 1, 64, 100);
+  recipe.model.family = recipe::Family::kT5;
+  recipe::Phase& phase = recipe.phases[0];
+  phase.objectives = {{"span", 1.0}};
+  const Batch spans = usual_batch(recipe, phase, 4);
+  EXPECT_EQ(spans.source.num_tokens(), 4 * 57);
+  EXPECT_EQ(spans.num_tokens(), 4 * 13);
+  EXPECT_EQ(spans.target_rows_M.size(), static_cast<std::size_t>(round_up(4 * 13, 16)));
+  EXPECT_EQ(count_step(recipe, phase, 1).tokens, 2 * (57 + 13));
+  phase.objectives = {{"prefix_lm", 1.0}};
+  EXPECT_EQ(usual_batch(recipe, phase, 4).source.max_tokens, 32);
+  EXPECT_EQ(usual_batch(recipe, phase, 4).max_tokens, 32);
+  phase.objectives = {{"prefix_lm", 1.0}, {"span", 1.0}};
+  EXPECT_EQ(usual_batch(recipe, phase, 4).source.max_tokens, (32 + 57) / 2);
 }
 
 TEST(StepWork, TensorRanksShareProductsAndSumFourTimesALayer) {
