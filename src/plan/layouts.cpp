@@ -220,24 +220,30 @@ PlannedLayouts plan_layouts(const recipe::Recipe& recipe, std::int64_t num_ranks
 
 std::string advice(const recipe::Recipe& recipe, std::int64_t num_ranks, const Machine& machine,
                    const PhaseCosts& costs) {
-  for (std::int64_t most = largest_micro_batch(recipe) / 2; most >= 1; most /= 2) {
+  const recipe::Recipe least = with_micro_batch(recipe, 1);
+  // Nothing needs less than one micro-batch of one sample a rank. To look at all layouts takes
+  // seconds, and is left out where even that would not fit.
+  const auto one = smallest(least, num_ranks, costs, StepSize::kOneMicroBatch);
+  const bool one_fits = one && fits(*one, machine);
+  for (std::int64_t most = one_fits ? largest_micro_batch(recipe) / 2 : 0; most >= 1; most /= 2) {
     const auto found = smallest(with_micro_batch(recipe, most), num_ranks, costs);
     if (found && fits(*found, machine))
       return fmt::format("a micro_batch of at most {} would fit, with {}", most,
                          words(*found, recipe));
   }
-  const recipe::Recipe least = with_micro_batch(recipe, 1);
-  const auto one = smallest(least, num_ranks, costs, StepSize::kOneMicroBatch);
-  if (one && fits(*one, machine)) {
+  if (one_fits) {
     return fmt::format(
         "steps of one micro-batch a rank would fit, which need one set of gradients: a batch of {} "
         "sequences, a micro_batch of 1, and {}",
         one->layout.data, words(*one, recipe));
   }
-  for (std::int64_t times = 2; times <= kMostTimesTheRanks; times *= 2) {
-    const auto found = smallest(least, times * num_ranks, costs);
+  const std::int64_t most_ranks = kMostTimesTheRanks * num_ranks;
+  const auto bound = smallest(least, most_ranks, costs, StepSize::kOneMicroBatch);
+  const bool in_vain = bound && !fits(*bound, machine);
+  for (std::int64_t ranks = 2 * num_ranks; ranks <= most_ranks && !in_vain; ranks *= 2) {
+    const auto found = smallest(least, ranks, costs);
     if (found && fits(*found, machine))
-      return fmt::format("{} ranks would do, with a micro_batch of 1 and {}", times * num_ranks,
+      return fmt::format("{} ranks would do, with a micro_batch of 1 and {}", ranks,
                          words(*found, recipe));
   }
   if (!one)
