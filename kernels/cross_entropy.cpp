@@ -34,7 +34,10 @@ void softmax_stats_add(const Exec& exec, const SoftmaxStats& stats, Tensor2<cons
       exec, logits_MK.extent(0), KOKKOS_LAMBDA(const Row& row) {
         const std::int64_t m = row.index();
         const float* logits = row_data(logits_MK, m);
-        const float old_max = to.max_M(m);
+        // Read before the first sum, which all lanes end together, and written by all of them
+        // alike.
+        const float old_max = to.max_M(m), old_sum = to.sum_M(m);
+        const float old_logit_sum = with_logit_sum ? to.logit_sum_M(m) : 0.0F;
         const float block_max = row.max(num_classes, [=](std::int64_t k) { return logits[k]; });
         const float new_max = block_max > old_max ? block_max : old_max;
         if (block_max > old_max) {
@@ -46,17 +49,15 @@ void softmax_stats_add(const Exec& exec, const SoftmaxStats& stats, Tensor2<cons
         const float origin = new_max == -std::numeric_limits<float>::infinity() ? 0.0F : new_max;
         const float block_sum =
             row.sum(num_classes, [=](std::int64_t k) { return fast_exp(logits[k] - origin); });
-        to.sum_M(m) = to.sum_M(m) * fast_exp(old_max - origin) + block_sum;
+        to.sum_M(m) = old_sum * fast_exp(old_max - origin) + block_sum;
         to.max_M(m) = new_max;
         const std::int64_t label = labels_M(m) - first_class;
         if (labels_M(m) >= 0 && label >= 0 && label < num_classes) {
           to.label_logit_M(m) = logits[label];
         }
         if (with_logit_sum) {
-          // Read before the sum, which all lanes end together, and written by all of them alike.
-          const float before = to.logit_sum_M(m);
           to.logit_sum_M(m) =
-              before + row.sum(num_classes, [=](std::int64_t k) { return logits[k]; });
+              old_logit_sum + row.sum(num_classes, [=](std::int64_t k) { return logits[k]; });
         }
       });
 }

@@ -100,7 +100,9 @@ class Row {
           part = value > part ? value : part;
         },
         Kokkos::Max<float>(largest));
-    return largest;
+    // Kokkos begins with the lowest number that is finite.
+    constexpr float kLowest = std::numeric_limits<float>::lowest();
+    return largest == kLowest ? -std::numeric_limits<float>::infinity() : largest;
   }
 
   template <class Condition>
