@@ -8,6 +8,8 @@
 #include <optional>
 #include <tuple>
 
+#include "base/log.hpp"
+
 namespace polyphase::cublas_lt {
 namespace {
 
@@ -132,6 +134,12 @@ std::optional<Product> prepare(cublasLtHandle_t library, const Key& key, const E
       library, product.operation.get(), product.first.get(), product.second.get(),
       product.result.get(), product.result.get(), preference.get(), 1, &found, &num_found);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
+  // Some versions answer so to an epilogue that they lack for these types; once for each product.
+  if (status == CUBLAS_STATUS_INVALID_VALUE) {
+    log_info("cublasLt does not take a product of {} × {} × {}; its steps follow one another",
+             key.m, key.n, key.k);
+    return std::nullopt;
+  }
   check(status, "cublasLtMatmulAlgoGetHeuristic");
   if (num_found == 0) return std::nullopt;
   check(found.state, "cublasLtMatmulAlgoGetHeuristic");
