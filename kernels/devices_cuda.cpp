@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cuda_runtime.h>
 
-#include <Kokkos_Core.hpp>
 #include <cstdlib>
 
 #include "base/error.hpp"
@@ -9,7 +8,8 @@
 
 namespace polyphase {
 
-void choose_device() {
+// Kokkos finds out by itself only which of Open MPI's, MVAPICH's or srun's ranks this is.
+void choose_device(int rank_of_node) {
   int num_devices = 0;
   const cudaError_t found = cudaGetDeviceCount(&num_devices);
   if (found != cudaSuccess || num_devices == 0) {
@@ -18,9 +18,8 @@ void choose_device() {
         "there is one, or use the build for the host",
         found == cudaSuccess ? "none is visible" : cudaGetErrorString(found));
   }
-  // Kokkos 4 does it by itself, older ones when they are told how many there are.
-  if (KOKKOS_VERSION < 40000)
-    setenv("KOKKOS_NUM_DEVICES", fmt::format("{}", num_devices).c_str(), 0);
+  if (std::getenv("KOKKOS_NUM_DEVICES") != nullptr) return;  // Kokkos 3 refuses both
+  setenv("KOKKOS_DEVICE_ID", fmt::format("{}", rank_of_node % num_devices).c_str(), 0);
 }
 
 }  // namespace polyphase

@@ -3,6 +3,6 @@
 
 namespace polyphase {
 
-void choose_device() {}
+void choose_device(int) {}
 
 }  // namespace polyphase

@@ -34,7 +34,7 @@ void choose_threads(const MpiSession& session) {
   const int own = known ? CPU_COUNT(&allowed) : processors;
   // A rank that its launcher has bound to some processors has those for itself.
   const int threads =
-      own < processors ? own : std::max(1, processors / session.num_ranks_of_node());
+      own < processors ? own : std::max(1, processors / session.rank_of_node().size);
   setenv("KOKKOS_NUM_THREADS", fmt::format("{}", threads).c_str(), 1);
 }
 
@@ -85,7 +85,7 @@ int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSes
   }
   if (session == nullptr) return static_cast<int>(line.command());
   choose_threads(*session);
-  choose_device();
+  choose_device(session->rank_of_node().rank);
   int kokkos_argc = 1;  // the command line is ours alone
   const Kokkos::ScopeGuard kokkos(kokkos_argc, argv);
   return static_cast<int>(line.command());

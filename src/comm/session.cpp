@@ -41,14 +41,15 @@ MpiSession::MpiSession(int* argc, char*** argv) : world_(start_world(argc, argv)
 
 MpiSession::~MpiSession() { MPI_Finalize(); }
 
-int MpiSession::num_ranks_of_node() const {
+MpiSession::RankOfNode MpiSession::rank_of_node() const {
   MPI_Comm node = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
             "MPI_Comm_split_type");
-  int size = 1;
-  check_mpi(MPI_Comm_size(node, &size), "MPI_Comm_size");
+  RankOfNode place;
+  check_mpi(MPI_Comm_rank(node, &place.rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(node, &place.size), "MPI_Comm_size");
   check_mpi(MPI_Comm_free(&node), "MPI_Comm_free");
-  return size;
+  return place;
 }
 
 void MpiSession::abort(ExitCode code) const { abort_job(code); }

@@ -16,7 +16,11 @@ class MpiSession {
 
   const Communicator& world() const { return world_; }
 
-  int num_ranks_of_node() const;  // those that share this rank's memory
+  // Of those that share this rank's memory.
+  struct RankOfNode {
+    int rank = 0, size = 1;
+  };
+  RankOfNode rank_of_node() const;
 
   // Ends all ranks at once with this exit code: for an error that only one rank has seen.
   [[noreturn]] void abort(ExitCode code) const;
