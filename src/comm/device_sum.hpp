@@ -16,7 +16,8 @@
 namespace polyphase {
 
 // A sum over ranks, in place and in the order of the fixed tree (tree_stages.hpp), that goes on
-// while the caller computes. All ranks construct theirs in the same order.
+// while the caller computes. All ranks construct theirs in the same order; on devices a group's
+// first waits for all of its ranks.
 class DeviceSum {
  public:
   DeviceSum(const Exec& exec, const Communicator& ranks, Tensor1<float> data,
@@ -39,9 +40,10 @@ inline void sum_over_ranks(const Exec& exec, const Communicator& ranks, Tensor1<
 }
 
 // An exchange of parts (exchange_parts.hpp) in place that goes on while the caller computes, from
-// the front of the array to its end. All ranks construct theirs in the same order. What others send
-// must not be touched, nor what this rank sends be changed, until it is done. (On devices all of it
-// comes in front of sums that begin later, of whatever ranks: they share a stream.)
+// the front of the array to its end. All ranks construct theirs in the same order; on devices a
+// group's first waits for all of its ranks. What others send must not be touched, nor what this
+// rank sends be changed, until it is done. (On devices all of it comes in front of sums that begin
+// later, of whatever ranks: they share a stream.)
 class PartsExchange {
  public:
   PartsExchange(const Exec& exec, const Communicator& ranks, Tensor1<float> data,

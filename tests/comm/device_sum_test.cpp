@@ -120,7 +120,9 @@ TEST(PartsExchange, GivesWhatLiesInFrontFirstBesideOtherSums) {
   const Communicator ranks = all_ranks();
   expect_exchanged<float>(ranks, [&](const auto& device, const auto& parts, const auto& expect) {
     const OnDevice<float> other(std::vector<float>(kNumElements, 1.0F));
-    sum_over_ranks(other.exec(), ranks, other.tensor());  // makes what a device keeps of the group
+    // The first of each makes what devices keep of the group, for which every rank must come.
+    sum_over_ranks(other.exec(), ranks, other.tensor());
+    PartsExchange(other.exec(), ranks, other.tensor(), parts).wait_for(kNumElements);
     // Rank 0 has the first part, and need not wait for others, who do not send yet.
     if (ranks.rank() > 0) ranks.barrier();
     PartsExchange exchange(device.exec(), ranks, device.tensor(), parts);
