@@ -12,6 +12,7 @@
 #include "predict/trained_phase.hpp"
 #include "recipe/load.hpp"
 #include "recipe/search.hpp"
+#include "recipe/teacher_cuts.hpp"
 #include "recipe/variants.hpp"
 #include "report/run_state.hpp"
 #include "train/phase_result.hpp"
@@ -45,6 +46,9 @@ void check_split(const recipe::Recipe& recipe, const OtherRunUse& use, recipe::R
   theirs.name = recipe::other_run_name(use.other);
   if (num_ranks % recipe.parallel.ranks_of_copy() != 0) return;  // a fault of its own
   recipe::check_layout(theirs, num_ranks);
+  const std::string fault = recipe::teacher_cut_fault(recipe, use.phase_number, theirs.name,
+                                                      recipe::model_of(theirs, their_phase));
+  if (!fault.empty()) fail<RecipeError>("{}", fault);
 }
 
 // The phase that is named, of the best round that has it; else the target's of a run with rounds,

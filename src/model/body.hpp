@@ -34,10 +34,10 @@ class Body {
 
 // Declares the parameters of the model's family, the first of all of a phase's; its passes run
 // those of the chunk that is begun. with_decoder: t5's two stacks (recipe::has_decoder), else its
-// encoder alone, by the same names.
+// encoder alone, by the same names. `cuts`: of their layers.
 template <class Real>
 std::unique_ptr<Body<Real>> make_body(ParameterSet& parameters, const Communicator& tensor,
                                       const recipe::Model& model, std::int64_t vocab_size,
-                                      bool with_decoder);
+                                      bool with_decoder, const LayerCuts& cuts);
 
 }  // namespace polyphase

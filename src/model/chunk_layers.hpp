@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "model/parameters.hpp"
@@ -14,17 +15,22 @@ struct LayerRange {
   std::int64_t begin = 0, end = 0, whole = 0;
 
   bool any() const { return begin < end; }
+  bool has(std::int64_t layer) const { return begin <= layer && layer < end; }
   bool has_first() const { return any() && begin == 0; }
   bool has_last() const { return any() && end == whole; }
 };
 
+// The first layer of each chunk of a pipeline and, last, how many layers there are; empty: they are
+// dealt as evenly as they divide.
+using LayerCuts = std::vector<std::int64_t>;
+
 // How the layers of a model, counted through all of its stacks, are dealt to the chunks of a
-// pipeline: neighbours, and as evenly as they divide.
+// pipeline: neighbours.
 class ChunkLayers {
  public:
   // Of the chunk that layers are being made of.
-  ChunkLayers(const ParameterSet& parameters, std::int64_t num_layers)
-      : chunk_(parameters.chunk()), num_layers_(num_layers) {}
+  ChunkLayers(const ParameterSet& parameters, std::int64_t num_layers, LayerCuts cuts)
+      : chunk_(parameters.chunk()), num_layers_(num_layers), cuts_(std::move(cuts)) {}
 
   int chunk_of(std::int64_t layer) const {
     int chunk = 0;
@@ -47,10 +53,15 @@ class ChunkLayers {
   }
 
  private:
-  Split layers_of(int chunk) const { return split_evenly(num_layers_, chunk, chunk_.count); }
+  Split layers_of(int chunk) const {
+    if (cuts_.empty()) return split_evenly(num_layers_, chunk, chunk_.count);
+    const auto c = static_cast<std::size_t>(chunk);
+    return {.begin = cuts_[c], .size = cuts_[c + 1] - cuts_[c]};
+  }
 
   PipelineChunk chunk_;
   std::int64_t num_layers_;
+  LayerCuts cuts_;
 };
 
 }  // namespace polyphase

@@ -11,17 +11,19 @@ namespace {
 constexpr std::uint64_t kDecoderPlaces = std::uint64_t{1} << 24;
 
 // The decoder's layers are counted behind the encoder's.
-ChunkLayers chunks_of(const ParameterSet& parameters, const recipe::Model& model) {
-  return {parameters, model.num_layers + recipe::num_decoder_layers_of(model)};
+ChunkLayers chunks_of(const ParameterSet& parameters, const recipe::Model& model,
+                      const LayerCuts& cuts) {
+  return {parameters, model.num_layers + recipe::num_decoder_layers_of(model), cuts};
 }
 
 }  // namespace
 
 template <class Real>
 EncoderDecoder<Real>::EncoderDecoder(ParameterSet& parameters, const Communicator& tensor,
-                                     const recipe::Model& model, std::int64_t vocab_size)
+                                     const recipe::Model& model, std::int64_t vocab_size,
+                                     const LayerCuts& cuts)
     : width_(model.width),
-      chunks_(chunks_of(parameters, model)),
+      chunks_(chunks_of(parameters, model, cuts)),
       embedding_(parameters, tensor, model, recipe::num_token_ids(model, vocab_size),
                  chunks_that_embed(model)),
       encoder_(parameters, tensor, model, embedding_,

@@ -15,7 +15,7 @@ template <class Real>
 class EncoderDecoder final : public Body<Real> {
  public:
   EncoderDecoder(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
-                 std::int64_t vocab_size);
+                 std::int64_t vocab_size, const LayerCuts& cuts);
 
   const EmbeddingLayer& embedding() const override { return embedding_; }
   Tensor2<const Real> forward(const Pass& pass) override;

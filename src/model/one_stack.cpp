@@ -7,11 +7,12 @@ namespace polyphase {
 
 template <class Real>
 OneStack<Real>::OneStack(ParameterSet& parameters, const Communicator& tensor,
-                         const recipe::Model& model, std::int64_t vocab_size, bool causal)
+                         const recipe::Model& model, std::int64_t vocab_size, bool causal,
+                         const LayerCuts& cuts)
     : embedding_(parameters, tensor, model, recipe::num_token_ids(model, vocab_size)),
       stack_(parameters, tensor, model, embedding_,
              {.num_layers = model.num_layers,
-              .chunks = ChunkLayers(parameters, model.num_layers),
+              .chunks = ChunkLayers(parameters, model.num_layers, cuts),
               .causal = causal}) {}
 
 template class OneStack<float>;

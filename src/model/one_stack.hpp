@@ -10,7 +10,7 @@ template <class Real>
 class OneStack final : public Body<Real> {
  public:
   OneStack(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
-           std::int64_t vocab_size, bool causal);
+           std::int64_t vocab_size, bool causal, const LayerCuts& cuts);
 
   const EmbeddingLayer& embedding() const override { return embedding_; }
   Tensor2<const Real> forward(const Pass& pass) override { return stack_.forward(pass); }

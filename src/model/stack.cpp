@@ -167,7 +167,11 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
       dropout_apply<float>(pass.exec, y_float_NC_, embedding_dropout(pass));
   }
   pass.gather_own_rows(y_NC_);
-  if (lesson_ != nullptr && pass.training) lesson_->begin(pass);
+  StackLesson<Real>* const lesson = pass.training ? lesson_ : nullptr;
+  if (lesson != nullptr) {
+    lesson->begin(pass);
+    lesson->hear_hidden(pass, layers_.begin - 1);
+  }
   kept_end_.assign(chain_.size() + 1, 0);
   for (std::size_t i = 1; i <= chain_.size();) {
     const Part part = part_of(pass, i);
@@ -177,22 +181,16 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
     for (; i <= part.last; ++i) {
       if (i < part.last) reserve_norm(pass, i);
       run_link(pass, i, update_NC_);
-      if (lesson_ != nullptr && pass.training) hear_teacher(pass, i);
+      if (lesson == nullptr) continue;
+      if (is_attention(i)) lesson->hear_attention(pass, layer_of(i));
+      if (ends_layer(i) && i < chain_.size()) lesson->hear_hidden(pass, layer_of(i));
     }
     if (!part.kept) arena.release(mark);
     kept_end_[part.last] = arena.used_bytes();
   }
+  if (lesson != nullptr) lesson->hear_hidden(pass, layers_.end - 1);
   if (!layers_.has_last()) pass.send(Pass::kBehind, residual());
   return y_NC_;
-}
-
-template <class Real>
-void Stack<Real>::hear_teacher(const Pass& pass, std::size_t i) {
-  const std::int64_t own = (layers_.end - layers_.begin) * sublayers_of_layer_;
-  POLYPHASE_PROMISE(std::ssize(chain_) == own, "{} of {} sublayers learn from a teacher's",
-                    chain_.size(), own);
-  if (is_attention(i)) lesson_->hear_attention(pass, layer_of(i));
-  if (ends_layer(i)) lesson_->hear_hidden(pass, layer_of(i));
 }
 
 template <class Real>
@@ -208,7 +206,11 @@ void Stack<Real>::teach_attention(std::int64_t layer, const DoneAttention<Real>&
 
 template <class Real>
 Tensor2<const float> Stack<Real>::residual_behind(const Pass& pass, std::int64_t layer) {
-  const auto link = static_cast<std::size_t>((layer + 1) * sublayers_of_layer_);
+  const std::int64_t own = (layers_.end - layers_.begin) * sublayers_of_layer_;
+  POLYPHASE_PROMISE(std::ssize(chain_) == own && layers_.has(layer + 1),
+                    "what is behind layer {} is not kept in {} of {} sublayers from layer {} on",
+                    layer, chain_.size(), own, layers_.begin);
+  const auto link = static_cast<std::size_t>((layer + 1 - layers_.begin) * sublayers_of_layer_);
   if (!post()) return norm(link).sum();
   const auto again_NC = pass.exec.arena->take2<float>(pass.own().size, model_.width);
   norm(link).again(pass, again_NC);
@@ -268,7 +270,7 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
   const Tensor2<Real> dupdate_NC(reinterpret_cast<Real*>(update_NC_.data()), pass.num_rows,
                                  model_.width);
   const NormPlace place = post() ? NormPlace::kPost : NormPlace::kPre;
-  if (lesson_ != nullptr) lesson_->add_hidden_gradient(pass, dy_own_NC, num_layers() - 1);
+  if (lesson_ != nullptr) lesson_->add_hidden_gradient(pass, dy_own_NC, layers_.end - 1);
   for (std::size_t i = chain_.size(); i >= 1; --i) {
     const std::int64_t s = chain_[i - 1];
     const Linear& output = sublayer(s).output();
@@ -308,6 +310,7 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
     dropout_apply<float>(pass.exec, dy_own_NC, embedding_dropout(pass));
     if (!chain_.empty()) dropout_apply<float>(pass.exec, dsum_NC, embedding_dropout(pass));
   }
+  if (lesson_ != nullptr) lesson_->add_hidden_gradient(pass, dsum_NC, layers_.begin - 1);
   dsum_NC = norm(0).backward(pass, {.dy_NC = dy_own_NC, .dskip_NC = dsum_NC}, place);
   relative_.end_backward();
   end_layers(begin, final, final_from);

@@ -78,8 +78,9 @@ class Stack {
   void keep_attention(std::int64_t layer) { keeps_attention_[layer] = true; }
   // Of the last forward pass; a student's only while it is there.
   DoneAttention<Real> done_attention(std::int64_t layer) const;
-  // What goes on along the residual stream behind a layer, of the own rows: kept, or made again in
-  // the arena of `pass`, another stack's too.
+  // What goes on along the residual stream behind a layer that is not the last, in the chunk that
+  // begins with the next one or has both, of the own rows: kept, or made again in the arena of
+  // `pass`, another stack's too.
   Tensor2<const float> residual_behind(const Pass& pass, std::int64_t layer);
   Tensor2<const Real> output() const { return y_NC_; }
 
@@ -98,7 +99,6 @@ class Stack {
   std::int64_t layer_of(std::size_t i) const { return (chain_[i - 1] - 1) / sublayers_of_layer_; }
   bool is_attention(std::size_t i) const { return (chain_[i - 1] - 1) % sublayers_of_layer_ == 0; }
   bool ends_layer(std::size_t i) const { return chain_[i - 1] % sublayers_of_layer_ == 0; }
-  void hear_teacher(const Pass& pass, std::size_t i);
   // The sublayers that this pass goes through.
   std::vector<std::int64_t> chain(const Pass& pass) const;
   // Links of the chain that are kept, or made again together; counted from 1.

@@ -28,6 +28,9 @@ struct Tally {
   // Not added but laid one behind the other; evaluation only.
   std::vector<double> records;
   double divergence = 0;  // R-Drop: of the two passes, summed over terms; not in nats
+  // Where single layers add to the loss, what nats is the sum of, in the order of the whole model's
+  // layers; 0 for those of other chunks of a pipeline. Of single micro-batches only.
+  std::vector<double> layers = {};
 };
 
 // Loss in nats a term; NaN where there were no terms.

@@ -32,22 +32,6 @@ void take_norm_out(Work& pass, const ParameterSet& parameters) {
   pass.num_kernels -= count.work().num_kernels;
 }
 
-std::unique_ptr<PhaseModel> teacher_of(const recipe::Recipe& recipe, const recipe::Phase& phase,
-                                       const Communicator& tensor, const Communicator& pipeline,
-                                       const recipe::Recipe* teacher_recipe,
-                                       const recipe::Phase* teacher_phase) {
-  if (!phase.adaptation.distil || phase.adaptation.distil->kept) return nullptr;
-  recipe::Recipe other = teacher_recipe == nullptr ? recipe : *teacher_recipe;
-  other.precision = recipe.precision;
-  other.parallel = recipe.parallel;
-  other.tokenizer.vocab_size = recipe.tokenizer.vocab_size;
-  return planned_model(other,
-                       teacher_phase == nullptr
-                           ? *recipe::find_phase(recipe, phase.adaptation.distil->teacher)
-                           : *teacher_phase,
-                       tensor, &pipeline);
-}
-
 double floats(const ParameterSet& parameters) {
   double count = 0;
   for (const StorageRange& range : parameters.trained_ranges())
@@ -112,8 +96,9 @@ StepWork count_stage(const recipe::Recipe& recipe, const recipe::Phase& phase, i
   step.model_flops = 3 * flops(forward);
   const bool all_trained = step.num_trained == step.num_parameters;
   if (!all_trained) step.model_flops = std::min(step.model_flops, flops(step.pass));
-  const auto teacher = teacher_of(recipe, phase, tensor, pipeline, teacher_recipe, teacher_phase);
-  if (teacher != nullptr) {
+  std::unique_ptr<PhaseModel> teacher;  // lives as long as the model
+  if (phase.adaptation.distil && !phase.adaptation.distil->kept) {
+    teacher = planned_teacher(recipe, phase, tensor, pipeline, teacher_recipe, teacher_phase);
     model->learn_from(*teacher, *phase.adaptation.distil);
     step.pass = count_pass(*model, batch, true);
     step.model_flops += flops(count_pass(*teacher, batch, false));

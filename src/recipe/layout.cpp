@@ -6,6 +6,7 @@
 #include "recipe/checks.hpp"
 #include "recipe/faults.hpp"
 #include "recipe/load.hpp"
+#include "recipe/teacher_cuts.hpp"
 
 namespace polyphase::recipe {
 namespace {
@@ -97,20 +98,13 @@ class LayoutChecks {
     if (phase.adaptation.distil) check_lessons(index, *phase.adaptation.distil);
   }
 
-  // A layer and the teacher's that it learns from are on the same stage where both are the last.
+  // A teacher of another run is checked with that run.
   void check_lessons(std::size_t index, const Distil& distil) {
-    const Phase& phase = recipe_.phases[index];
-    const bool inside = distil.hidden > 0 || distil.attention > 0;
-    const bool all = inside && distil.layers == MatchedLayers::kAll;
-    if (!all && (distil.attention == 0 || !has_decoder(recipe_.model, phase))) return;
-    const std::string path = phase_path(recipe_, index) + ".distil";
-    const std::string key = path + (all ? ".layers" : ".attention");
-    fault(
-        key,
-        "{} needs all layers on one stage{}, but parallel.pipeline is {}; {}, or train this phase "
-        "by itself, with --phase {} --set parallel.pipeline=1, and the others by their names, too",
-        key, all ? " when it is all" : ", of an encoder and a decoder", pipeline_,
-        all ? "make it last" : "take it out", phase.name);
+    const Phase* const teacher = distil.teacher_run ? nullptr : find_phase(recipe_, distil.teacher);
+    if (teacher == nullptr) return;
+    const std::string message =
+        teacher_cut_fault(recipe_, index, teacher->name, model_of(recipe_, *teacher));
+    if (!message.empty()) fault(phase_path(recipe_, index) + ".distil.attention", "{}", message);
   }
 
   void check_batch(std::size_t index) {

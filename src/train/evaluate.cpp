@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <utility>
 
 #include "train/fixed_tree.hpp"
@@ -92,10 +93,31 @@ std::vector<Tally> tallies_of(const std::string& text) {
   return tallies;
 }
 
+// Sums up what layers add to the losses of micro-batches, each on one of the stages, in one order
+// wherever they are. Collective over the pipeline.
+void join_layers(std::vector<std::vector<Tally>>& tallies, const Communicator& pipeline) {
+  std::vector<double> layers;
+  for (const std::vector<Tally>& micro_batch : tallies)
+    for (const Tally& tally : micro_batch)
+      layers.insert(layers.end(), tally.layers.begin(), tally.layers.end());
+  if (layers.empty()) return;  // of all stages
+  pipeline.combine(layers);
+  auto next = layers.begin();
+  for (std::vector<Tally>& micro_batch : tallies) {
+    for (Tally& tally : micro_batch) {
+      if (tally.layers.empty()) continue;
+      const auto end = next + std::ssize(tally.layers);
+      tally.nats = std::accumulate(next, end, 0.0);
+      next = end;
+    }
+  }
+}
+
 }  // namespace
 
-std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine, const RankGrid& grid,
+std::vector<Tally> sum_tallies(std::vector<std::vector<Tally>> mine, const RankGrid& grid,
                                Dealing dealing) {
+  join_layers(mine, grid.pipeline);
   const int last = grid.pipeline.size() - 1;
   std::vector<Tally> totals;
   if (grid.pipeline.rank() == last) totals = sum_tallies(mine, grid.data, dealing);

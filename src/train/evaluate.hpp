@@ -28,8 +28,9 @@ std::optional<std::vector<Tally>> evaluation_tallies(const BatchTallies& evaluat
 // every rank gives the same number of micro-batches, as they were dealt.
 std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine,
                                const Communicator& data, Dealing dealing);
-// The same of those that the last stage of a pipeline has, for all stages.
-std::vector<Tally> sum_tallies(const std::vector<std::vector<Tally>>& mine, const RankGrid& grid,
+// The same of those that the last stage of a pipeline has, for all stages; of layers, those that
+// every stage has.
+std::vector<Tally> sum_tallies(std::vector<std::vector<Tally>> mine, const RankGrid& grid,
                                Dealing dealing);
 
 }  // namespace polyphase

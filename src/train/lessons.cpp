@@ -1,29 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/lessons.hpp"
 
+#include <numeric>
+
 #include "kernels/elementwise.hpp"
 
 namespace polyphase {
 
 template <class Real>
-Lessons<Real>::Lessons(const recipe::Distil& distil, ModelParts<Real> student,
-                       ModelParts<Real> teacher)
+Lessons<Real>::Lessons(const recipe::Distil& distil, Heads student, Heads teacher)
     : distil_(distil), student_(std::move(student)), teacher_(std::move(teacher)) {
   using Lesson = StackLesson<Real>;
   const bool of_every_layer = distil.layers == recipe::MatchedLayers::kAll;
   for (const Match& match :
-       {Match{"hidden", distil.hidden, of_every_layer, &Lesson::hidden_sum, &Lesson::weigh_hidden},
-        Match{"attention", distil.attention, true, &Lesson::attention_sum,
+       {Match{"hidden", distil.hidden, of_every_layer, &Lesson::hidden_sums, &Lesson::weigh_hidden},
+        Match{"attention", distil.attention, true, &Lesson::attention_sums,
               &Lesson::weigh_attention}}) {
     if (match.weight != 0) matches_.push_back(match);
   }
-  if (matches_.empty() || !student_.has_heads) return;
-  POLYPHASE_PROMISE(student_.stacks.size() == teacher_.stacks.size(), "{} stacks learn from {}",
-                    student_.stacks.size(), teacher_.stacks.size());
-  for (std::size_t i = 0; i < student_.stacks.size(); ++i) {
-    stacks_.push_back(std::make_unique<Lesson>(*student_.stacks[i], *teacher_.stacks[i], distil,
-                                               i + 1 == student_.stacks.size()));
+}
+
+template <class Real>
+StackLessons<Real> Lessons<Real>::of_stacks(const std::vector<Stack<Real>*>& student,
+                                            const std::vector<Stack<Real>*>& teacher) const {
+  StackLessons<Real> lessons;
+  if (matches_.empty()) return lessons;
+  POLYPHASE_PROMISE(student.size() == teacher.size(), "{} stacks learn from {}", student.size(),
+                    teacher.size());
+  for (std::size_t i = 0; i < student.size(); ++i) {
+    lessons.push_back(std::make_unique<StackLesson<Real>>(*student[i], *teacher[i], distil_,
+                                                          i + 1 == student.size()));
   }
+  return lessons;
 }
 
 template <class Real>
@@ -37,7 +45,7 @@ std::vector<std::pair<std::string, double>> Lessons<Real>::objectives() const {
 template <class Real>
 std::int64_t Lessons<Real>::num_terms(const Match& match, const Batch& batch) const {
   std::int64_t count = batch.starts.back();
-  if (match.of_every_stack && student_.stacks.size() > 1) count += batch.source.starts.back();
+  if (match.of_every_stack && !batch.source.starts.empty()) count += batch.source.starts.back();
   return count;
 }
 
@@ -55,8 +63,8 @@ void Lessons<Real>::tell(Objective<Real>& head, SoftTargets soft) const {
 
 template <class Real>
 void Lessons<Real>::hear(const Pass& theirs, Tensor2<const Real> hidden_NC) {
-  for (std::size_t o = 0; o < student_.heads.size() && distil_.weight > 0; ++o)
-    tell(*student_.heads[o], teacher_.heads[o]->teach(theirs, hidden_NC));
+  for (std::size_t o = 0; o < student_.size() && distil_.weight > 0; ++o)
+    tell(*student_[o], teacher_[o]->teach(theirs, hidden_NC));
 }
 
 template <class Real>
@@ -71,16 +79,20 @@ void Lessons<Real>::hear(const Exec& exec, const Batch& batch) {
       rows.insert(rows.end(), row + first, row + first + part);
     copy_to_device(exec, flat(y_BK), rows.data());
   };
-  tell(*student_.heads.at(0), {.logits = logits, .chain = {}});
+  tell(*student_.at(0), {.logits = logits, .chain = {}});
 }
 
 template <class Real>
-void Lessons<Real>::run(const Pass& pass, std::vector<Tally>& tallies,
-                        const std::vector<float>& scales) {
+void Lessons<Real>::run(const Pass& pass, const StackLessons<Real>& stacks,
+                        std::vector<Tally>& tallies, const std::vector<float>& scales) const {
   for (const Match& match : matches_) {
     Tally tally = {.num_terms = num_terms(match, pass.batch), .counts = {}};
-    for (const auto& lesson : stacks_) tally.nats += (lesson.get()->*match.sum)(pass);
-    for (const auto& lesson : stacks_) (lesson.get()->*match.weigh)(scales[tallies.size()]);
+    for (const auto& lesson : stacks) {
+      const std::vector<double> sums = (lesson.get()->*match.sums)(pass);
+      tally.layers.insert(tally.layers.end(), sums.begin(), sums.end());
+      (lesson.get()->*match.weigh)(scales[tallies.size()]);
+    }
+    tally.nats = std::accumulate(tally.layers.begin(), tally.layers.end(), 0.0);
     tallies.push_back(std::move(tally));
   }
 }

@@ -12,14 +12,9 @@
 
 namespace polyphase {
 
-// What of a model learns, or teaches: heads, a student's and its teacher's in the same order, and
-// stacks. Of a pipeline's chunk without heads, nothing learns.
+// What the stacks of a pass learn from a teacher's, of the same pass, in order.
 template <class Real>
-struct ModelParts {
-  std::vector<Objective<Real>*> heads;
-  std::vector<Stack<Real>*> stacks;
-  bool has_heads = true;
-};
+using StackLessons = std::vector<std::unique_ptr<StackLesson<Real>>>;
 
 // Distillation: what training passes of a student learn besides its labels. Heads hear what a
 // teacher says of the same rows: the teacher's own heads, or outputs that stand in the batch. With
@@ -28,9 +23,14 @@ struct ModelParts {
 template <class Real>
 class Lessons {
  public:
-  // Without a teacher's parts: from outputs in batches, Batch::taught_BK, of the one head. What the
-  // parts point to must live as long.
-  Lessons(const recipe::Distil& distil, ModelParts<Real> student, ModelParts<Real> teacher = {});
+  // A student's and its teacher's in the same order, which must live as long. Without a teacher's:
+  // from outputs in batches, Batch::taught_BK, of the one head.
+  using Heads = std::vector<Objective<Real>*>;
+  Lessons(const recipe::Distil& distil, Heads student, Heads teacher = {});
+
+  // Empty where no layer is compared.
+  StackLessons<Real> of_stacks(const std::vector<Stack<Real>*>& student,
+                               const std::vector<Stack<Real>*>& teacher) const;
 
   // The further objectives, by name and weight. They follow the student's own wherever all are
   // listed.
@@ -43,9 +43,10 @@ class Lessons {
   void hear(const Pass& theirs, Tensor2<const Real> hidden_NC);
   void hear(const Exec& exec, const Batch& batch);
 
-  // Behind the heads: adds the tallies of the further objectives, whose gradients the backward pass
-  // multiplies with their scales.
-  void run(const Pass& pass, std::vector<Tally>& tallies, const std::vector<float>& scales);
+  // Behind a training pass through a chunk, and the heads: adds the tallies of the further
+  // objectives, whose gradients the backward pass multiplies with their scales.
+  void run(const Pass& pass, const StackLessons<Real>& stacks, std::vector<Tally>& tallies,
+           const std::vector<float>& scales) const;
 
  private:
   // One of the further objectives.
@@ -53,15 +54,14 @@ class Lessons {
     const char* name;
     double weight;
     bool of_every_stack;
-    double (StackLesson<Real>::*sum)(const Pass& pass) const;
+    std::vector<double> (StackLesson<Real>::*sums)(const Pass& pass) const;
     void (StackLesson<Real>::*weigh)(float scale);
   };
   std::int64_t num_terms(const Match& match, const Batch& batch) const;
   void tell(Objective<Real>& head, SoftTargets soft) const;
 
   recipe::Distil distil_;
-  ModelParts<Real> student_, teacher_;
-  std::vector<std::unique_ptr<StackLesson<Real>>> stacks_;
+  Heads student_, teacher_;
   std::vector<Match> matches_;
 };
 

@@ -75,7 +75,6 @@ class PhaseRun {
     model_->allocate_training(GradientReducer::num_gradient_sets(local_micro_batches),
                               optimizer_->plan_arena_bytes(model_->parameters()), shards,
                               job.grid.data);
-    if (teaching_) teaching_->allocate(*model_);
     reducer_.emplace(model_->exec(), model_->parameters(), job.grid.data, shards,
                      job.recipe.parallel.sequence ? &job.grid.tensor : nullptr);
     const PhaseStart start =

@@ -17,7 +17,8 @@ namespace {
 template <class Real>
 std::unique_ptr<Body<Real>> make_phase_body(ParameterSet& parameters, const Communicator& tensor,
                                             const recipe::Recipe& recipe,
-                                            const recipe::Phase& phase, std::int64_t vocab_size) {
+                                            const recipe::Phase& phase, std::int64_t vocab_size,
+                                            const LayerCuts& cuts) {
   if (const std::optional<recipe::Lora>& lora = phase.adaptation.lora) {
     parameters.adapt({.rank = lora->rank,
                       .scale = lora->alpha / static_cast<double>(lora->rank),
@@ -28,7 +29,7 @@ std::unique_ptr<Body<Real>> make_phase_body(ParameterSet& parameters, const Comm
                       }});
   }
   auto body = make_body<Real>(parameters, tensor, recipe::model_of(recipe, phase), vocab_size,
-                              recipe::has_decoder(recipe.model, phase));
+                              recipe::has_decoder(recipe.model, phase), cuts);
   parameters.adapt({});
   return body;
 }
@@ -38,15 +39,16 @@ std::unique_ptr<Body<Real>> make_phase_body(ParameterSet& parameters, const Comm
 template <class Real>
 PhaseBody<Real>::PhaseBody(ParameterSet& parameters, const Communicator& tensor,
                            const Communicator* pipeline, const recipe::Recipe& recipe,
-                           const recipe::Phase& phase, std::int64_t vocab_size)
+                           const recipe::Phase& phase, std::int64_t vocab_size,
+                           const LayerCuts& cuts)
     : parameters_(parameters),
       tensor_(tensor),
       width_(recipe.model.width),
       recompute_(recipe.recompute),
       divides_rows_(recipe.parallel.sequence),
       r_drop_(static_cast<float>(phase.regularisation.r_drop.value_or(0.0))),
-      make_body_([&parameters, &tensor, recipe, phase, vocab_size] {
-        return make_phase_body<Real>(parameters, tensor, recipe, phase, vocab_size);
+      make_body_([&parameters, &tensor, recipe, phase, vocab_size, cuts] {
+        return make_phase_body<Real>(parameters, tensor, recipe, phase, vocab_size, cuts);
       }) {
   if (pipeline != nullptr && pipeline->size() > 1) {
     links_.emplace(*pipeline);
@@ -67,13 +69,36 @@ void PhaseBody<Real>::add_passes(int chunk, std::int64_t count) {
     parameters_.declare_again(
         [&] { ways.push_back(std::make_unique<UnderWay>(number, make_body_())); });
   }
+  if (teacher_ == nullptr) return;
+  teacher_->add_passes(chunk, count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    UnderWay &way = *ways[i], &theirs = *teacher_->chunks_.at(chunk).ways[i];
+    if (way.teacher != nullptr) continue;
+    way.teacher = &theirs;
+    way.lessons = lessons_->of_stacks(way.body->stacks(), theirs.body->stacks());
+  }
+}
+
+template <class Real>
+void PhaseBody<Real>::learn_from(PhaseBody& teacher, const Lessons<Real>& lessons) {
+  teacher_ = &teacher;
+  lessons_ = &lessons;
+  for (int chunk = 0; chunk < num_chunks(); ++chunk)
+    add_passes(chunk, std::ssize(chunks_[chunk].ways));
+}
+
+template <class Real>
+void PhaseBody<Real>::run_teacher(UnderWay& way, const Exec& exec, const Batch& batch) {
+  const std::size_t mark = exec.arena->used_bytes();
+  teacher_->forward(*way.teacher, exec, batch, {}, false);
+  const bool learns = way.teacher->pass->chunk.is_last() ||
+                      std::ranges::any_of(way.lessons, [](const auto& one) { return one->any(); });
+  if (!learns) exec.arena->release(mark);
 }
 
 template <class Real>
 void PhaseBody<Real>::forward(UnderWay& way, const Exec& exec, const Batch& batch,
                               const PassDropout& dropout, bool training) {
-  exec.arena->release(0);
-  exec.arena->lift_limit();  // no gradients of an earlier pass are needed
   const bool twice = training && r_drop_ > 0;
   if (twice) way.repeated = repeated(batch);
   const Batch& rows = twice ? way.repeated : batch;
@@ -101,6 +126,7 @@ void PhaseBody<Real>::backward(UnderWay& way, const Exec& exec,
   way.body->backward(*way.pass, way.dhidden_NC, final_from);
   send_gradients(exec, parameters_, links());
   way.pass.reset();
+  if (way.teacher != nullptr) way.teacher->pass.reset();
 }
 
 template class PhaseBody<float>;

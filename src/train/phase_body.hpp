@@ -9,6 +9,7 @@
 #include "comm/stage_links.hpp"
 #include "model/body.hpp"
 #include "recipe/recipe.hpp"
+#include "train/lessons.hpp"
 
 namespace polyphase {
 
@@ -29,12 +30,17 @@ class PhaseBody {
     std::optional<Pass> pass;
     Tensor2<const Real> hidden_NC;
     Tensor2<float> dhidden_NC;
+    // Distillation: the teacher's pass of the same micro-batch through its chunk, and what is
+    // learnt from inside of it.
+    UnderWay* teacher = nullptr;
+    StackLessons<Real> lessons;
   };
 
-  // Declares the body's parameters. `pipeline`: as of make_phase_model(). Parameters and groups
-  // must live on.
+  // Declares the body's parameters. `pipeline` and `cuts`: as of make_phase_model(). Parameters and
+  // groups must live on.
   PhaseBody(ParameterSet& parameters, const Communicator& tensor, const Communicator* pipeline,
-            const recipe::Recipe& recipe, const recipe::Phase& phase, std::int64_t vocab_size);
+            const recipe::Recipe& recipe, const recipe::Phase& phase, std::int64_t vocab_size,
+            const LayerCuts& cuts);
 
   // The stage's own chunks are counted from 0.
   int num_chunks() const { return static_cast<int>(chunks_.size()); }
@@ -47,7 +53,16 @@ class PhaseBody {
   UnderWay& first(int chunk = 0) const { return *chunks_.at(chunk).ways.front(); }
   Body<Real>& body() const { return *first().body; }
 
-  // Starts a pass on an empty arena, with R-Drop one that trains on the batch twice.
+  // Distillation: from now on every pass has one of the teacher's beside it. Both must live as
+  // long.
+  void learn_from(PhaseBody& teacher, const Lessons<Real>& lessons);
+  // The teacher's pass over a micro-batch, its own chunk on the same stage. Its messages to the
+  // next stage go before the student's, as there they are waited for. What it keeps lies below the
+  // student's pass, and stays as long as that if anything in the chunk learns from it.
+  void run_teacher(UnderWay& way, const Exec& exec, const Batch& batch);
+
+  // Starts a pass behind what is in use of the arena, with R-Drop one that trains on the batch
+  // twice.
   void forward(UnderWay& way, const Exec& exec, const Batch& batch, const PassDropout& dropout,
                bool training);
   // Ends it, once the heads of the last chunk have added to way.dhidden_NC.
@@ -57,6 +72,7 @@ class PhaseBody {
   // Of passes of each chunk, that many go forward in a step.
   void plan_messages(std::int64_t num_micro_batches) {
     if (links_) links_->plan_messages(num_micro_batches * num_chunks());
+    if (teacher_ != nullptr) teacher_->plan_messages(num_micro_batches);
   }
   // To other stages; nullptr: the whole model is on one.
   StageLinks* links() { return links_ ? &*links_ : nullptr; }
@@ -81,6 +97,8 @@ class PhaseBody {
   std::optional<StageLinks> links_;
   std::function<std::unique_ptr<Body<Real>>()> make_body_;
   std::vector<Chunk> chunks_;
+  PhaseBody* teacher_ = nullptr;
+  const Lessons<Real>* lessons_ = nullptr;
 };
 
 }  // namespace polyphase

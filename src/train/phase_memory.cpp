@@ -41,7 +41,8 @@ auto PhaseModel::plan_training(std::size_t num_gradient_sets, std::size_t update
     memory.bytes = memory.share_bytes + memory.arena_bytes + memory.layout.num_bytes();
   } else if (shares) {
     memory.first_gradient =
-        std::max(memory.layout.first_byte, one ? update_bytes : std::size_t{0}) + kSlack;
+        std::min(memory.arena_bytes,
+                 std::max(memory.layout.first_byte, one ? update_bytes : std::size_t{0}) + kSlack);
     memory.bytes = memory.share_bytes +
                    std::max(memory.arena_bytes, memory.first_gradient + memory.layout.num_bytes());
   } else {

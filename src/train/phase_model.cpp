@@ -28,8 +28,9 @@ template <class Real>
 class PhaseModelOf final : public PhaseModel {
  public:
   PhaseModelOf(const recipe::Recipe& recipe, const recipe::Phase& phase, const PhaseData& data,
-               const Communicator& tensor, const Communicator* pipeline)
-      : tensor_(tensor), body_(parameters_, tensor, pipeline, recipe, phase, data.vocab_size) {
+               const Communicator& tensor, const Communicator* pipeline, const LayerCuts& cuts)
+      : tensor_(tensor),
+        body_(parameters_, tensor, pipeline, recipe, phase, data.vocab_size, cuts) {
     parameters_.place_on({parameters_.stage().num_chunks() - 1});
     for (auto& [objective, weight] :
          make_objectives<Real>(parameters_, tensor, recipe, phase, data, body_.body())) {
@@ -41,9 +42,10 @@ class PhaseModelOf final : public PhaseModel {
   }
 
   void learn_from(PhaseModel& teacher, const recipe::Distil& distil) override {
-    teacher_ = dynamic_cast<PhaseModelOf*>(&teacher);
-    POLYPHASE_PROMISE(teacher_ != nullptr, "a teacher of another precision");
-    lessons_.emplace(distil, parts(names_), teacher_->parts(names_));
+    auto* const theirs = dynamic_cast<PhaseModelOf*>(&teacher);
+    POLYPHASE_PROMISE(theirs != nullptr, "a teacher of another precision");
+    lessons_.emplace(distil, heads(names_), theirs->heads(names_));
+    body_.learn_from(theirs->body_, *lessons_);
     for (const auto& [name, weight] : lessons_->objectives()) {
       names_.push_back(name);
       weights_.push_back(weight);
@@ -51,7 +53,7 @@ class PhaseModelOf final : public PhaseModel {
   }
 
   void learn_from_batches(const recipe::Distil& distil) override {
-    lessons_.emplace(distil, parts(names_));
+    lessons_.emplace(distil, heads(names_));
   }
 
   std::vector<float> outputs(const Batch& batch, std::int64_t num_outputs) override {
@@ -85,7 +87,6 @@ class PhaseModelOf final : public PhaseModel {
     free_arenas_ = {&arena_};
     for (Arena& arena : more_arenas_) free_arenas_.push_back(&arena);
     body_.plan_messages(num_micro_batches);
-    if (teacher_ != nullptr) teacher_->body_.plan_messages(num_micro_batches);
   }
 
   std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
@@ -94,7 +95,7 @@ class PhaseModelOf final : public PhaseModel {
     POLYPHASE_PROMISE(!free_arenas_.empty(), "more passes are under way than were planned");
     way.exec.arena = free_arenas_.back();
     free_arenas_.pop_back();
-    hear(way.exec, teacher_ != nullptr ? teacher_->exec_ : way.exec, batch, chunk);
+    hear(way, way.exec, batch);
     body_.forward(way, way.exec, batch, dropout, true);
     return run_heads(way, scales);
   }
@@ -114,6 +115,7 @@ class PhaseModelOf final : public PhaseModel {
       UnderWay& way = body_.first(chunk);
       for (std::size_t i = 0; i < batches.size(); ++i) {
         if (batches[i].num_sequences() == 0) continue;
+        clear(exec_);
         body_.forward(way, exec_, batches[i], {}, false);
         const std::vector<Tally> tallies = run_heads(way, std::vector<float>(names_.size()));
         std::ranges::copy(tallies, all[i].begin());
@@ -125,6 +127,7 @@ class PhaseModelOf final : public PhaseModel {
 
   std::vector<Prediction> predict(const Batch& batch) override {
     UnderWay& way = body_.first();
+    clear(exec_);
     body_.forward(way, exec_, batch, {}, false);
     std::vector<Prediction> predictions = objectives_.at(0)->predict(*way.pass, way.hidden_NC);
     way.pass.reset();
@@ -174,11 +177,10 @@ class PhaseModelOf final : public PhaseModel {
 
   // Bytes of the arena of one of the own chunks.
   std::size_t plan_chunk(int chunk, const Batch& largest, bool training) {
-    Arena counting, teaching;
+    Arena counting;
     const Exec exec = {.space = {}, .arena = &counting};
-    const Exec teacher_exec = {.space = {}, .arena = &teaching};
-    if (training) hear(exec, teacher_exec, largest, chunk);
     UnderWay& way = body_.first(chunk);
+    if (training) hear(way, exec, largest);
     parameters_.begin_chunk(way.chunk);
     if (training) {
       writes_.begin_pass(counting, parameters_.all().size(), parameters_.end_of_chunk());
@@ -191,7 +193,6 @@ class PhaseModelOf final : public PhaseModel {
     counting.trace(nullptr);
     const std::size_t kept_bytes = counting.used_bytes();
     run_heads(way, std::vector<float>(names_.size()));
-    teaching_bytes_ = std::max(teaching_bytes_, teaching.peak_bytes());
     if (training)
       body_.backward(way, exec, [this](std::size_t parameter) { writes_.final_from(parameter); });
     way.pass.reset();
@@ -214,38 +215,41 @@ class PhaseModelOf final : public PhaseModel {
 
   std::vector<Tally> run_heads(UnderWay& way, const std::vector<float>& scales) {
     std::vector<Tally> tallies;
-    if (!way.pass->chunk.is_last()) return tallies;
-    for (std::size_t o = 0; o < objectives_.size(); ++o) {
-      tallies.push_back(objectives_[o]->run(*way.pass, way.hidden_NC, way.dhidden_NC, scales[o]));
+    const bool learns = way.pass->training && !way.lessons.empty();
+    if (way.pass->chunk.is_last()) {
+      for (std::size_t o = 0; o < objectives_.size(); ++o) {
+        tallies.push_back(objectives_[o]->run(*way.pass, way.hidden_NC, way.dhidden_NC, scales[o]));
+      }
+    } else if (learns) {
+      tallies.resize(num_heads_);
     }
-    if (way.pass->training && lessons_) lessons_->run(*way.pass, tallies, scales);
+    if (learns) lessons_->run(*way.pass, way.lessons, tallies, scales);
     return tallies;
   }
 
-  // The heads of these objectives, and the stacks that end in them.
-  ModelParts<Real> parts(const std::vector<std::string>& objectives) const {
-    const int last = body_.num_chunks() - 1;
-    ModelParts<Real> parts = {
-        .heads = {}, .stacks = body_.first(last).body->stacks(), .has_heads = has_heads(last)};
+  typename Lessons<Real>::Heads heads(const std::vector<std::string>& objectives) const {
+    typename Lessons<Real>::Heads heads;
     for (const std::string& name : objectives) {
       const auto found = std::find(names_.begin(), names_.end(), name);
       POLYPHASE_PROMISE(found != names_.end(), "the teacher has no {}", name);
-      parts.heads.push_back(objectives_[static_cast<std::size_t>(found - names_.begin())].get());
+      heads.push_back(objectives_[static_cast<std::size_t>(found - names_.begin())].get());
     }
-    return parts;
+    return heads;
   }
 
-  // What there is to learn of the batch in a training pass of the chunk: a teacher's model runs on
-  // it first, its own chunk on the same stage, in an arena of its own. Its messages to the next
-  // stage go before the student's, as there they are waited for. Nothing of it is needed any more
-  // when the next pass goes forward: heads hear it at once, and stacks learn in the last chunk,
-  // from where a micro-batch comes back before the next one goes in.
-  void hear(const Exec& exec, const Exec& teacher_exec, const Batch& batch, int chunk) {
-    if (teacher_ != nullptr) {
-      UnderWay& theirs = teacher_->body_.first(chunk);
-      teacher_->body_.forward(theirs, teacher_exec, batch, {}, false);
-      if (has_heads(chunk)) lessons_->hear(*theirs.pass, theirs.hidden_NC);
-    } else if (lessons_ && has_heads(chunk)) {
+  static void clear(const Exec& exec) {
+    exec.arena->release(0);
+    exec.arena->lift_limit();  // no gradients of an earlier pass are needed
+  }
+
+  // What there is to learn of the batch in the training pass that follows.
+  void hear(UnderWay& way, const Exec& exec, const Batch& batch) {
+    clear(exec);
+    if (way.teacher != nullptr) body_.run_teacher(way, exec, batch);
+    if (!lessons_ || way.chunk + 1 < parameters_.stage().num_chunks()) return;
+    if (way.teacher != nullptr) {
+      lessons_->hear(*way.teacher->pass, way.teacher->hidden_NC);
+    } else {
       lessons_->hear(exec, batch);
     }
   }
@@ -253,6 +257,7 @@ class PhaseModelOf final : public PhaseModel {
   // Begins a pass that stays under way.
   Tensor2<const float> run_outputs(const Exec& exec, const Batch& batch, std::int64_t num_outputs) {
     UnderWay& way = body_.first();
+    clear(exec);
     body_.forward(way, exec, batch, {}, false);
     const auto y_BK = exec.arena->take2<float>(batch.num_sequences(), num_outputs);
     objectives_.at(0)->teach(*way.pass, way.hidden_NC).logits(y_BK, 0);
@@ -269,7 +274,6 @@ class PhaseModelOf final : public PhaseModel {
   std::vector<Arena*> free_arenas_ = {&arena_};  // that no training pass is under way in
   std::vector<std::unique_ptr<Objective<Real>>> objectives_;
   Generation<Real> generation_;
-  PhaseModelOf* teacher_ = nullptr;  // that goes along
   std::optional<Lessons<Real>> lessons_;
 };
 
@@ -289,11 +293,11 @@ std::map<std::string, double> PhaseModel::metrics(const std::vector<Tally>& tota
 std::unique_ptr<PhaseModel> make_phase_model(const recipe::Recipe& recipe,
                                              const recipe::Phase& phase, const PhaseData& data,
                                              const Communicator& tensor,
-                                             const Communicator* pipeline) {
+                                             const Communicator* pipeline, const LayerCuts& cuts) {
   if (recipe.precision == recipe::Precision::kBf16) {
-    return std::make_unique<PhaseModelOf<bf16>>(recipe, phase, data, tensor, pipeline);
+    return std::make_unique<PhaseModelOf<bf16>>(recipe, phase, data, tensor, pipeline, cuts);
   }
-  return std::make_unique<PhaseModelOf<float>>(recipe, phase, data, tensor, pipeline);
+  return std::make_unique<PhaseModelOf<float>>(recipe, phase, data, tensor, pipeline, cuts);
 }
 
 }  // namespace polyphase

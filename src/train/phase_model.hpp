@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "corpus/batch.hpp"
+#include "model/chunk_layers.hpp"
 #include "model/gradient_layout.hpp"
 #include "model/parameters.hpp"
 #include "model/pass.hpp"
@@ -41,8 +42,9 @@ class PhaseModel {
 
   // One micro-batch through one of the stage's own chunks, and through the heads if it has them,
   // with R-Drop twice. scales[o] multiplies the gradient of objective o's summed loss. Returns each
-  // objective's tally; none of a chunk without heads. A training pass must be followed by
-  // backward(), of passes under way in the chunk that of the oldest; the batch lives until then.
+  // objective's tally. Of a chunk without heads there is nothing in them but Tally::layers, and
+  // none at all where no layers are learnt from. A training pass must be followed by backward(), of
+  // passes under way in the chunk that of the oldest; the batch lives until then.
   virtual std::vector<Tally> forward(const Batch& batch, const PassDropout& dropout,
                                      const std::vector<float>& scales, int chunk = 0) = 0;
   // Hears, going down, from which parameter on all of the chunk's gradients are final.
@@ -57,12 +59,12 @@ class PhaseModel {
   virtual void share_copies() = 0;
 
   // Distillation: from now on, training passes learn from the teacher's model too, which sees the
-  // same micro-batches without dropout in an arena of its own. It is of the same family, precision
-  // and vocabulary on the same ranks and stages, has the same heads, and must live as long; its
-  // depth and width may be others. With a weight for hidden states, which must be of the same
-  // width, or for attention, which must have as many heads, there are further objectives, "hidden"
-  // and "attention", which are of training alone (see model/stack_lesson.hpp). Of several stages,
-  // layers that are compared are in the last chunk.
+  // same micro-batches without dropout, in the arenas of this one's passes. It is of the same
+  // family, precision and vocabulary on the same ranks and stages, has the same heads, is cut as
+  // recipe::teacher_cuts says, and must live as long; its depth and width may be others. With a
+  // weight for hidden states, which must be of the same width, or for attention, which must have as
+  // many heads, there are further objectives, "hidden" and "attention", which are of training alone
+  // (see model/stack_lesson.hpp).
   virtual void learn_from(PhaseModel& teacher, const recipe::Distil& distil) = 0;
   // Likewise, from outputs that stand in the batches of training passes: taught_BK, of the task's
   // one objective.
@@ -72,8 +74,6 @@ class PhaseModel {
   virtual std::vector<float> outputs(const Batch& batch, std::int64_t num_outputs) = 0;
   // Bytes of the arena that outputs() needs.
   virtual std::size_t plan_outputs(const Batch& largest, std::int64_t num_outputs) = 0;
-  // Bytes of the teacher's arena, known when a training pass was planned.
-  std::size_t teaching_bytes() const { return teaching_bytes_; }
 
   // Micro-batches without gradients: each objective's tally of each, on the stage with heads. At
   // most as many as there are stages, which work on them side by side. No pass is under way.
@@ -146,7 +146,6 @@ class PhaseModel {
   std::vector<std::string> names_;
   std::vector<double> weights_;
   std::size_t num_heads_ = 0;  // the objectives that evaluation has; those of training alone follow
-  std::size_t teaching_bytes_ = 0;
   // Of the passes that were planned, the most.
   std::size_t arena_bytes_ = 0;
   GradientWrites writes_;  // of those that train
@@ -161,10 +160,12 @@ class PhaseModel {
 };
 
 // Declares all parameters; does not allocate them. `pipeline`: the stages of which this rank is
-// one; nullptr: the rank has the whole model. Both groups must live on.
+// one; nullptr: the rank has the whole model. Both groups must live on. `cuts`: of its layers,
+// which else are dealt evenly.
 std::unique_ptr<PhaseModel> make_phase_model(const recipe::Recipe& recipe,
                                              const recipe::Phase& phase, const PhaseData& data,
                                              const Communicator& tensor,
-                                             const Communicator* pipeline = nullptr);
+                                             const Communicator* pipeline = nullptr,
+                                             const LayerCuts& cuts = {});
 
 }  // namespace polyphase

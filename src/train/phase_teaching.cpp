@@ -29,10 +29,6 @@ PhaseTeaching::PhaseTeaching(const PhaseJob& job, const PhaseCorpus& corpus, Pha
   }
 }
 
-void PhaseTeaching::allocate(const PhaseModel& model) {
-  if (along_) along_->model().allocate_arena(model.teaching_bytes());
-}
-
 // A checkpoint of an older program does not say who taught it.
 void PhaseTeaching::note(const PhaseJob& job, const PhaseStart& start, Lineage& lineage) const {
   const auto& before = start.state.lineage.teacher;

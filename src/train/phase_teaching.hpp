@@ -20,8 +20,6 @@ class PhaseTeaching {
 
   // A stop was asked for while the teacher was asked: there is nothing to learn from.
   bool was_stopped() const { return was_stopped_; }
-  // Makes the memory of a teacher that goes along, once the model's training is planned.
-  void allocate(const PhaseModel& model);
   // Notes in the phase's lineage who teaches. RecipeError on all ranks when a phase that goes on
   // has learnt from another teacher before.
   void note(const PhaseJob& job, const PhaseStart& start, Lineage& lineage) const;

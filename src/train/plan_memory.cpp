@@ -51,14 +51,7 @@ PlannedMemory plan_stage(const recipe::Recipe& recipe, const recipe::Phase& phas
       model->parameters().total_count() * std::int64_t{sizeof(float)};
   std::unique_ptr<PhaseModel> teacher;
   if (const auto& distil = phase.adaptation.distil) {
-    recipe::Recipe other = teacher_recipe == nullptr ? recipe : *teacher_recipe;
-    other.precision = recipe.precision;
-    other.parallel = recipe.parallel;
-    other.tokenizer.vocab_size = recipe.tokenizer.vocab_size;  // it has the same tokenizer
-    teacher = planned_model(
-        other,
-        teacher_phase == nullptr ? *recipe::find_phase(recipe, distil->teacher) : *teacher_phase,
-        tensor, distil->kept ? nullptr : &pipeline);
+    teacher = planned_teacher(recipe, phase, tensor, pipeline, teacher_recipe, teacher_phase);
     plan.teacher_bytes = teacher->parameters().total_count() * std::int64_t{sizeof(float)};
     if (distil->kept) {
       plan.teacher_bytes += static_cast<std::int64_t>(
@@ -87,7 +80,6 @@ PlannedMemory plan_stage(const recipe::Recipe& recipe, const recipe::Phase& phas
   plan.activation_bytes = static_cast<std::int64_t>(training.arena_bytes + training.link_bytes);
   plan.shared_bytes =
       plan.gradient_bytes + plan.activation_bytes - static_cast<std::int64_t>(training.bytes);
-  plan.teacher_bytes += static_cast<std::int64_t>(model->teaching_bytes());
   if (teacher) plan.teacher_bytes += static_cast<std::int64_t>(teacher->planned_link_bytes());
   // A teacher that is asked beforehand is gone when the phase takes its memory.
   if (phase.adaptation.distil && phase.adaptation.distil->kept)

@@ -15,9 +15,10 @@ struct PlannedMemory {
   std::int64_t num_micro_batches = 0;  // of a step on one rank
   std::int64_t state_bytes = 0;        // this rank's parameters, their average, optimizer state
   std::int64_t gradient_bytes = 0;
-  std::int64_t teacher_bytes = 0;  // its parameters and activations, where there is one
+  // A teacher's parameters, and what is on its way to its other stages.
+  std::int64_t teacher_bytes = 0;
   // Of the largest micro-batch: every sequence as long as it may be. Of as many as are under way,
-  // with what is on its way to other stages.
+  // with a teacher's and with what is on its way to other stages.
   std::int64_t activation_bytes = 0;
   // Memory that both gradients and activations have (model/gradient_layout.hpp).
   std::int64_t shared_bytes = 0;

@@ -2,6 +2,7 @@
 #include "train/planned_model.hpp"
 
 #include "recipe/load.hpp"
+#include "recipe/teacher_cuts.hpp"
 
 namespace polyphase {
 namespace {
@@ -19,16 +20,38 @@ std::vector<std::int64_t> layers_of_stage(const recipe::Recipe& recipe, const re
   return layers;
 }
 
+std::unique_ptr<PhaseModel> planned(const recipe::Recipe& recipe, const recipe::Phase& phase,
+                                    const Communicator& tensor, const Communicator* pipeline,
+                                    const LayerCuts& cuts) {
+  PhaseData data = {.vocab_size = recipe.tokenizer.vocab_size, .label_names = {}};
+  if (phase.task) data.label_names.assign(kAssumedLabels, "O");
+  recipe::Phase planned = phase;
+  if (planned.task) planned.task->class_weights.clear();  // the classes are not known yet
+  return make_phase_model(recipe, planned, data, tensor, pipeline, cuts);
+}
+
 }  // namespace
 
 std::unique_ptr<PhaseModel> planned_model(const recipe::Recipe& recipe, const recipe::Phase& phase,
                                           const Communicator& tensor,
                                           const Communicator* pipeline) {
-  PhaseData data = {.vocab_size = recipe.tokenizer.vocab_size, .label_names = {}};
-  if (phase.task) data.label_names.assign(kAssumedLabels, "O");
-  recipe::Phase planned = phase;
-  if (planned.task) planned.task->class_weights.clear();  // the classes are not known yet
-  return make_phase_model(recipe, planned, data, tensor, pipeline);
+  return planned(recipe, phase, tensor, pipeline, {});
+}
+
+std::unique_ptr<PhaseModel> planned_teacher(const recipe::Recipe& recipe,
+                                            const recipe::Phase& phase, const Communicator& tensor,
+                                            const Communicator& pipeline,
+                                            const recipe::Recipe* teacher_recipe,
+                                            const recipe::Phase* teacher_phase) {
+  const recipe::Distil& distil = *phase.adaptation.distil;
+  recipe::Recipe theirs = teacher_recipe == nullptr ? recipe : *teacher_recipe;
+  theirs.precision = recipe.precision;
+  theirs.parallel = recipe.parallel;
+  theirs.tokenizer.vocab_size = recipe.tokenizer.vocab_size;  // it has the same tokenizer
+  const recipe::Phase& their_phase =
+      teacher_phase == nullptr ? *recipe::find_phase(recipe, distil.teacher) : *teacher_phase;
+  return planned(theirs, their_phase, tensor, distil.kept ? nullptr : &pipeline,
+                 recipe::teacher_cuts(recipe, phase, recipe::model_of(theirs, their_phase)));
 }
 
 std::vector<StagesAlike> stages_that_differ(const recipe::Recipe& recipe,

@@ -16,6 +16,14 @@ std::unique_ptr<PhaseModel> planned_model(const recipe::Recipe& recipe, const re
                                           const Communicator& tensor,
                                           const Communicator* pipeline = nullptr);
 
+// Likewise the teacher of a phase that learns; of another run it is described by that run's recipe
+// and phase. One that is asked beforehand is whole on every stage.
+std::unique_ptr<PhaseModel> planned_teacher(const recipe::Recipe& recipe,
+                                            const recipe::Phase& phase, const Communicator& tensor,
+                                            const Communicator& pipeline,
+                                            const recipe::Recipe* teacher_recipe,
+                                            const recipe::Phase* teacher_phase);
+
 // Stages of the pipeline that a plan looks at, each with how many are like it, itself among them:
 // neighbours between the first and the last that have as many layers in each of their chunks. The
 // first of them keeps the most. Where stages may differ in anything else, it is all of them.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "comm/agreement.hpp"
 #include "optimizer/gradient_norm.hpp"
@@ -49,22 +50,30 @@ double clip(const StepPlan& plan, const PhaseModel& model, ParameterSet& paramet
   return clip_scale(grad_norm, plan.max_grad_norm);
 }
 
-// The tallies are those of the micro-batches in their order; none of a stage without heads.
+// Adds a later chunk's tallies of the micro-batch, of which the last has all but layers.
+void join_chunk(std::vector<Tally>& tallies, std::vector<Tally> later) {
+  for (std::size_t o = 0; o < tallies.size(); ++o)
+    for (std::size_t i = 0; i < tallies[o].layers.size(); ++i)
+      later[o].layers[i] += tallies[o].layers[i];
+  tallies = std::move(later);
+}
+
+// The tallies are those of the micro-batches in their order; of a stage without heads, of layers
+// alone.
 std::vector<std::vector<Tally>> run_micro_batches(const StepPlan& plan,
                                                   const std::vector<Batch>& micro_batches,
                                                   const std::vector<float>& scales,
                                                   PhaseModel& model, GradientReducer& reducer) {
   using Way = PipelineTask::Way;
-  std::vector<std::vector<Tally>> tallies;
+  std::vector<std::vector<Tally>> tallies(micro_batches.size());
   for (const PipelineTask& task :
        pipeline_schedule(model.parameters().stage(), std::ssize(micro_batches))) {
     // Heads, which write gradients going forward, are in a chunk that comes back at once.
     if (task.way == (model.has_heads(task.chunk) ? Way::kForward : Way::kBackward))
       reducer.begin_micro_batch(task.chunk);
     if (task.way == Way::kForward) {
-      const Batch& batch = micro_batches[static_cast<std::size_t>(task.micro_batch)];
-      std::vector<Tally> mine = model.forward(batch, plan.dropout, scales, task.chunk);
-      if (model.has_heads(task.chunk)) tallies.push_back(std::move(mine));
+      const auto m = static_cast<std::size_t>(task.micro_batch);
+      join_chunk(tallies[m], model.forward(micro_batches[m], plan.dropout, scales, task.chunk));
     } else {
       model.backward([&](std::size_t parameter) { reducer.final_from(parameter); }, task.chunk);
       reducer.end_micro_batch();

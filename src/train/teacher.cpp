@@ -5,6 +5,7 @@
 #include "comm/agreement.hpp"
 #include "io/checkpoint.hpp"
 #include "recipe/load.hpp"
+#include "recipe/teacher_cuts.hpp"
 #include "train/checkpointing.hpp"
 #include "train/source_phase.hpp"
 
@@ -46,7 +47,9 @@ Teacher::Teacher(const PhaseJob& job, const PhaseCorpus& corpus, const FoundTeac
                  const Communicator* pipeline)
     : recipe_(in_this_run(job.teacher->recipe, job.recipe)) {
   const SourcePhase& source = *job.teacher;
-  model_ = make_phase_model(recipe_, source.phase, corpus.phase_data(), job.grid.tensor, pipeline);
+  model_ = make_phase_model(
+      recipe_, source.phase, corpus.phase_data(), job.grid.tensor, pipeline,
+      recipe::teacher_cuts(job.recipe, phase_of(job), recipe::model_of(recipe_, source.phase)));
   model_->parameters().allocate();
   agree_on(job.world, [&] {
     const HandOver loaded = take_over(found.checkpoint, model_->parameters());

@@ -262,8 +262,8 @@ class OtherRunTest(RoadTest):
         self.assertGreater(parts["attention"], 0)
         self.assertAlmostEqual(loss, parts["classification"] + 2 * parts["attention"], places=5)
         two = self.run_of("student", "attentive-two", **keys)
-        for step, ranks in ((3, 2), (9, None)):
-            job = two.start(ranks=ranks)
+        for step, ranks, stages in ((3, 2, 2), (9, None, 1)):
+            job = two.start(ranks=ranks, **{"parallel.pipeline": stages})
             self.assertTrue(job.freeze_when(lambda: len(two.steps("student")) >= step))
             job.kill()
             job.wait()

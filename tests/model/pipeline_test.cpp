@@ -87,15 +87,11 @@ nlohmann::json with_layers(nlohmann::json reference, int num_layers, int num_dec
   return reference;
 }
 
-// The case, if two stages can train it: each has a layer of a teacher's, too; of layers only the
-// last one's are learnt from, and of T5 no attention.
+// The case, if two stages can train it: each has a layer of a teacher's, too.
 std::optional<nlohmann::json> case_of_stages(const std::string& name) {
   nlohmann::json reference = read_case(name);
-  if (!reference.contains("teacher")) return reference;
-  if (reference["teacher"]["model"].value("num_layers", 2) < 2) return std::nullopt;
-  nlohmann::json& distil = reference["phase"]["distil"];
-  distil["layers"] = "last";
-  if (reference.at("model").at("family") == "t5") distil["attention"] = 0;
+  if (reference.contains("teacher") && reference["teacher"]["model"].value("num_layers", 2) < 2)
+    return std::nullopt;
   return reference;
 }
 
@@ -119,11 +115,23 @@ const char* const kStagesCases[] = {"bert_postnorm_pretraining", "family_gpt2_cl
                                     "family_t5_1_0_span",        "family_relative_mlm",
                                     "optimizer_average",         "optimizer_unfreeze"};
 
-// A classifier of so many layers that learns from the hidden states and attention of a teacher's
-// last layer.
-nlohmann::json lessons_of_the_last_layer(int num_layers) {
+// A classifier of so many layers that learns from the hidden states and attention of the four of a
+// teacher.
+nlohmann::json taught_classifier(int num_layers, const char* layers = "all") {
   nlohmann::json reference = with_layers(read_case("distil_layers_classification"), num_layers);
-  reference["phase"]["distil"]["layers"] = "last";
+  reference["phase"]["distil"]["layers"] = layers;
+  return reference;
+}
+
+// An encoder of two layers and a decoder of three learn from three and five.
+nlohmann::json taught_pair(const char* layers = "all") {
+  nlohmann::json reference = read_case("distil_layers_generation");
+  reference["phase"]["distil"]["layers"] = layers;
+  return reference;
+}
+
+nlohmann::json with_chunks(nlohmann::json reference, int interleave) {
+  reference["interleave"] = interleave;
   return reference;
 }
 
@@ -142,6 +150,35 @@ TEST(Pipeline, BesideDataParallelRanksGivesTheBitsOfOneRank) {
                                fmt::format("{}, recompute {}", name, mode));
     }
   }
+  expect_bits_of_one_stage(taught_pair(), stages, whole, {}, "a teacher's layers");
+}
+
+// A teacher is cut where its student is, of which a stage may have more than another; and a student
+// that passes over layers learns from the teacher's output all the same.
+TEST(Pipeline, OfLayersThatLearnFromATeachersGivesTheBitsOfOneRank) {
+  if (test_world->size() != 2) GTEST_SKIP() << "needs two ranks";
+  const RankGrid stages = make_grid(*test_world, 1, 2), whole = solo_grid();
+  for (const char* mode : {"none", "full"}) {
+    nlohmann::json uneven = taught_classifier(3);
+    uneven["recompute"] = mode;
+    expect_bits_of_one_stage(uneven, stages, whole, {}, fmt::format("uneven, {}", mode));
+  }
+  expect_bits_of_one_stage(taught_pair("last"), stages, whole, {}, "last layers of two stacks");
+  for (const char* layers : {"last", "all"}) {
+    for (const auto& [reference, name] : {std::pair{taught_classifier(4, layers), "one stack"},
+                                          std::pair{taught_pair(layers), "two stacks"}}) {
+      expect_bits_of_one_stage(with_chunks(reference, 2), stages, whole, {},
+                               fmt::format("{}, {}", name, layers));
+      expect_bits_of_one_stage(with_chunks(reference, 2), stages, whole,
+                               {.precision = recipe::Precision::kBf16, .num_micro_batches = 2},
+                               fmt::format("{} in bf16, {}", name, layers));
+    }
+  }
+  nlohmann::json dropping = with_layers(read_case("distil_attention_prefix_lm"), 4);
+  dropping["phase"]["distil"]["attention"] = 0;
+  dropping["phase"]["distil"]["hidden"] = 1;
+  dropping["phase"]["layer_drop"] = 0.3;
+  expect_bits_of_one_stage(dropping, stages, whole, {}, "layers passed over");
 }
 
 // Two tensor-parallel ranks have other bits than one; stages of them have theirs.
@@ -155,7 +192,11 @@ TEST(Pipeline, OfTensorParallelRanksGivesTheBitsOfThese) {
       expect_bits_of_one_stage(reference, stages, whole, {}, name);
     }
   }
-  expect_bits_of_one_stage(lessons_of_the_last_layer(2), stages, whole, {}, "a teacher's layer");
+  for (const bool divides_rows : {false, true}) {
+    nlohmann::json taught = taught_pair();
+    taught["sequence"] = divides_rows;
+    expect_bits_of_one_stage(taught, stages, whole, {}, "a teacher's layers");
+  }
 }
 
 // Of four layers, and of an encoder and a decoder of two, each on a stage of its own; of which some
@@ -172,16 +213,17 @@ TEST(Pipeline, OfFourStagesGivesTheBitsOfOneRank) {
     reference["phase"]["r_drop"] = 0.5;
     expect_bits_of_one_stage(reference, stages, whole, {}, name);
   }
+  expect_bits_of_one_stage(taught_classifier(4), stages, whole, {}, "a teacher's layers");
+  expect_bits_of_one_stage(taught_pair(), stages, whole, {}, "a teacher's layers of two stacks");
 }
 
 // A case with `layers` in all, in chunks of so many that stages have in turn.
 nlohmann::json interleaved(const std::string& name, int layers, int interleave) {
   const nlohmann::json reference = read_case(name);
   const bool pair = reference.at("model").at("family") == "t5";
-  nlohmann::json deep = pair ? with_layers(reference, layers / 3, layers - layers / 3)
-                             : with_layers(reference, layers);
-  deep["interleave"] = interleave;
-  return deep;
+  return with_chunks(pair ? with_layers(reference, layers / 3, layers - layers / 3)
+                          : with_layers(reference, layers),
+                     interleave);
 }
 
 // Every second case has chunks of different sizes, and of T5 a chunk has the encoder's end and the
@@ -197,9 +239,6 @@ TEST(Pipeline, OfInterleavedStagesGivesTheBitsOfOneRank) {
                              fmt::format("{} in bf16", name));
   }
   expect_bits_of_one_stage(interleaved("distil_tagging", 6, 2), stages, whole, {}, "a teacher");
-  nlohmann::json lessons = lessons_of_the_last_layer(6);
-  lessons["interleave"] = 2;
-  expect_bits_of_one_stage(lessons, stages, whole, {}, "a teacher's layer");
 }
 
 // Of four stages the middle ones have a part of each of T5's stacks, or of none of its ends.
@@ -273,6 +312,8 @@ TEST(Pipeline, PlanIsWhatTheStageWithTheMostHas) {
                                          {"distil_clm", 1},
                                          {"distil_mlm_sop", 1},
                                          {"distil_attention_prefix_lm", 1},
+                                         {"distil_layers_classification", 1},
+                                         {"distil_layers_generation", 1},
                                          {"optimizer_average", 1}}) {
     for (const recipe::Shard shard :
          {recipe::Shard::kNone, recipe::Shard::kOptimizer, recipe::Shard::kGradients}) {
@@ -282,7 +323,6 @@ TEST(Pipeline, PlanIsWhatTheStageWithTheMostHas) {
       ReferenceRun run(reference, grid, 4, recipe::Precision::kF32, 0.0, shard);
       run.step(0);  // takes the links' memory
       recipe::Recipe recipe = run.recipe();
-      recipe.parallel.pipeline = 2;
       recipe.tokenizer.vocab_size = reference.at("vocabulary");
       recipe::Phase& phase = recipe.phases.back();
       phase.batch.sequences = 4 * phase.batch.micro_batch;

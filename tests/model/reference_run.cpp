@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "recipe/load.hpp"
+#include "recipe/teacher_cuts.hpp"
 #include "train/evaluate.hpp"
 #include "train/largest_batch.hpp"
 #include "train/phase_data.hpp"
@@ -233,13 +234,17 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
       dropout_(dropout),
       recipe_(recipe_of(reference, precision)) {
   recipe_.parallel.shard = shard;
+  recipe_.parallel.pipeline = grid.pipeline.size();
   const recipe::Phase& phase = this->phase();
   const PhaseData data = {.vocab_size = reference.at("vocabulary"),
                           .label_names = reference.at("labels")};
   const double square = reference.value("square", 0.013);
   model_ = make_phase_model(recipe_, phase, data, grid.tensor, &grid.pipeline);
   if (reference.contains("teacher")) {
-    teacher_ = make_phase_model(recipe_, recipe_.phases[0], data, grid.tensor, &grid.pipeline);
+    const recipe::Phase& teacher = recipe_.phases[0];
+    teacher_ =
+        make_phase_model(recipe_, teacher, data, grid.tensor, &grid.pipeline,
+                         recipe::teacher_cuts(recipe_, phase, recipe::model_of(recipe_, teacher)));
     teacher_->parameters().allocate();
     set_parameters(teacher_->parameters(), reference.at("teacher").at("parameters"), square, 1000);
     model_->learn_from(*teacher_, *phase.adaptation.distil);
@@ -261,7 +266,6 @@ ReferenceRun::ReferenceRun(const nlohmann::json& reference, const RankGrid& grid
   reducer_ =
       std::make_unique<GradientReducer>(model_->exec(), model_->parameters(), grid.data, shards,
                                         recipe_.parallel.sequence ? &grid.tensor : nullptr);
-  if (teacher_) teacher_->allocate_arena(model_->teaching_bytes());
   set_parameters(model_->parameters(), reference.at("parameters"), square, 0);
   if (average_) average_->start(model_->parameters());
 }

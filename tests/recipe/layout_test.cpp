@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include "recipe/teacher_cuts.hpp"
 #include "tests/recipe/good_recipe.hpp"
 
 namespace polyphase::recipe {
@@ -94,22 +95,55 @@ TEST(RecipeLayout, InterleavedStagesHaveALayerInEachChunkAndAMicroBatchForEachSt
             std::string::npos);
 }
 
-TEST(RecipeLayout, StagesLearnFromATeachersLastLayer) {
-  Recipe recipe = parse(kGoodRecipe, "r.yaml", {"parallel.pipeline=2"});
-  Distil& distil = recipe.phases[2].adaptation.distil.emplace();
-  const auto fault = [&] { return faults_of_recipe(recipe, 4); };
+// An encoder and a decoder of 2 layers each.
+Recipe recipe_of_a_pair(std::int64_t pipeline) {
+  Recipe recipe = parse(kGoodRecipe, "r.yaml", {fmt::format("parallel.pipeline={}", pipeline)});
+  recipe.model.family = Family::kT5;
+  for (Phase& phase : recipe.phases) phase.task.reset();
+  recipe.phases[2].adaptation.distil.emplace().teacher = "pretrain";
+  return recipe;
+}
+
+TEST(RecipeLayout, TeachersAreCutWhereTheirStudentsAre) {
+  Recipe recipe = recipe_of_a_pair(4);
+  const Phase& student = recipe.phases[2];
+  Distil& distil = *recipe.phases[2].adaptation.distil;
+  Model teacher = recipe.model;
+  teacher.num_layers = 3;
+  teacher.num_decoder_layers = 5;
+  using Cuts = std::vector<std::int64_t>;
+  EXPECT_EQ(teacher_cuts(recipe, student, teacher), Cuts());
   distil.attention = 1;
-  EXPECT_EQ(fault(), "");
-  distil.layers = MatchedLayers::kAll;
-  EXPECT_EQ(fault(),
-            "r.yaml:28:5: phases.topic.distil.layers needs all layers on one stage when it is all, "
-            "but parallel.pipeline is 2; make it last, or train this phase by itself, with --phase "
-            "topic --set parallel.pipeline=1, and the others by their names, too");
+  EXPECT_EQ(teacher_cuts(recipe, student, teacher), (Cuts{0, 1, 3, 5, 8}));
   distil.attention = 0;
-  EXPECT_EQ(fault(), "");
-  distil.layers = MatchedLayers::kLast;
-  distil.kept = true;
-  EXPECT_EQ(fault(), "");
+  distil.hidden = 1;
+  distil.layers = MatchedLayers::kAll;
+  EXPECT_EQ(teacher_cuts(recipe, student, teacher), (Cuts{0, 1, 3, 5, 8}));
+  distil.layers = MatchedLayers::kLast;  // the decoder's output alone
+  EXPECT_EQ(teacher_cuts(recipe, student, teacher), Cuts());
+  distil.attention = 1;
+  recipe.parallel.pipeline = 1;
+  EXPECT_EQ(teacher_cuts(recipe, student, teacher), Cuts());
+}
+
+TEST(RecipeLayout, EachChunkHasALayerOfATeacherWhoseAttentionIsLearntFrom) {
+  Recipe recipe = recipe_of_a_pair(4);
+  recipe.phases[0].adaptation.num_layers = 1;
+  recipe.phases[0].adaptation.num_decoder_layers = 5;
+  EXPECT_EQ(faults_of_recipe(recipe, 8), "");
+  recipe.phases[2].adaptation.distil->attention = 1;
+  EXPECT_EQ(
+      faults_of_recipe(recipe, 8),
+      "r.yaml:28:5: phases.topic.distil.attention needs each layer and the one that it learns "
+      "from on one stage, but \"pretrain\" has num_layers 1 and num_decoder_layers 5, which, "
+      "cut into 4 chunks (parallel.pipeline × parallel.interleave) where the 2 and 2 here are, "
+      "leave one without any; take a deeper teacher or fewer chunks, or take attention out");
+  recipe.parallel.pipeline = 2;
+  EXPECT_EQ(faults_of_recipe(recipe, 4), "");
+  recipe.phases[0].adaptation = {};
+  recipe.phases[2].adaptation.distil->layers = MatchedLayers::kAll;
+  recipe.parallel.pipeline = 4;
+  EXPECT_EQ(faults_of_recipe(recipe, 8), "");
 }
 
 }  // namespace
