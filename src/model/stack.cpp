@@ -55,6 +55,7 @@ Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const r
   first_parameter_.push_back(parameters.next());
   sublayers_of_layer_ = encoder != nullptr ? 3 : 2;
   keeps_attention_.resize(role.num_layers);
+  keeps_residual_.resize(role.num_layers);
   if (!post()) add_norm(role.prefix + "final");
   end_parameter_ = parameters.next();
 }
@@ -106,8 +107,11 @@ auto Stack<Real>::part_of(const Pass& pass, std::size_t link) const -> Part {
 }
 
 template <class Real>
-void Stack<Real>::reserve_norm(const Pass& pass, std::size_t i) {
-  norm(i).reserve(pass, pass.exec.arena->take2<float>(pass.own().size, model_.width));
+Tensor2<float> Stack<Real>::reserve_norm(const Pass& pass, std::size_t i, Tensor2<float> sum_NC) {
+  if (sum_NC.size() == 0)
+    sum_NC = pass.exec.arena->template take2<float>(pass.own().size, model_.width);
+  norm(i).reserve(pass, sum_NC);
+  return sum_NC;
 }
 
 template <class Real>
@@ -159,7 +163,7 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
   }
   const Tensor2<Real> y_own_NC = pass.own_rows(y_NC_);
   if (embeds && !post()) dropout_apply<float>(pass.exec, embedded_NC, embedding_dropout(pass));
-  reserve_norm(pass, 0);
+  Tensor2<float> sum_NC = reserve_norm(pass, 0), free_NC;  // free: memory for the next one
   norm(0).forward(pass, y_own_NC, y_float_NC_, {.residual_NC = embedded_NC});
   if (embeds && post()) {
     dropout_apply<Real>(pass.exec, y_own_NC, embedding_dropout(pass));
@@ -175,8 +179,9 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
   kept_end_.assign(chain_.size() + 1, 0);
   for (std::size_t i = 1; i <= chain_.size();) {
     const Part part = part_of(pass, i);
-    reserve_norm(pass, part.last);
-    if (!pass.training && keeps_attention_[layer_of(i)]) self_attention(layer_of(i)).reserve(pass);
+    const std::int64_t layer = layer_of(i);
+    const Tensor2<float> next_NC = reserve_norm(pass, part.last, free_NC);
+    if (!pass.training && keeps_attention_[layer]) self_attention(layer).reserve(pass);
     const std::size_t mark = arena.used_bytes();
     for (; i <= part.last; ++i) {
       if (i < part.last) reserve_norm(pass, i);
@@ -186,6 +191,9 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
       if (ends_layer(i) && i < chain_.size()) lesson->hear_hidden(pass, layer_of(i));
     }
     if (!part.kept) arena.release(mark);
+    const bool keeps = pass.training || (layer > 0 && keeps_residual_[layer - 1]);
+    free_NC = keeps ? Tensor2<float>() : sum_NC;
+    sum_NC = next_NC;
     kept_end_[part.last] = arena.used_bytes();
   }
   if (lesson != nullptr) lesson->hear_hidden(pass, layers_.end - 1);

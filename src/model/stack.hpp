@@ -42,7 +42,8 @@ struct StackRole {
 // Of links that a pass makes again (recipe::Recompute), the sum of the norm behind the last is kept
 // and all else given back to the arena. The backward pass, arrived at them, runs them once more
 // from the norm in front, under the same keys of dropout and with the same sums over the
-// tensor-parallel ranks. A pass that does not train keeps as little.
+// tensor-parallel ranks. A pass that does not train keeps the sum behind a layer only until the
+// next layer is done.
 template <class Real>
 class Stack {
  public:
@@ -74,8 +75,10 @@ class Stack {
   // As a student's: passes that train are compared with the teacher's.
   void learn_from(StackLesson<Real>* lesson) { lesson_ = lesson; }
   void teach_attention(std::int64_t layer, const DoneAttention<Real>& teacher, float scale);
-  // As a teacher's: passes that do not train keep this layer's attention.
+  // As a teacher's: passes that do not train keep this layer's attention, or what goes on behind
+  // it.
   void keep_attention(std::int64_t layer) { keeps_attention_[layer] = true; }
+  void keep_residual(std::int64_t layer) { keeps_residual_[layer] = true; }
   // Of the last forward pass; a student's only while it is there.
   DoneAttention<Real> done_attention(std::int64_t layer) const;
   // What goes on along the residual stream behind a layer that is not the last, in the chunk that
@@ -118,7 +121,8 @@ class Stack {
   // The gradients of the layers from parameter `first` to before `final`, which falls to it, are
   // done: those of layers that were passed over are zero. final_from() hears of every layer.
   void end_layers(std::size_t first, std::size_t& final, const FinalFrom& final_from);
-  void reserve_norm(const Pass& pass, std::size_t i);
+  // Of a norm's sum, in this memory, or, where that is empty, the arena's. Returns it.
+  Tensor2<float> reserve_norm(const Pass& pass, std::size_t i, Tensor2<float> sum_NC = {});
   // The norm behind link i of the chain, counted from 1; 0: in front of the first.
   NormLayer<Real>& norm(std::size_t i);
   Dropout embedding_dropout(const Pass& pass) const;
@@ -143,7 +147,7 @@ class Stack {
   Tensor2<float> update_NC_;
   const Pass* pass_ = nullptr;
   StackLesson<Real>* lesson_ = nullptr;
-  std::vector<bool> keeps_attention_;         // of each layer
+  std::vector<bool> keeps_attention_, keeps_residual_;  // of each layer
   std::vector<std::size_t> first_parameter_;  // of each layer, and of what comes behind the last
   std::size_t end_parameter_ = 0;             // behind those of this stack
 };

@@ -34,6 +34,7 @@ StackLesson<Real>::StackLesson(Stack<Real>& student, Stack<Real>& teacher,
       divergence_NH_(pairs_.size()) {
   student.learn_from(this);
   for (const LayerPair& pair : pairs_) {
+    if (compares_hidden(pair)) teacher.keep_residual(pair.teacher);
     if (!compares_attention(pair)) continue;
     POLYPHASE_PROMISE(teacher.layers().has(pair.teacher),
                       "layer {} learns from layer {}, which is in another chunk", pair.student,
