@@ -33,9 +33,8 @@ class ChunkLayers {
       : chunk_(parameters.chunk()), num_layers_(num_layers), cuts_(std::move(cuts)) {}
 
   int chunk_of(std::int64_t layer) const {
-    int chunk = 0;
-    while (layer >= layers_of(chunk).begin + layers_of(chunk).size) ++chunk;
-    return chunk;
+    if (cuts_.empty()) return static_cast<int>((chunk_.count * (layer + 1) - 1) / num_layers_);
+    return static_cast<int>(std::ranges::upper_bound(cuts_, layer) - cuts_.begin()) - 1;
   }
   // Chunks of the layers of a stack that begins at layer `first`.
   std::vector<int> chunks_of(std::int64_t first, std::int64_t num_layers) const {
