@@ -7,12 +7,12 @@
 #include "kernels/attention_sequence.hpp"
 #include "kernels/math.hpp"
 #include "kernels/relative_positions.hpp"
+#include "kernels/team_policy.hpp"
 
 // What the portable forward and backward attention share: a team of threads on one (row, head).
 namespace polyphase::attention_rows {
 
-using Policy = Kokkos::TeamPolicy<Space>;
-using Team = Policy::member_type;
+using Team = TeamPolicy::member_type;
 
 // A fixed number, so that sums inside a team have a fixed order. A host's team is one thread.
 inline constexpr int kTeamSize =
@@ -27,8 +27,8 @@ inline std::size_t scratch_bytes(std::int64_t num_scores) {
 inline int scratch_level(std::int64_t num_scores) {
   return scratch_bytes(num_scores) <= kFastScratchBytes ? 0 : 1;
 }
-inline Policy policy(const Exec& exec, std::int64_t num_teams, std::int64_t num_scores) {
-  Policy teams(exec.space, static_cast<int>(num_teams), kTeamSize);
+inline TeamPolicy policy(const Exec& exec, std::int64_t num_teams, std::int64_t num_scores) {
+  TeamPolicy teams(exec.space, static_cast<int>(num_teams), kTeamSize);
   return teams.set_scratch_size(scratch_level(num_scores),
                                 Kokkos::PerTeam(scratch_bytes(num_scores)));
 }

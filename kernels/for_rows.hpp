@@ -7,6 +7,7 @@
 
 #include "kernels/columns.hpp"
 #include "kernels/exec.hpp"
+#include "kernels/team_policy.hpp"
 #include "kernels/unroll.hpp"
 
 // The one way in which kernels over rows are launched. A kernel's body sees one Row and speaks of
@@ -35,7 +36,7 @@ class Row {
  public:
   static constexpr bool kOnDevice = true;
   static constexpr int kLanes = 32;
-  using Member = Kokkos::TeamPolicy<Space>::member_type;
+  using Member = TeamPolicy::member_type;
 
   KOKKOS_INLINE_FUNCTION Row(const Member& member, std::int64_t index)
       : member_(member), index_(index) {}
@@ -134,9 +135,8 @@ struct RowLaunch {
 template <class Body>
 void for_rows(const Exec& exec, std::int64_t num_rows, const Body& body) {
   if (exec.counting() || num_rows == 0) return;
-  Kokkos::parallel_for(
-      Kokkos::TeamPolicy<Space>(exec.space, static_cast<int>(num_rows), 1, Row::kLanes),
-      RowLaunch<Body>{body});
+  Kokkos::parallel_for(TeamPolicy(exec.space, static_cast<int>(num_rows), 1, Row::kLanes),
+                       RowLaunch<Body>{body});
 }
 
 #else
