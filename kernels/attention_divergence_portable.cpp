@@ -146,7 +146,6 @@ void attention_divergence_portable(const Exec& exec, Tensor2<float> divergence_N
   check_divergence(student, teacher);
   const ArenaScope scope(*exec.arena);
   const BothCalls<Real> both = make_calls(exec, student, teacher);
-  if (exec.counting()) return;
   float* const to = divergence_NH.data();
   const std::int64_t num_heads = both.student.num_heads;
   for_each_row(
@@ -166,7 +165,6 @@ void attention_divergence_backward_portable(const Exec& exec, HeadColumns<Real> 
   const ArenaScope scope(*exec.arena);
   const BothCalls<Real> both = make_calls(exec, student, teacher);
   const Tensor2<float> dpositions_BUH = take_position_gradients(exec, dpositions_UH, student.input);
-  if (exec.counting()) return;
   run_divergence_backward(exec, both, dquery, dkey, student.input,
                           scale * student.input.shape.score_scale);
   const auto num_buckets = static_cast<std::int64_t>(dpositions_UH.extent(0));

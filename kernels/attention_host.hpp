@@ -152,7 +152,7 @@ void for_each_pair(const Exec& exec, const char* name, const Call<Real>& call, c
   const Kokkos::Experimental::UniqueToken<Space> threads;
   const ArenaScope scope(*exec.arena);
   const auto memory = exec.arena->take1<std::byte>(threads.size() * thread_bytes);
-  if (exec.counting()) return;
+  if (exec.counting()) return note_start(exec);
   using Policy = Kokkos::RangePolicy<Space, Kokkos::Schedule<Kokkos::Dynamic>,
                                      Kokkos::IndexType<std::int64_t>>;
   Kokkos::parallel_for(name, Policy(exec.space, 0, call.num_pairs(), Kokkos::ChunkSize(1)),

@@ -176,7 +176,6 @@ void attention_forward_portable(const Exec& exec, Tensor2<Real> out_NC, Tensor2<
   note_attention(exec, input, 2);
   const ArenaScope scope(*exec.arena);
   const Call<Real> call = make_call(exec, input, dropout);
-  if (exec.counting()) return;
   Real* const out = out_NC.data();
   float* const log_sum = log_sum_NH.data();
   for_each_row(
@@ -201,7 +200,6 @@ void attention_backward_portable(const Exec& exec, HeadColumns<Real> dquery, Hea
   const auto delta_NH = exec.arena->take2<float>(log_sum_NH.extent(0), log_sum_NH.extent(1));
   const Call<Real> call = make_call(exec, input, dropout);
   const Tensor2<float> dpositions_BUH = take_position_gradients(exec, dpositions_UH, input);
-  if (exec.counting()) return;
   make_deltas(exec, call, delta_NH, dout_NC, out_NC);
   const Backward<Real> pass{call, dout_NC.data(), log_sum_NH.data(), delta_NH.data()};
   run_backward(exec, pass, dquery, dkey, dvalue, input);

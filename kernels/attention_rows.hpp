@@ -38,6 +38,7 @@ template <class Body>
 void for_each_row(const Exec& exec, const char* name, std::int64_t num_rows, std::int64_t num_heads,
                   std::int64_t num_floats, const Body& body) {
   if (num_rows * num_heads == 0) return;
+  if (exec.counting()) return note_start(exec);
   const int level = scratch_level(num_floats);
   Kokkos::parallel_for(
       name, policy(exec, num_rows * num_heads, num_floats), KOKKOS_LAMBDA(const Team& team) {

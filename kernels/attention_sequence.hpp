@@ -100,7 +100,6 @@ void note_attention(const Exec& exec, const AttentionInput<Real>& input, int num
   }
   const double flops_of_a_pair =
       2.0 * num_products * static_cast<double>(input.shape.num_heads * input.shape.head_width);
-  ++work->num_kernels;
   work->attention_flops += flops_of_a_pair * pairs;
   work->whole_attention_flops += flops_of_a_pair * all_pairs;
 }

@@ -35,6 +35,13 @@ inline Blocks blocks_of(const Sequences& sequences, std::int64_t num_rows) {
           sequences.starts_host.back()};
 }
 
+template <class Run, class Pass>
+void start(const Exec& exec, const Run& run, Kernel kernel, const Pass& pass, const Blocks& blocks,
+           std::int64_t num_heads) {
+  if (exec.counting()) return note_start(exec);
+  run(kernel, pass, blocks.count(), num_heads);
+}
+
 template <class Run>
 void run_forward(const Exec& exec, Tensor2<bf16> out_NC, Tensor2<float> log_sum_NH,
                  const AttentionInput<bf16>& input, const Dropout& dropout, const Run& run) {
@@ -42,11 +49,10 @@ void run_forward(const Exec& exec, Tensor2<bf16> out_NC, Tensor2<float> log_sum_
   note_attention(exec, input, 2);
   const ArenaScope scope(*exec.arena);
   const Call<bf16> call = attention_rows::make_call(exec, input, dropout);
-  if (exec.counting()) return;
   const HeadColumns<bf16> out{out_NC};
   const Forward pass{call, blocks_of(input.queries, log_sum_NH.extent(0)),
                      attention_rows::heads_of(out, input.shape), log_sum_NH.data(), is_wide(input)};
-  run(Kernel::kForward, pass, pass.blocks.count(), input.shape.num_heads);
+  start(exec, run, Kernel::kForward, pass, pass.blocks, input.shape.num_heads);
 }
 
 template <class Run>
@@ -62,7 +68,6 @@ void run_backward(const Exec& exec, const HeadColumns<bf16>& dquery, const HeadC
   const auto delta_NH = exec.arena->take2<float>(log_sum_NH.extent(0), log_sum_NH.extent(1));
   const Call<bf16> call = attention_rows::make_call(exec, input, dropout);
   const Tensor2<float> dpositions_BUH = take_position_gradients(exec, dpositions_UH, input);
-  if (exec.counting()) return;
   attention_rows::make_deltas(exec, call, delta_NH, dout_NC, out_NC);
   const AttentionShape& shape = input.shape;
   const HeadColumns<const bf16> dout{dout_NC};
@@ -76,8 +81,8 @@ void run_backward(const Exec& exec, const HeadColumns<bf16>& dquery, const HeadC
                       heads_of(dkey, shape),
                       heads_of(dvalue, shape),
                       is_wide(input) && is_wide(dout, shape.head_width)};
-  run(Kernel::kQueryGradient, pass, pass.query_blocks.count(), shape.num_heads);
-  run(Kernel::kKeyGradient, pass, pass.key_blocks.count(), shape.num_key_heads);
+  start(exec, run, Kernel::kQueryGradient, pass, pass.query_blocks, shape.num_heads);
+  start(exec, run, Kernel::kKeyGradient, pass, pass.key_blocks, shape.num_key_heads);
   if (dpositions_BUH.size() == 0) return;
   attention_rows::gather_position_gradients<bf16>(
       exec, dpositions_UH, positions_write, dpositions_BUH,

@@ -53,7 +53,6 @@ double sum_over_blocks(const Exec& exec, Tensor1<const float> x, const Term& ter
   const std::int64_t num_blocks = divide_up(num_elements, kElementsPerSum);
   ArenaScope scope(*exec.arena);
   const Tensor1<double> partial = exec.arena->take1<double>(num_blocks);
-  if (exec.counting()) return 0.0;
   for_rows(
       exec, num_blocks, KOKKOS_LAMBDA(const Row& row) {
         const std::int64_t begin = row.index() * kElementsPerSum;
@@ -62,6 +61,7 @@ double sum_over_blocks(const Exec& exec, Tensor1<const float> x, const Term& ter
             row.template sum<double>(smaller(kElementsPerSum, num_elements - begin),
                                      [=](std::int64_t i) { return term(values[i]); });
       });
+  if (exec.counting()) return 0.0;
   std::vector<double> parts(num_blocks);
   copy_to_host<double>(exec, parts.data(), partial);
   double total = 0.0;

@@ -9,6 +9,7 @@
 #include "kernels/exec.hpp"
 #include "kernels/team_policy.hpp"
 #include "kernels/unroll.hpp"
+#include "kernels/work.hpp"
 
 // The one way in which kernels over rows are launched. A kernel's body sees one Row and speaks of
 // its columns:
@@ -134,7 +135,8 @@ struct RowLaunch {
 
 template <class Body>
 void for_rows(const Exec& exec, std::int64_t num_rows, const Body& body) {
-  if (exec.counting() || num_rows == 0) return;
+  if (num_rows == 0) return;
+  if (exec.counting()) return note_start(exec);
   Kokkos::parallel_for(TeamPolicy(exec.space, static_cast<int>(num_rows), 1, Row::kLanes),
                        RowLaunch<Body>{body});
 }
@@ -232,10 +234,11 @@ struct RowLaunch {
   void operator()(std::int64_t index) const { body(Row(index)); }
 };
 
-// Runs body(Row) for rows [0, num_rows); does nothing when the arena is counting.
+// Runs body(Row) for rows [0, num_rows); is but noted when the arena is counting.
 template <class Body>
 void for_rows(const Exec& exec, std::int64_t num_rows, const Body& body) {
-  if (exec.counting() || num_rows == 0) return;
+  if (num_rows == 0) return;
+  if (exec.counting()) return note_start(exec);
   using Policy = Kokkos::RangePolicy<Space, Kokkos::IndexType<std::int64_t> >;
   Kokkos::parallel_for(Policy(exec.space, 0, num_rows), RowLaunch<Body>{body});
 }

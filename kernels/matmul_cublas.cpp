@@ -94,7 +94,6 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
     // cuBLAS has no product of float operands with a bf16 result.
     matmul_in_float(exec, y_MN, a, op_a, b, op_b, write, bias_N);
   } else {
-    const NotedAlready noted;
     if (multiply_with_bias(exec, y_MN, a, op_a, b, op_b, write, bias_N) || exec.counting()) return;
     if (e.k == 0) {
       write_bias(exec, y_MN, write, bias_N);

@@ -197,6 +197,7 @@ void execute(const Exec& exec, Product& product, const ProductKey& key, const vo
 
 void execute(const Exec& exec, Packing& packing, const ProductKey& key, const void* from,
              const void* to) {
+  note_start(exec);
   note_moved(exec, Tensor1<const float>(nullptr, key.k * key.n));
   set_address(packing.from, from);
   set_address(packing.to, to);

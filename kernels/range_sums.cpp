@@ -28,7 +28,10 @@ std::vector<double> sums_of_squares(const Exec& exec, Tensor1<const float> x,
                                length_P = exec.arena->take1<std::uint64_t>(num_chunks);
   const Tensor1<double> partial_P = exec.arena->take1<double>(num_chunks);
   std::vector<double> sums(ranges.size(), 0.0);
-  if (exec.counting()) return sums;  // a list of a large model's chunks would take a while
+  if (exec.counting()) {  // a list of a large model's chunks would take a while
+    note_start(exec);
+    return sums;
+  }
   std::vector<std::uint64_t> begins, lengths;
   std::vector<std::size_t> owners;  // the range of each chunk
   for (std::size_t range = 0; range < ranges.size(); ++range) {

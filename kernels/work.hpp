@@ -29,7 +29,7 @@ struct Work {
   double whole_attention_flops = 0;
   // Read and written by all other kernels: each tensor once for each time that it is passed over.
   double moved_bytes = 0;
-  std::int64_t num_kernels = 0;
+  std::int64_t num_kernels = 0;  // that are started, products among them
   // Arrays of so many floats that are added up with others' of the same place.
   std::map<std::int64_t, std::int64_t> shared_sums;
 
@@ -77,12 +77,16 @@ class NotedAlready {
   Work* work_;
 };
 
-// Notes a kernel that reads or writes each of these tensors once.
+// Notes that a kernel is started. Who launches kernels does that (for_rows.hpp).
+inline void note_start(const Exec& exec) {
+  if (Work* const work = WorkCount::of(exec)) ++work->num_kernels;
+}
+
+// Notes that a kernel reads or writes each of these tensors once.
 template <class... Tensors>
 void note_moved(const Exec& exec, const Tensors&... tensors) {
   Work* const work = WorkCount::of(exec);
   if (work == nullptr) return;
-  ++work->num_kernels;
   work->moved_bytes +=
       (0.0 + ... +
        static_cast<double>(tensors.size() * sizeof(typename Tensors::non_const_value_type)));
