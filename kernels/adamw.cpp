@@ -4,7 +4,7 @@
 #include <cmath>
 #include <type_traits>
 
-#include "kernels/for_rows.hpp"
+#include "kernels/for_items.hpp"
 #include "kernels/math.hpp"
 #include "kernels/work.hpp"
 
@@ -60,54 +60,81 @@ void require_equal_extents(Tensor1<const float> parameter, Tensor1<const Moment>
                     parameter.extent(0), gradient.extent(0));
 }
 
-template <bool kInGradient, class Moment>
-void update(const Exec& exec, Tensor1<float> parameter, Tensor1<Moment> moment1,
-            Tensor1<Moment> moment2, Tensor1<const float> gradient, const AdamW& rule,
-            const RandomRounding& rounding) {
+// An update as its elements see it.
+template <class Moment>
+struct Item {
+  float* parameter;
+  Moment *moment1, *moment2;
+  const float* gradient;
+  std::int64_t count;
+  float shrink, rate, root_of_correction2, penalty, beta2, epsilon, gradient_scale;
+  float new_share1, new_share2;
+  std::uint64_t key;
+  std::int64_t first_element;
+};
+
+template <class Moment>
+Item<Moment> item_of(const AdamWUpdate<Moment>& update) {
+  const AdamW& rule = update.rule;
   const Scalars scalars(rule);
-  const float shrink = static_cast<float>(1.0 - static_cast<double>(rule.learning_rate) *
-                                                    static_cast<double>(rule.weight_decay));
-  const float rate =
-      static_cast<float>(static_cast<double>(rule.learning_rate) / scalars.correction1);
-  const float root_of_correction2 = scalars.root_of_correction2, penalty = rule.weight_decay;
-  const float beta2 = rule.beta2, epsilon = rule.epsilon, gradient_scale = rule.gradient_scale;
-  const float new_share1 = scalars.new_share1, new_share2 = scalars.new_share2;
-  const std::uint64_t key = rounding.key;
-  const std::int64_t first_element = rounding.first_element;
-  for_elements(
-      exec, parameter.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
-        float g = gradient.data()[i] * gradient_scale;
-        if (kInGradient) g += penalty * parameter.data()[i];
-        const float old_m = to_float(moment1.data()[i]), old_v = to_float(moment2.data()[i]);
-        const float m = old_m + new_share1 * (g - old_m);
-        const float v = beta2 * old_v + new_share2 * g * g;
-        const float denominator = math::sqrt(v) / root_of_correction2 + epsilon;
-        const std::uint32_t random = random_bits(key, first_element + i);
-        moment1.data()[i] = round_randomly<Moment>(m, random & 0xFFFFU);
-        moment2.data()[i] = round_randomly<Moment>(v, random >> 16);
-        const float kept = kInGradient ? parameter.data()[i] : parameter.data()[i] * shrink;
-        parameter.data()[i] = kept - rate * (m / denominator);
+  return {.parameter = update.parameter.data(),
+          .moment1 = update.moment1.data(),
+          .moment2 = update.moment2.data(),
+          .gradient = update.gradient.data(),
+          .count = static_cast<std::int64_t>(update.parameter.extent(0)),
+          .shrink = static_cast<float>(1.0 - static_cast<double>(rule.learning_rate) *
+                                                 static_cast<double>(rule.weight_decay)),
+          .rate = static_cast<float>(static_cast<double>(rule.learning_rate) / scalars.correction1),
+          .root_of_correction2 = scalars.root_of_correction2,
+          .penalty = rule.weight_decay,
+          .beta2 = rule.beta2,
+          .epsilon = rule.epsilon,
+          .gradient_scale = rule.gradient_scale,
+          .new_share1 = scalars.new_share1,
+          .new_share2 = scalars.new_share2,
+          .key = update.rounding.key,
+          .first_element = update.rounding.first_element};
+}
+
+template <bool kInGradient, class Moment>
+void update(const Exec& exec, const std::vector<Item<Moment>>& items) {
+  for_elements_of_all(
+      exec, items, [](const Item<Moment>& item) { return item.count; },
+      KOKKOS_LAMBDA(const Item<Moment>& of, std::int64_t i) {
+        float g = of.gradient[i] * of.gradient_scale;
+        if (kInGradient) g += of.penalty * of.parameter[i];
+        const float old_m = to_float(of.moment1[i]), old_v = to_float(of.moment2[i]);
+        const float m = old_m + of.new_share1 * (g - old_m);
+        const float v = of.beta2 * old_v + of.new_share2 * g * g;
+        const float denominator = math::sqrt(v) / of.root_of_correction2 + of.epsilon;
+        const std::uint32_t random = random_bits(of.key, of.first_element + i);
+        of.moment1[i] = round_randomly<Moment>(m, random & 0xFFFFU);
+        of.moment2[i] = round_randomly<Moment>(v, random >> 16);
+        const float kept = kInGradient ? of.parameter[i] : of.parameter[i] * of.shrink;
+        of.parameter[i] = kept - of.rate * (m / denominator);
       });
 }
 
 }  // namespace
 
 template <class Moment>
-void adamw_update(const Exec& exec, Tensor1<float> parameter, Tensor1<Moment> moment1,
-                  Tensor1<Moment> moment2, Tensor1<const float> gradient, const AdamW& rule,
-                  const RandomRounding& rounding) {
+void adamw_update(const Exec& exec, const std::vector<AdamWUpdate<Moment>>& updates) {
   const KernelRegion region("adamw_update");
-  note_moved(exec, parameter, parameter, moment1, moment1, moment2, moment2, gradient);
-  require_equal_extents<Moment>(parameter, moment1, moment2, gradient);
-  (rule.in_gradient ? update<true, Moment> : update<false, Moment>)(exec, parameter, moment1,
-                                                                    moment2, gradient, rule,
-                                                                    rounding);
+  std::vector<Item<Moment>> items;
+  for (const AdamWUpdate<Moment>& one : updates) {
+    note_moved(exec, one.parameter, one.parameter, one.moment1, one.moment1, one.moment2,
+               one.moment2, one.gradient);
+    require_equal_extents<Moment>(one.parameter, one.moment1, one.moment2, one.gradient);
+    POLYPHASE_PROMISE(one.rule.in_gradient == updates.front().rule.in_gradient,
+                      "weight decay goes into some of the gradients alone");
+    items.push_back(item_of(one));
+  }
+  if (items.empty()) return;
+  updates.front().rule.in_gradient ? update<true>(exec, items) : update<false>(exec, items);
 }
 
-template void adamw_update<float>(const Exec&, Tensor1<float>, Tensor1<float>, Tensor1<float>,
-                                  Tensor1<const float>, const AdamW&, const RandomRounding&);
-template void adamw_update<bf16>(const Exec&, Tensor1<float>, Tensor1<bf16>, Tensor1<bf16>,
-                                 Tensor1<const float>, const AdamW&, const RandomRounding&);
+template void adamw_update<float>(const Exec&, const std::vector<AdamWUpdate<float>>&);
+template void adamw_update<bf16>(const Exec&, const std::vector<AdamWUpdate<bf16>>&);
 
 void lamb_direction(const Exec& exec, Tensor1<float> direction, Tensor1<float> moment1,
                     Tensor1<float> moment2, Tensor1<const float> parameter,

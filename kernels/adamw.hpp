@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <vector>
+
 #include "kernels/bf16.hpp"
 #include "kernels/exec.hpp"
 
@@ -30,12 +32,20 @@ struct RandomRounding {
   std::int64_t first_element = 0;  // number of the tensors' first
 };
 
-// Updates parameter, first moment and second moment in place; four tensors of equal extent. Moments
-// are float, or bf16.
+// One parameter: four tensors of equal extent. Moments are float, or bf16.
 template <class Moment>
-void adamw_update(const Exec& exec, Tensor1<float> parameter, Tensor1<Moment> moment1,
-                  Tensor1<Moment> moment2, Tensor1<const float> gradient, const AdamW& rule,
-                  const RandomRounding& rounding = {});
+struct AdamWUpdate {
+  Tensor1<float> parameter;
+  Tensor1<Moment> moment1, moment2;
+  Tensor1<const float> gradient;
+  AdamW rule;
+  RandomRounding rounding;
+};
+
+// Updates parameter, first moment and second moment of each in place, in one launch for all of
+// them. They have the same rule.in_gradient.
+template <class Moment>
+void adamw_update(const Exec& exec, const std::vector<AdamWUpdate<Moment>>& updates);
 
 // Updates both moments as above, and writes the direction that LAMB scales (You et al., 2020,
 // algorithm 2): moment1 / (sqrt(moment2) + epsilon), both free of their bias, plus weight_decay ·

@@ -179,6 +179,7 @@ template void column_sum<bf16>(const Exec&, Tensor1<float>, Write, Tensor2<const
 POLYPHASE_COPIES(float)
 POLYPHASE_COPIES(double)
 POLYPHASE_COPIES(bf16)
+POLYPHASE_COPIES(std::byte)
 POLYPHASE_COPIES(std::int32_t)
 POLYPHASE_COPIES(std::uint64_t)
 #undef POLYPHASE_COPIES

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <vector>
+
 #include "kernels/exec.hpp"
 
 namespace polyphase {
@@ -15,8 +17,14 @@ struct Sgd {
   float weight_decay = 0;  // weight_decay · parameter is added to the gradient: the L2 penalty
   float gradient_scale = 1;
 };
-void sgd_update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> velocity,
-                Tensor1<const float> gradient, const Sgd& rule);
+// One parameter, with its velocity and gradient.
+struct SgdUpdate {
+  Tensor1<float> parameter, velocity;
+  Tensor1<const float> gradient;
+  Sgd rule;
+};
+// All in one launch; of all or of none the momentum is 0.
+void sgd_update(const Exec& exec, const std::vector<SgdUpdate>& updates);
 
 // One step of Lion (Chen et al., 2023, algorithm 2): the parameter moves by the sign of
 // beta1 · momentum + (1 - beta1) · g, after it has shrunk by learning_rate · weight_decay; then
@@ -28,8 +36,13 @@ struct Lion {
   float weight_decay = 0;
   float gradient_scale = 1;
 };
-void lion_update(const Exec& exec, Tensor1<float> parameter, Tensor1<float> momentum,
-                 Tensor1<const float> gradient, const Lion& rule);
+struct LionUpdate {
+  Tensor1<float> parameter, momentum;
+  Tensor1<const float> gradient;
+  Lion rule;
+};
+// All in one launch.
+void lion_update(const Exec& exec, const std::vector<LionUpdate>& updates);
 
 // average = momentum · average + (1 - momentum) · g, g being gradient_scale · gradient. Writes the
 // average to direction, or with nesterov momentum · average + (1 - momentum) · g.

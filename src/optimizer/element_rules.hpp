@@ -13,8 +13,8 @@ class SgdRule final : public UpdateRule {
   explicit SgdRule(const recipe::Optimizer& settings) : settings_(settings) {}
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
   bool is_element_wise(const Parameter&) const override { return true; }
-  void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
-              const UpdateNumbers& numbers) const override;
+  void update(const Exec& exec, const Communicator& tensor,
+              const std::vector<ParameterUpdate>& updates) const override;
 
  private:
   recipe::Optimizer settings_;
@@ -30,10 +30,13 @@ class AdamRule final : public UpdateRule {
   bool rounds_state() const override {
     return settings_.state_precision == recipe::Precision::kBf16;
   }
-  void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
-              const UpdateNumbers& numbers) const override;
+  void update(const Exec& exec, const Communicator& tensor,
+              const std::vector<ParameterUpdate>& updates) const override;
 
  private:
+  template <class Moment>
+  void update_in(const Exec& exec, const std::vector<ParameterUpdate>& updates) const;
+
   recipe::Optimizer settings_;
   Decay decay_;
 };
@@ -43,8 +46,8 @@ class LionRule final : public UpdateRule {
   explicit LionRule(const recipe::Optimizer& settings) : settings_(settings) {}
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
   bool is_element_wise(const Parameter&) const override { return true; }
-  void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
-              const UpdateNumbers& numbers) const override;
+  void update(const Exec& exec, const Communicator& tensor,
+              const std::vector<ParameterUpdate>& updates) const override;
 
  private:
   recipe::Optimizer settings_;

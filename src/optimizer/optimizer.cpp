@@ -2,6 +2,7 @@
 #include "optimizer/optimizer.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/philox.hpp"
@@ -111,8 +112,7 @@ void Optimizer::begin_step(ParameterSet& parameters, std::int64_t step) const {
 
 void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const float> gradients,
                        double learning_rate, double gradient_scale, std::int64_t step) const {
-  std::vector<Tensor1<float>> state;
-  std::vector<Tensor1<bf16>> rounded;
+  std::vector<ParameterUpdate> updates;
   for (const Trained& trained : trained_) {
     const Treatment& treatment = trained.treatment;
     if (treatment.first_step > step) continue;
@@ -120,8 +120,8 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
     if (!exec.counting() && !shards_.has(trained.piece.owner)) continue;
     const Parameter& parameter = parameters.at(trained.number);
     const std::int64_t begin = trained.piece.begin;
-    state.clear();
-    rounded.clear();
+    std::vector<Tensor1<float>> state;
+    std::vector<Tensor1<bf16>> rounded;
     for (std::size_t s = 0; s < trained.num_states; ++s) {
       const StateTensor& tensor = state_[trained.first_state + s];
       if (rule_->rounds_state()) {
@@ -132,24 +132,25 @@ void Optimizer::update(const Exec& exec, ParameterSet& parameters, Tensor1<const
     }
     const std::int64_t updates_here = step - treatment.first_step + 1;
     const std::int64_t count = trained.num_updates_before + updates_here;
-    rule_->update(
-        exec, tensor_,
-        {.parameter = parameter,
-         .value = Tensor1<float>(parameters.values().data() + parameter.offset + begin,
-                                 trained.piece.count),
-         .gradient = Tensor1<const float>(gradients.data() + parameter.sum_offset + begin,
-                                          trained.piece.count),
-         .state = state,
-         .rounded_state = rounded,
-         .first_element = begin},
-        {.learning_rate = learning_rate * treatment.learning_rate_scale,
-         .weight_decay = treatment.weight_decay,
-         .gradient_scale = gradient_scale,
-         .count = count,
-         .squares_count = trained.num_squares_before + updates_here,
-         .rounding_key = random_key(0, Purpose::kRounding,
-                                    {static_cast<std::uint64_t>(count), trained.number})});
+    updates.push_back(
+        {.tensors = {.parameter = parameter,
+                     .value = Tensor1<float>(parameters.values().data() + parameter.offset + begin,
+                                             trained.piece.count),
+                     .gradient = Tensor1<const float>(
+                         gradients.data() + parameter.sum_offset + begin, trained.piece.count),
+                     .state = std::move(state),
+                     .rounded_state = std::move(rounded),
+                     .first_element = begin},
+         .numbers = {
+             .learning_rate = learning_rate * treatment.learning_rate_scale,
+             .weight_decay = treatment.weight_decay,
+             .gradient_scale = gradient_scale,
+             .count = count,
+             .squares_count = trained.num_squares_before + updates_here,
+             .rounding_key = random_key(0, Purpose::kRounding,
+                                        {static_cast<std::uint64_t>(count), trained.number})}});
   }
+  rule_->update(exec, tensor_, updates);
 }
 
 void Optimizer::share_updates(const Exec& exec, ParameterSet& parameters,

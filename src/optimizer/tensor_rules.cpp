@@ -63,8 +63,13 @@ std::vector<StateSpec> LambRule::state_of(const Parameter&) const {
   return {{"moment1"}, {"moment2"}};
 }
 
-void LambRule::update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
-                      const UpdateNumbers& numbers) const {
+void LambRule::update(const Exec& exec, const Communicator& tensor,
+                      const std::vector<ParameterUpdate>& updates) const {
+  for (const ParameterUpdate& one : updates) update_one(exec, tensor, one.tensors, one.numbers);
+}
+
+void LambRule::update_one(const Exec& exec, const Communicator& tensor,
+                          const UpdateTensors& tensors, const UpdateNumbers& numbers) const {
   ArenaScope scope(*exec.arena);
   const Tensor1<float> direction = exec.arena->take1<float>(tensors.parameter.count);
   lamb_direction(exec, direction, tensors.state[0], tensors.state[1], tensors.value,
@@ -116,7 +121,12 @@ void AdafactorRule::factored(const Exec& exec, const Communicator& tensor,
 }
 
 void AdafactorRule::update(const Exec& exec, const Communicator& tensor,
-                           const UpdateTensors& tensors, const UpdateNumbers& numbers) const {
+                           const std::vector<ParameterUpdate>& updates) const {
+  for (const ParameterUpdate& one : updates) update_one(exec, tensor, one.tensors, one.numbers);
+}
+
+void AdafactorRule::update_one(const Exec& exec, const Communicator& tensor,
+                               const UpdateTensors& tensors, const UpdateNumbers& numbers) const {
   ArenaScope scope(*exec.arena);
   const Parameter& parameter = tensors.parameter;
   const Tensor1<float> direction = exec.arena->take1<float>(parameter.count);
@@ -145,10 +155,22 @@ bool MuonRule::is_element_wise(const Parameter& parameter) const {
   return !is_product_in_layers(parameter);
 }
 
-void MuonRule::update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
-                      const UpdateNumbers& numbers) const {
+void MuonRule::update(const Exec& exec, const Communicator& tensor,
+                      const std::vector<ParameterUpdate>& updates) const {
+  std::vector<ParameterUpdate> others;
+  for (const ParameterUpdate& one : updates) {
+    if (is_product_in_layers(one.tensors.parameter)) {
+      update_one(exec, tensor, one.tensors, one.numbers);
+    } else {
+      others.push_back(one);
+    }
+  }
+  others_.update(exec, tensor, others);
+}
+
+void MuonRule::update_one(const Exec& exec, const Communicator& tensor,
+                          const UpdateTensors& tensors, const UpdateNumbers& numbers) const {
   const Parameter& parameter = tensors.parameter;
-  if (!is_product_in_layers(parameter)) return others_.update(exec, tensor, tensors, numbers);
   ArenaScope scope(*exec.arena);
   const Tensor1<float> direction = exec.arena->take1<float>(parameter.count);
   averaged_direction(exec, direction, tensors.state[0], tensors.gradient,

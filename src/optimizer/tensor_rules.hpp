@@ -15,10 +15,12 @@ class LambRule final : public UpdateRule {
   explicit LambRule(const recipe::Optimizer& settings) : settings_(settings) {}
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
   bool is_element_wise(const Parameter&) const override { return false; }
-  void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
-              const UpdateNumbers& numbers) const override;
+  void update(const Exec& exec, const Communicator& tensor,
+              const std::vector<ParameterUpdate>& updates) const override;
 
  private:
+  void update_one(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
+                  const UpdateNumbers& numbers) const;
   recipe::Optimizer settings_;
 };
 
@@ -31,10 +33,12 @@ class AdafactorRule final : public UpdateRule {
  public:
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
   bool is_element_wise(const Parameter&) const override { return false; }
-  void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
-              const UpdateNumbers& numbers) const override;
+  void update(const Exec& exec, const Communicator& tensor,
+              const std::vector<ParameterUpdate>& updates) const override;
 
  private:
+  void update_one(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
+                  const UpdateNumbers& numbers) const;
   void factored(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
                 const UpdateNumbers& numbers, Tensor1<float> direction) const;
 };
@@ -51,10 +55,12 @@ class MuonRule final : public UpdateRule {
       : settings_(settings), others_(settings, AdamRule::Decay::kDecoupled) {}
   std::vector<StateSpec> state_of(const Parameter& parameter) const override;
   bool is_element_wise(const Parameter& parameter) const override;
-  void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
-              const UpdateNumbers& numbers) const override;
+  void update(const Exec& exec, const Communicator& tensor,
+              const std::vector<ParameterUpdate>& updates) const override;
 
  private:
+  void update_one(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
+                  const UpdateNumbers& numbers) const;
   recipe::Optimizer settings_;
   AdamRule others_;
 };

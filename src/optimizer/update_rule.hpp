@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "comm/communicator.hpp"
@@ -28,8 +27,8 @@ struct UpdateTensors {
   Tensor1<float> value;
   Tensor1<const float> gradient;
   // In float, or of a rule that rounds its state in bf16: the other is empty.
-  std::span<const Tensor1<float>> state;
-  std::span<const Tensor1<bf16>> rounded_state;
+  std::vector<Tensor1<float>> state;
+  std::vector<Tensor1<bf16>> rounded_state;
   std::int64_t first_element = 0;  // number of the first in the parameter's part
 };
 
@@ -44,7 +43,12 @@ struct UpdateNumbers {
   std::uint64_t rounding_key = 0;  // of count and the parameter
 };
 
-// How one kind of optimizer changes a parameter. A rule itself remembers nothing: what it needs
+struct ParameterUpdate {
+  UpdateTensors tensors;
+  UpdateNumbers numbers;
+};
+
+// How one kind of optimizer changes parameters. A rule itself remembers nothing: what it needs
 // from step to step is in the state tensors that it names. Workspaces come from exec.arena; a
 // counting exec takes them and sends nothing. Norms and means of a split parameter are those of the
 // whole, summed over `tensor` in the order of its ranks: all of them get the same.
@@ -56,8 +60,9 @@ class UpdateRule {
   virtual bool is_element_wise(const Parameter& parameter) const = 0;
   // Whether all state is kept in bf16, rounded at random by the rule.
   virtual bool rounds_state() const { return false; }
-  virtual void update(const Exec& exec, const Communicator& tensor, const UpdateTensors& tensors,
-                      const UpdateNumbers& numbers) const = 0;
+  // Of a step all at once, so that those which are element-wise need no launch each.
+  virtual void update(const Exec& exec, const Communicator& tensor,
+                      const std::vector<ParameterUpdate>& updates) const = 0;
 };
 
 // The rule of settings.kind.

@@ -164,8 +164,9 @@ double memory_gb_s(const Bench& bench) {
   AdamW rule;
   rule.learning_rate = 1e-3F;
   rule.step = rule.squares_step = 1;
-  const double seconds = bench.seconds(
-      exec, [&] { adamw_update<float>(exec, p, m, v, Tensor1<const float>(g), rule); });
+  const double seconds = bench.seconds(exec, [&] {
+    adamw_update<float>(exec, {{p, m, v, g, rule, {}}});
+  });
   return 1e-9 * 7 * sizeof(float) * static_cast<double>(p.size()) / seconds;
 }
 

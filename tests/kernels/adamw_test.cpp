@@ -7,6 +7,13 @@
 namespace polyphase::test {
 namespace {
 
+template <class Moment>
+void update(Device& device, Tensor1<float> parameter, Tensor1<Moment> moment1,
+            Tensor1<Moment> moment2, Tensor1<const float> gradient, const AdamW& rule,
+            const RandomRounding& rounding = {}) {
+  adamw_update<Moment>(device.exec(), {{parameter, moment1, moment2, gradient, rule, rounding}});
+}
+
 TEST(AdamW, TwentyStepsFollowTheFormula) {
   Device device;
   constexpr std::int64_t kCount = 5003;  // no multiple of a vector or a block
@@ -24,8 +31,7 @@ TEST(AdamW, TwentyStepsFollowTheFormula) {
     for (std::int64_t i = 0; i < kCount; ++i)
       gradient[i] *= i % 7 == 0 ? 0.0 : std::pow(2, -(i % 24));
     rule.step = rule.squares_step = step;
-    adamw_update<float>(device.exec(), parameter, moment1, moment2,
-                        device.put_real<float>(gradient), rule);
+    update<float>(device, parameter, moment1, moment2, device.put_real<float>(gradient), rule);
     for (std::int64_t i = 0; i < kCount; ++i) {
       expected[i].update(gradient[i] * rule.gradient_scale, rule.learning_rate, rule.beta1,
                          rule.beta2, rule.epsilon, rule.weight_decay, step);
@@ -53,8 +59,8 @@ TEST(AdamW, DecayAloneShrinksTheParameter) {
   Device device;
   const auto parameter = device.put_real<float>({2.0, -4.0});
   const auto zero1 = device.put_real<float>({0.0, 0.0}), zero2 = device.put_real<float>({0.0, 0.0});
-  adamw_update<float>(device.exec(), parameter, zero1, zero2, device.put_real<float>({0.0, 0.0}),
-                      {.learning_rate = 0.5F, .weight_decay = 0.5F});
+  update<float>(device, parameter, zero1, zero2, device.put_real<float>({0.0, 0.0}),
+                {.learning_rate = 0.5F, .weight_decay = 0.5F});
   EXPECT_EQ(device.get_real(parameter), (std::vector<double>{1.5, -3.0}));
 }
 
@@ -63,8 +69,8 @@ TEST(AdamW, NaNGradientReachesTheParameter) {
   const auto parameter = device.put_real<float>({2.0});
   const auto zero1 = device.put_real<float>({0.0}), zero2 = device.put_real<float>({0.0});
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  adamw_update<float>(device.exec(), parameter, zero1, zero2, device.put_real<float>({nan}),
-                      {.learning_rate = 0.5F});
+  update<float>(device, parameter, zero1, zero2, device.put_real<float>({nan}),
+                {.learning_rate = 0.5F});
   EXPECT_TRUE(std::isnan(device.get_real(parameter)[0]));
 }
 
@@ -77,9 +83,9 @@ TEST(AdamW, RoundedMomentsKeepTheirMeans) {
   const auto parameter = device.put_real<float>(zeros), gradient = device.put_real<float>(zeros);
   const auto moment1 = device.put_real<bf16>(ones), moment2 = device.put_real<bf16>(ones);
   for (int step = 1; step <= kSteps; ++step) {
-    adamw_update<bf16>(device.exec(), parameter, moment1, moment2, gradient,
-                       {.beta1 = 0.9995F, .step = step, .squares_step = step},
-                       {.key = 0x1234567800000000ULL * step + 77 * step});
+    update<bf16>(device, parameter, moment1, moment2, gradient,
+                 {.beta1 = 0.9995F, .step = step, .squares_step = step},
+                 {.key = 0x1234567800000000ULL * step + 77 * step});
   }
   const auto mean_of = [&](Tensor1<bf16> moment) {
     double sum = 0;
@@ -104,20 +110,19 @@ TEST(AdamW, RoundingIsAFunctionOfTheElement) {
   const auto zero = [&] { return device.put_real<bf16>(zeros); };
   const Tensor1<bf16> m = zero(), v = zero(), part_m = zero(), part_v = zero();
   const AdamW rule{.learning_rate = 0.1F};
-  adamw_update<bf16>(device.exec(), whole, m, v, gradient, rule, {.key = 5});
+  update<bf16>(device, whole, m, v, gradient, rule, {.key = 5});
   const auto update_part = [&](std::int64_t first, std::int64_t count) {
     const auto part = [&](auto tensor) { return decltype(tensor)(tensor.data() + first, count); };
-    adamw_update<bf16>(device.exec(), part(parts), part(part_m), part(part_v),
-                       part(Tensor1<const float>(gradient)), rule,
-                       {.key = 5, .first_element = first});
+    update<bf16>(device, part(parts), part(part_m), part(part_v),
+                 part(Tensor1<const float>(gradient)), rule, {.key = 5, .first_element = first});
   };
   update_part(0, kFirst);
   update_part(kFirst, kCount - kFirst);
   EXPECT_EQ(device.get_real(part_m), device.get_real(m));
   EXPECT_EQ(device.get_real(part_v), device.get_real(v));
   EXPECT_EQ(device.get_real(parts), device.get_real(whole));
-  adamw_update<float>(device.exec(), exact, device.put_real<float>(zeros),
-                      device.put_real<float>(zeros), gradient, rule);
+  update<float>(device, exact, device.put_real<float>(zeros), device.put_real<float>(zeros),
+                gradient, rule);
   EXPECT_EQ(device.get_real(exact), device.get_real(whole));
 }
 
@@ -126,7 +131,7 @@ TEST(AdamW, ANaNIsNotRoundedAway) {
   const auto parameter = device.put_real<float>({2.0});
   const auto moment1 = device.put_real<bf16>({0.0}), moment2 = device.put_real<bf16>({0.0});
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  adamw_update<bf16>(device.exec(), parameter, moment1, moment2, device.put_real<float>({nan}), {});
+  update<bf16>(device, parameter, moment1, moment2, device.put_real<float>({nan}), {});
   EXPECT_TRUE(std::isnan(device.get_real(moment1)[0]));
   EXPECT_TRUE(std::isnan(device.get_real(moment2)[0]));
 }
@@ -135,7 +140,33 @@ TEST(AdamW, DifferentExtentsAreABrokenPromise) {
   Device device;
   const auto two = device.put_real<float>({0.0, 0.0});
   const auto three = device.put_real<float>({0.0, 0.0, 0.0});
-  EXPECT_THROW(adamw_update<float>(device.exec(), two, two, two, three, {}), std::logic_error);
+  EXPECT_THROW(update<float>(device, two, two, two, three, {}), std::logic_error);
+}
+
+// Tensors that are updated in one launch, longer and shorter than a block, empty ones between them,
+// get what each gets alone.
+TEST(AdamW, ManyTensorsInOneLaunchAreEachOnesOwn) {
+  Device device;
+  std::vector<AdamWUpdate<float>> all;
+  std::vector<Tensor1<float>> alone;
+  for (const std::int64_t count : {1, 0, 5003, 2048, 7, 0, 4096}) {
+    const auto key = static_cast<std::uint64_t>(all.size());
+    const std::vector<double> start = random_reals(key, count), zeros(count, 0.0);
+    const auto gradient = device.put_real<float>(random_reals(50 + key, count));
+    const AdamW rule{.learning_rate = 0.01F * static_cast<float>(1 + key), .weight_decay = 0.1F};
+    all.push_back({device.put_real<float>(start),
+                   device.put_real<float>(zeros),
+                   device.put_real<float>(zeros),
+                   gradient,
+                   rule,
+                   {}});
+    alone.push_back(device.put_real<float>(start));
+    update<float>(device, alone.back(), device.put_real<float>(zeros),
+                  device.put_real<float>(zeros), gradient, rule);
+  }
+  adamw_update(device.exec(), all);
+  for (std::size_t i = 0; i < all.size(); ++i)
+    EXPECT_EQ(device.get_real(all[i].parameter), device.get_real(alone[i])) << i;
 }
 
 }  // namespace

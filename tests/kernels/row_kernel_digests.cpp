@@ -206,8 +206,8 @@ void digest_sums(Bench& bench) {
   fmt::print("sums_of_squares {:a}\n", sums_of_squares(exec, flat(x), {{7, end}}).front());
   const auto parameter = bench.matrix(3), first = bench.matrix(4), second = bench.matrix(5);
   fill(exec, flat(second), 0.25F);
-  adamw_update<float>(exec, flat(parameter), flat(first), flat(second), flat(x),
-                      {.learning_rate = 0.01F});
+  adamw_update<float>(
+      exec, {{flat(parameter), flat(first), flat(second), flat(x), {.learning_rate = 0.01F}, {}}});
   bench.say("adamw", flat(parameter));
 }
 
@@ -219,9 +219,11 @@ void digest_update_rules(Bench& bench) {
   lamb_direction(exec, flat(direction), flat(state), flat(other), flat(parameter), flat(gradient),
                  {.weight_decay = 0.1F});
   bench.say("lamb_direction", flat(direction));
-  sgd_update(exec, flat(parameter), flat(state), flat(gradient),
-             {.learning_rate = 0.1F, .momentum = 0.9F, .nesterov = true});
-  lion_update(exec, flat(parameter), flat(state), flat(gradient), {.learning_rate = 0.1F});
+  sgd_update(exec, {{flat(parameter),
+                     flat(state),
+                     flat(gradient),
+                     {.learning_rate = 0.1F, .momentum = 0.9F, .nesterov = true}}});
+  lion_update(exec, {{flat(parameter), flat(state), flat(gradient), {.learning_rate = 0.1F}}});
   bench.say("sgd and lion", flat(parameter));
   averaged_direction(exec, flat(direction), flat(state), flat(gradient), 0.5F, 0.9F, true);
   bench.say("averaged_direction", flat(direction));
