@@ -14,28 +14,46 @@ constexpr std::int64_t kElementsPerSum = 16384;
 // Up to this many rows are added up in one launch, shared out by columns.
 constexpr std::int64_t kRowsOfOneLaunch = 256;
 
+std::int64_t count_of(const ColumnSums& sums) {
+  std::int64_t count = 0;
+  for (const Tensor1<float>& sum : sums) count += sum.extent(0) != 0 ? 1 : 0;
+  return count;
+}
+
 template <class Real>
-void column_sum_by_chunks(const Exec& exec, Tensor1<float> db_C, Write write,
-                          Tensor2<const Real> dy_NC) {
-  const std::int64_t num_rows = dy_NC.extent(0), num_columns = db_C.extent(0);
+void column_sums_by_chunks(const Exec& exec, const ColumnSums& sums, Write write,
+                           Tensor2<const Real> dy_NC) {
+  const std::int64_t num_columns = dy_NC.extent(1), num_sums = count_of(sums);
+  const std::int64_t num_rows = static_cast<std::int64_t>(dy_NC.extent(0)) / num_sums;
+  const std::int64_t num_chunks = divide_up(num_columns, kColumnsPerChunk);
   const bool accumulate = write == Write::kAccumulate;
+  // An array that is indexed at run time would lie in a device's memory.
+  float *const first = sums[0].data(), *const second = sums[1].data(),
+               *const third = sums[2].data();
   for_rows(
-      exec, divide_up(num_columns, kColumnsPerChunk), KOKKOS_LAMBDA(const Row& row) {
-        ColumnChunk chunk(row, row.index(), num_columns);
-        for (std::int64_t n = 0; n < num_rows; ++n) chunk.add(row, row_data(dy_NC, n));
-        float* db = db_C.data() + chunk.begin;
+      exec, num_sums * num_chunks, KOKKOS_LAMBDA(const Row& row) {
+        const std::int64_t sum = row.index() / num_chunks;
+        ColumnChunk chunk(row, row.index() % num_chunks, num_columns);
+        const std::int64_t begin = sum * num_rows;
+        for (std::int64_t n = begin; n < begin + num_rows; ++n) chunk.add(row, row_data(dy_NC, n));
+        float* db = (sum == 0 ? first : sum == 1 ? second : third) + chunk.begin;
         chunk.each(
             row, [=](std::int64_t c, float total) { db[c] = total + (accumulate ? db[c] : 0.0F); });
       });
 }
 
+// Blocks of each of the sums.
 template <class Real>
-void column_sum_by_blocks(const Exec& exec, Tensor2<float> partial_PC, Tensor2<const Real> dy_NC) {
-  const std::int64_t num_rows = dy_NC.extent(0), num_columns = dy_NC.extent(1);
+void column_sums_by_blocks(const Exec& exec, Tensor2<float> partial_PC, Tensor2<const Real> dy_NC,
+                           std::int64_t num_sums) {
+  const std::int64_t num_columns = dy_NC.extent(1);
+  const std::int64_t num_rows = static_cast<std::int64_t>(dy_NC.extent(0)) / num_sums;
+  const std::int64_t num_blocks = static_cast<std::int64_t>(partial_PC.extent(0)) / num_sums;
   for_rows(
       exec, partial_PC.extent(0), KOKKOS_LAMBDA(const Row& row) {
-        const std::int64_t begin = row.index() * kRowsPerBlock;
-        const std::int64_t end = smaller(begin + kRowsPerBlock, num_rows);
+        const std::int64_t end_of_sum = (row.index() / num_blocks + 1) * num_rows;
+        const std::int64_t begin = end_of_sum - num_rows + row.index() % num_blocks * kRowsPerBlock;
+        const std::int64_t end = smaller(begin + kRowsPerBlock, end_of_sum);
         float* partial = row_data(partial_PC, row.index());
         const Real* first = row_data(dy_NC, begin);
         row.each(num_columns, [=](std::int64_t c) { partial[c] = to_float(first[c]); });
@@ -119,15 +137,22 @@ void convert(const Exec& exec, Tensor1<Out> y, Tensor1<const In> x) {
 
 template <class Real>
 void column_sum(const Exec& exec, Tensor1<float> db_C, Write write, Tensor2<const Real> dy_NC) {
+  column_sums<Real>(exec, {db_C}, write, dy_NC);
+}
+
+template <class Real>
+void column_sums(const Exec& exec, const ColumnSums& sums, Write write, Tensor2<const Real> dy_NC) {
+  const std::int64_t num_sums = count_of(sums);
+  if (num_sums == 0) return;
   const KernelRegion region("column_sum");
   note_moved(exec, dy_NC);
-  const std::int64_t num_rows = dy_NC.extent(0);
-  if (num_rows <= kRowsOfOneLaunch) return column_sum_by_chunks(exec, db_C, write, dy_NC);
+  const std::int64_t num_rows = static_cast<std::int64_t>(dy_NC.extent(0)) / num_sums;
+  if (num_rows <= kRowsOfOneLaunch) return column_sums_by_chunks(exec, sums, write, dy_NC);
   ArenaScope scope(*exec.arena);
   const Tensor2<float> partial_PC =
-      exec.arena->take2<float>(divide_up(num_rows, kRowsPerBlock), dy_NC.extent(1));
-  column_sum_by_blocks(exec, partial_PC, dy_NC);
-  column_sum<float>(exec, db_C, write, partial_PC);
+      exec.arena->take2<float>(num_sums * divide_up(num_rows, kRowsPerBlock), dy_NC.extent(1));
+  column_sums_by_blocks(exec, partial_PC, dy_NC, num_sums);
+  column_sums<float>(exec, sums, write, partial_PC);
 }
 
 double sum_of_squares(const Exec& exec, Tensor1<const float> x) {
@@ -172,6 +197,7 @@ template void convert<bf16, float>(const Exec&, Tensor1<bf16>, Tensor1<const flo
 template void convert<bf16, bf16>(const Exec&, Tensor1<bf16>, Tensor1<const bf16>);
 template void column_sum<float>(const Exec&, Tensor1<float>, Write, Tensor2<const float>);
 template void column_sum<bf16>(const Exec&, Tensor1<float>, Write, Tensor2<const bf16>);
+template void column_sums<float>(const Exec&, const ColumnSums&, Write, Tensor2<const float>);
 
 #define POLYPHASE_COPIES(T)                                           \
   template void copy_to_device<T>(const Exec&, Tensor1<T>, const T*); \

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+
 #include "kernels/exec.hpp"
 
 namespace polyphase {
@@ -17,6 +19,12 @@ void convert(const Exec& exec, Tensor1<Out> y, Tensor1<const In> x);
 // db_C = column sums of dy_NC, written or accumulated; the order of the sum depends on N alone.
 template <class Real>
 void column_sum(const Exec& exec, Tensor1<float> db_C, Write write, Tensor2<const Real> dy_NC);
+
+// The same of several tensors of equal extents that lie one behind the other, in the launches of
+// one: as many as there are sums, which the first of `sums` are, without elements behind them.
+using ColumnSums = std::array<Tensor1<float>, 3>;
+template <class Real>
+void column_sums(const Exec& exec, const ColumnSums& sums, Write write, Tensor2<const Real> dy_NC);
 
 // Sum of squares in float64; blocks of fixed size, added in order, whatever the number of threads.
 double sum_of_squares(const Exec& exec, Tensor1<const float> x);

@@ -206,14 +206,20 @@ void add_norm_backward(const Exec& exec, Tensor2<float> dsum_NC, Tensor2<Real> d
   const std::int64_t num_blocks = divide_up(dy_NC.extent(0), kRowsPerBlock);
   const std::int64_t num_columns = dy_NC.extent(1);
   const bool with_bias = dbias_C.extent(0) != 0, with_shift = dshift_C.extent(0) != 0;
+  const bool with_gain = kind != NormKind::kNone;
   const bool with_update = with_bias || dupdate_NC.extent(0) != 0;
   ArenaScope scope(*exec.arena);
-  const auto partial = [&] { return exec.arena->take2<float>(num_blocks, num_columns); };
+  // Partial sums side by side: of the gain, which are there in any case, the shift, the bias.
+  const std::int64_t num_partials = 1 + (with_shift ? 1 : 0) + (with_update ? 1 : 0);
+  const auto partials_PC = exec.arena->take2<float>(num_partials * num_blocks, num_columns);
+  const auto partial = [&](std::int64_t number) {
+    return rows(partials_PC, number * num_blocks, num_blocks);
+  };
   const NormBackward<Real> given{dsum_NC,
                                  dupdate_NC,
-                                 partial(),
-                                 with_shift ? partial() : Tensor2<float>(),
-                                 with_update ? partial() : Tensor2<float>(),
+                                 partial(0),
+                                 with_shift ? partial(1) : Tensor2<float>(),
+                                 with_update ? partial(num_partials - 1) : Tensor2<float>(),
                                  dy_NC,
                                  dskip_NC,
                                  sum_NC,
@@ -223,9 +229,13 @@ void add_norm_backward(const Exec& exec, Tensor2<float> dsum_NC, Tensor2<Real> d
                                  place,
                                  kind};
   backward_blocks(exec, given, dropout);
-  if (kind != NormKind::kNone) column_sum<float>(exec, dgain_C, write, given.dgain_PC);
-  if (with_shift) column_sum<float>(exec, dshift_C, write, given.dshift_PC);
-  if (with_bias) column_sum<float>(exec, dbias_C, write, given.dbias_PC);
+  ColumnSums sums;
+  std::int64_t num_sums = 0;
+  for (const Tensor1<float>& sum : {dgain_C, dshift_C, dbias_C})
+    if (sum.extent(0) != 0) sums[static_cast<std::size_t>(num_sums++)] = sum;
+  column_sums<float>(
+      exec, sums, write,
+      rows(Tensor2<const float>(partials_PC), with_gain ? 0 : num_blocks, num_sums * num_blocks));
 }
 
 template <class Real>

@@ -80,6 +80,28 @@ TEST(Elementwise, ColumnSumEqualsPlainLoops) {
   }
 }
 
+TEST(Elementwise, ColumnSumsOfSeveralTensorsAreEachOnesOwn) {
+  constexpr std::int64_t kColumns = 70;
+  for (const std::int64_t num_rows : {31, 300, 9000}) {
+    for (const std::size_t num_sums : {2U, 3U}) {
+      Device device;
+      const auto count = static_cast<std::int64_t>(num_sums) * num_rows;
+      const Tensor2<const float> all =
+          device.put_real<float>(random_reals(4, count * kColumns), count, kColumns);
+      ColumnSums together;
+      for (std::size_t i = 0; i < num_sums; ++i)
+        together[i] = device.put_real<float>(std::vector<double>(kColumns, 7.0));
+      column_sums<float>(device.exec(), together, Write::kAccumulate, all);
+      for (std::size_t i = 0; i < num_sums; ++i) {
+        const auto alone = device.put_real<float>(std::vector<double>(kColumns, 7.0));
+        column_sum<float>(device.exec(), alone, Write::kAccumulate,
+                          rows(all, static_cast<std::int64_t>(i) * num_rows, num_rows));
+        EXPECT_EQ(device.get_real(together[i]), device.get_real(alone)) << num_rows;
+      }
+    }
+  }
+}
+
 TEST(Elementwise, SumOfSquaresIsASumInFloat64) {
   for (const std::int64_t count : kCounts) {
     Device device;
