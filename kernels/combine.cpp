@@ -1,10 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/combine.hpp"
 
-#include "kernels/for_rows.hpp"
+#include "kernels/for_items.hpp"
 #include "kernels/work.hpp"
 
 namespace polyphase {
+
+namespace {
+
+struct CombineItem {
+  float* y;
+  const float* x;
+  std::int64_t count;
+  float factor_y, factor_x;
+};
+
+}  // namespace
 
 void combine(const Exec& exec, Tensor1<float> y, float factor_y, Tensor1<const float> x,
              float factor_x) {
@@ -13,6 +24,21 @@ void combine(const Exec& exec, Tensor1<float> y, float factor_y, Tensor1<const f
   for_elements(
       exec, y.extent(0), KOKKOS_LAMBDA(std::int64_t i) {
         y.data()[i] = factor_y * y.data()[i] + factor_x * x.data()[i];
+      });
+}
+
+void combine(const Exec& exec, const std::vector<Combination>& all) {
+  const KernelRegion region("combine");
+  std::vector<CombineItem> items;
+  for (const Combination& one : all) {
+    note_moved(exec, one.y, one.y, one.x);
+    items.push_back({one.y.data(), one.x.data(), static_cast<std::int64_t>(one.y.extent(0)),
+                     one.factor_y, one.factor_x});
+  }
+  for_elements_of_all(
+      exec, items, [](const CombineItem& item) { return item.count; },
+      KOKKOS_LAMBDA(const CombineItem& of, std::int64_t i) {
+        of.y[i] = of.factor_y * of.y[i] + of.factor_x * of.x[i];
       });
 }
 

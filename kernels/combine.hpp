@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <vector>
+
 #include "kernels/exec.hpp"
 
 namespace polyphase {
@@ -8,6 +10,15 @@ namespace polyphase {
 // y = factor_y · y + factor_x · x.
 void combine(const Exec& exec, Tensor1<float> y, float factor_y, Tensor1<const float> x,
              float factor_x);
+
+// The same of many tensors in one launch.
+struct Combination {
+  Tensor1<float> y;
+  float factor_y = 1.0F;
+  Tensor1<const float> x;
+  float factor_x = 1.0F;
+};
+void combine(const Exec& exec, const std::vector<Combination>& all);
 
 // x gets the elements of y, and y those of x.
 void swap_elements(const Exec& exec, Tensor1<float> x, Tensor1<float> y);

@@ -72,15 +72,18 @@ void WeightAverage::start(const ParameterSet& parameters) {
 void WeightAverage::update(const Exec& exec, const ParameterSet& parameters, std::int64_t step) {
   const double t = static_cast<double>(step);
   const auto kept = static_cast<float>(std::min(decay_, (1.0 + t) / (10.0 + t)));
+  std::vector<Combination> all;
   for (std::size_t number = 0; number < tensors_.size(); ++number) {
     const StateTensor& tensor = tensors_[number];
     if (!tensor.is_here) continue;
     if (first_steps_[tensor.parameter] >= step) continue;  // steps of training count from 0
     // 1 - kept is exact, so that the average of equal values stays where it is but for rounding.
-    combine(exec, tensor.values, kept,
-            Tensor1<const float>(parameters.values_so_far().data() + begins_[number], tensor.count),
-            1.0F - kept);
+    all.push_back(
+        {tensor.values, kept,
+         Tensor1<const float>(parameters.values_so_far().data() + begins_[number], tensor.count),
+         1.0F - kept});
   }
+  combine(exec, all);
 }
 
 void WeightAverage::swap(ParameterSet& parameters) {
