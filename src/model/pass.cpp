@@ -11,13 +11,6 @@
 namespace polyphase {
 namespace {
 
-DeviceRowGroups upload_groups(const Exec& exec, const std::vector<std::int32_t>& ids_N) {
-  const RowGroups groups = group_rows(ids_N);
-  return {.rows_N = upload(exec, groups.rows_N),
-          .ids_U = upload(exec, groups.ids_U),
-          .starts_U = upload(exec, groups.starts_U)};
-}
-
 // A sum of which each rank gets a part, or parts that each gets of the others: either sends as much
 // as the sum of an array of half the size. Ranks that are no power of two sum all of it.
 void note_half_a_sum(const Pass& pass, std::size_t num_bytes) {
@@ -147,21 +140,20 @@ Pass begin_pass(const Exec& exec, const Communicator& tensor, const Batch& batch
                 const PassDropout& dropout, bool training) {
   Pass pass{.exec = exec, .tensor = tensor, .batch = batch, .rows = rows};
   pass.num_rows = static_cast<std::int64_t>(rows.tokens_N.size());
-  pass.sequences = {.starts_host = rows.starts,
-                    .starts = upload(exec, rows.starts),
-                    .max_tokens = rows.max_tokens};
-  if (&rows == &batch && !batch.prefixes_B.empty()) {
-    pass.sequences.prefix_host = batch.prefixes_B;
-    pass.sequences.prefix = upload(exec, batch.prefixes_B);
-  }
-  pass.tokens_N = upload(exec, rows.tokens_N);
-  pass.positions_N = upload(exec, rows.positions_N);
-  pass.segments_N = upload(exec, rows.segments_N);
-  pass.row_ids_N = upload(exec, rows.row_ids_N);
+  pass.sequences = {.starts_host = rows.starts, .max_tokens = rows.max_tokens};
+  if (&rows == &batch) pass.sequences.prefix_host = batch.prefixes_B;
+  std::tie(pass.sequences.starts, pass.sequences.prefix, pass.tokens_N, pass.positions_N,
+           pass.segments_N, pass.row_ids_N) =
+      upload_all(exec, rows.starts, pass.sequences.prefix_host, rows.tokens_N, rows.positions_N,
+                 rows.segments_N, rows.row_ids_N);
   if (training) {
-    pass.token_groups = upload_groups(exec, rows.tokens_N);
-    pass.position_groups = upload_groups(exec, rows.positions_N);
-    pass.segment_groups = upload_groups(exec, rows.segments_N);
+    const RowGroups tokens = group_rows(rows.tokens_N), positions = group_rows(rows.positions_N),
+                    segments = group_rows(rows.segments_N);
+    DeviceRowGroups &t = pass.token_groups, &p = pass.position_groups, &s = pass.segment_groups;
+    std::tie(t.rows_N, t.ids_U, t.starts_U, p.rows_N, p.ids_U, p.starts_U, s.rows_N, s.ids_U,
+             s.starts_U) = upload_all(exec, tokens.rows_N, tokens.ids_U, tokens.starts_U,
+                                      positions.rows_N, positions.ids_U, positions.starts_U,
+                                      segments.rows_N, segments.ids_U, segments.starts_U);
   }
   pass.dropout = dropout;
   pass.training = training;

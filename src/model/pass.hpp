@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstring>
+#include <tuple>
+#include <vector>
+
 #include "comm/communicator.hpp"
 #include "comm/stage_links.hpp"
 #include "corpus/batch.hpp"
 #include "kernels/attention.hpp"
+#include "kernels/elementwise.hpp"
 #include "kernels/embedding.hpp"
 #include "kernels/exec.hpp"
 #include "model/parameters.hpp"
@@ -102,6 +107,30 @@ Pass begin_pass(const Exec& exec, const Communicator& tensor, const Batch& batch
 // A host array in the arena.
 template <class T>
 Tensor1<const T> upload(const Exec& exec, const std::vector<T>& values);
+
+// Several of them in one copy.
+template <class... T>
+std::tuple<Tensor1<const T>...> upload_all(const Exec& exec, const std::vector<T>&... arrays) {
+  const auto num_bytes = [](const auto& array) {
+    const std::size_t bytes = array.size() * sizeof(array[0]);
+    return (bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment;
+  };
+  const auto all_bytes = static_cast<std::int64_t>((num_bytes(arrays) + ... + std::size_t{0}));
+  const Tensor1<std::byte> device = exec.arena->take1<std::byte>(all_bytes);
+  std::vector<std::byte> host(exec.counting() ? 0 : static_cast<std::size_t>(all_bytes));
+  std::size_t at = 0;
+  const auto place = [&]<class E>(const std::vector<E>& array) {
+    if (!exec.counting() && !array.empty())
+      std::memcpy(host.data() + at, array.data(), array.size() * sizeof(E));
+    const Tensor1<const E> placed(
+        exec.counting() ? nullptr : reinterpret_cast<const E*>(device.data() + at), array.size());
+    at += num_bytes(array);
+    return placed;
+  };
+  const std::tuple<Tensor1<const T>...> placed{place(arrays)...};  // braces: in this order
+  if (!exec.counting()) copy_to_device(exec, device, host.data());
+  return placed;
+}
 
 // A tensor's elements on the host; zeros when the arena is counting.
 template <class T>

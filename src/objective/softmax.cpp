@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 #include <optional>
 
@@ -15,6 +16,26 @@ struct HostStats {
   std::vector<float> max, sum, label_logit, logit_sum;
   std::vector<std::int32_t> best;
 };
+
+// In one copy, as begin_softmax() has laid them out.
+HostStats to_host(const Exec& exec, const SoftmaxStats& stats) {
+  const std::size_t num_rows = stats.max_M.extent(0);
+  const std::size_t num_parts = stats.logit_sum_M.extent(0) != 0 ? 5 : 4;
+  const std::vector<float> all =
+      download<float>(exec, Tensor1<const float>(stats.max_M.data(), num_parts * num_rows));
+  const auto part = [&](std::size_t number) {
+    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(number * num_rows);
+    return std::vector<float>(begin, begin + static_cast<std::ptrdiff_t>(num_rows));
+  };
+  HostStats host = {.max = part(0),
+                    .sum = part(1),
+                    .label_logit = part(2),
+                    .logit_sum = num_parts == 5 ? part(4) : std::vector<float>(),
+                    .best = std::vector<std::int32_t>(num_rows)};
+  if (num_rows > 0)
+    std::memcpy(host.best.data(), all.data() + 3 * num_rows, num_rows * sizeof(float));
+  return host;
+}
 
 // Ranks hold parts of the vocabulary: bring every part's sum to the largest logit of all, then add
 // up.
@@ -68,14 +89,16 @@ SoftmaxLoss loss_of(const Pass& pass, SoftmaxLoss loss) {
 }
 
 SoftmaxStats begin_softmax(const Exec& exec, std::int64_t num_rows, const SoftmaxLoss& loss) {
-  Arena& arena = *exec.arena;
-  const SoftmaxStats stats = {.max_M = arena.take1<float>(num_rows),
-                              .sum_M = arena.take1<float>(num_rows),
-                              .label_logit_M = arena.take1<float>(num_rows),
-                              .best_M = arena.take1<std::int32_t>(num_rows),
-                              .logit_sum_M = loss.label_smoothing == 0.0F
-                                                 ? Tensor1<float>()
-                                                 : arena.take1<float>(num_rows)};
+  static_assert(sizeof(float) == sizeof(std::int32_t));
+  const bool smooth = loss.label_smoothing != 0.0F;
+  const auto all = exec.arena->take2<float>(smooth ? 5 : 4, num_rows);
+  const auto part = [&all](std::int64_t number) { return flat(rows(all, number, 1)); };
+  const SoftmaxStats stats = {
+      .max_M = part(0),
+      .sum_M = part(1),
+      .label_logit_M = part(2),
+      .best_M = Tensor1<std::int32_t>(reinterpret_cast<std::int32_t*>(part(3).data()), num_rows),
+      .logit_sum_M = smooth ? part(4) : Tensor1<float>()};
   softmax_stats_begin(exec, stats);
   return stats;
 }
@@ -86,11 +109,7 @@ SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
   const bool smooth = loss.label_smoothing != 0.0F;
   POLYPHASE_PROMISE(!smooth || num_classes > 0, "labels are smoothed over {} classes", num_classes);
   SoftmaxOutcome outcome;
-  HostStats host = {.max = download<float>(exec, stats.max_M),
-                    .sum = download<float>(exec, stats.sum_M),
-                    .label_logit = download<float>(exec, stats.label_logit_M),
-                    .logit_sum = download<float>(exec, stats.logit_sum_M),
-                    .best = download<std::int32_t>(exec, stats.best_M)};
+  HostStats host = to_host(exec, stats);
   if (tensor != nullptr && tensor->size() > 1 && !exec.counting()) combine(host, *tensor);
   const std::vector<float> weights = row_weights(labels_M, loss);
   const double share = smooth ? loss.label_smoothing / static_cast<double>(num_classes) : 0.0;
@@ -106,10 +125,8 @@ SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
     if (host.best[m] == labels_M[m]) ++outcome.num_correct;
   }
   outcome.best_M = std::move(host.best);
-  outcome.log_sum_M = upload(exec, log_sum);
-  outcome.target = {.label_smoothing = loss.label_smoothing,
-                    .num_classes = num_classes,
-                    .row_weight_M = upload(exec, weights)};
+  outcome.target = {.label_smoothing = loss.label_smoothing, .num_classes = num_classes};
+  std::tie(outcome.log_sum_M, outcome.target.row_weight_M) = upload_all(exec, log_sum, weights);
   return outcome;
 }
 

@@ -37,13 +37,14 @@ struct SoftmaxOutcome {
 // With the correct terms as the only count.
 Tally tally_of(const SoftmaxOutcome& outcome);
 
-// Takes the statistics that the loss needs in the arena for M rows, ready for the first block of
-// logits.
+// Takes the statistics that the loss needs in the arena for M rows, side by side, ready for the
+// first block of logits.
 SoftmaxStats begin_softmax(const Exec& exec, std::int64_t num_rows, const SoftmaxLoss& loss = {});
 
-// Ends a softmax whose logits have all been added. With a vocabulary that is split over `tensor`
-// ranks, combines their statistics (the largest logit of all, sums rescaled to it); otherwise pass
-// nullptr. num_classes is that of the whole vocabulary, which only smoothed labels need.
+// Ends a softmax that was begun above and whose logits have all been added. With a vocabulary that
+// is split over `tensor` ranks, combines their statistics (the largest logit of all, sums rescaled
+// to it); otherwise pass nullptr. num_classes is that of the whole vocabulary, which only smoothed
+// labels need.
 SoftmaxOutcome finish_softmax(const Exec& exec, const SoftmaxStats& stats,
                               const std::vector<std::int32_t>& labels_M, const Communicator* tensor,
                               const SoftmaxLoss& loss = {}, std::int64_t num_classes = 0);
