@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "base/log.hpp"
+#include "kernels/elementwise.hpp"
 
 namespace polyphase::cublas_lt {
 namespace {
@@ -148,6 +149,14 @@ std::optional<Product> prepare(cublasLtHandle_t library, const Key& key, const E
 }
 
 }  // namespace
+
+Tensor1<const bf16> rounded_bias(const Exec& exec, const Tensor1<const float>& bias_N,
+                                 const Tensor1<const bf16>& rounded_bias_N) {
+  if (rounded_bias_N.extent(0) != 0) return rounded_bias_N;
+  const auto rounded = exec.arena->take1<bf16>(static_cast<std::int64_t>(bias_N.extent(0)));
+  convert<bf16, float>(exec, rounded, bias_N);
+  return rounded;
+}
 
 template <class In, class Out>
 bool multiply(const Exec& exec, const Tensor2<Out>& y_MN, const Tensor2<const In>& a,

@@ -24,6 +24,10 @@ struct Extra {
   const void* aux = nullptr;
 };
 
+// The bias of a result in bf16: as it was rounded before, or rounded here, in the arena.
+Tensor1<const bf16> rounded_bias(const Exec& exec, const Tensor1<const float>& bias_N,
+                                 const Tensor1<const bf16>& rounded_bias_N);
+
 // y_MN = op(a) · op(b) [+ y_MN when accumulating], with an epilogue. False, and nothing done, where
 // the library has no algorithm for it: the caller then takes its steps one by one. Algorithms are
 // those that the library's heuristics choose, once for each shape, type and alignment. A bias and

@@ -9,12 +9,12 @@
 // library has it, else one after the other.
 namespace polyphase {
 
-// x_MN = a_MK · weight_NKᵀ + bias_N (as in matmul.hpp), and y_MN = activation(x_MN). Without y_MN
-// (no elements) x_MN alone is wanted, with the very bits that it has beside y_MN.
+// x_MN = a_MK · weight_NKᵀ + bias_N (both biases as in matmul.hpp), and y_MN = activation(x_MN).
+// Without y_MN (no elements) x_MN alone is wanted, with the very bits that it has beside y_MN.
 template <class Real>
 void matmul_activated(const Exec& exec, Activation kind, Tensor2<Real> y_MN, Tensor2<Real> x_MN,
                       Tensor2<const Real> a_MK, Tensor2<const Real> weight_NK,
-                      Tensor1<const float> bias_N);
+                      Tensor1<const float> bias_N, Tensor1<const bf16> rounded_bias_N = {});
 
 // Where the gradient of a bias goes, column sums in float32; with no elements it is not wanted.
 struct BiasGradient {
@@ -43,9 +43,10 @@ void matmul_gradients(const Exec& exec, Tensor2<float> dweight_NK, Write write,
 template <class Real>
 void matmul_and_activate(const Exec& exec, Activation kind, const Tensor2<Real>& y_MN,
                          const Tensor2<Real>& x_MN, const Tensor2<const Real>& a_MK,
-                         const Tensor2<const Real>& weight_NK, const Tensor1<const float>& bias_N) {
+                         const Tensor2<const Real>& weight_NK, const Tensor1<const float>& bias_N,
+                         const Tensor1<const bf16>& rounded_bias_N) {
   matmul<Real, Real>(exec, x_MN, a_MK, Transpose::kNo, weight_NK, Transpose::kYes,
-                     Write::kOverwrite, bias_N);
+                     Write::kOverwrite, bias_N, rounded_bias_N);
   if (y_MN.extent(0) != 0) activation_forward<Real>(exec, kind, y_MN, x_MN);
 }
 

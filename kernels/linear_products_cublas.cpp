@@ -10,7 +10,8 @@ namespace {
 // there is no such product.
 bool multiply_activated(const Exec& exec, const Tensor2<bf16>& y_MN, const Tensor2<bf16>& x_MN,
                         const Tensor2<const bf16>& a_MK, const Tensor2<const bf16>& weight_NK,
-                        const Tensor1<const float>& bias_N) {
+                        const Tensor1<const float>& bias_N,
+                        const Tensor1<const bf16>& rounded_bias_N) {
   const KernelRegion region("matmul");
   const NotedAlready noted;  // by the steps that a pass which counts takes one by one
   // The leading dimension of what GELU goes into must be a multiple of 8.
@@ -20,8 +21,7 @@ bool multiply_activated(const Exec& exec, const Tensor2<bf16>& y_MN, const Tenso
                      ? y_MN
                      : exec.arena->take2<bf16>(static_cast<std::int64_t>(x_MN.extent(0)),
                                                static_cast<std::int64_t>(x_MN.extent(1)));
-  const auto bias = exec.arena->take1<bf16>(static_cast<std::int64_t>(bias_N.extent(0)));
-  convert<bf16, float>(exec, bias, bias_N);
+  const Tensor1<const bf16> bias = cublas_lt::rounded_bias(exec, bias_N, rounded_bias_N);
   return cublas_lt::multiply<bf16, bf16>(
       exec, y, a_MK, Transpose::kNo, weight_NK, Transpose::kYes, Write::kOverwrite,
       {.epilogue = cublas_lt::Epilogue::kBiasGelu, .bias = bias.data(), .aux = x_MN.data()});
@@ -65,13 +65,13 @@ bool multiply_with_sums(const Exec& exec, const Tensor2<float>& dweight_NK, Writ
 template <class Real>
 void matmul_activated(const Exec& exec, Activation kind, Tensor2<Real> y_MN, Tensor2<Real> x_MN,
                       Tensor2<const Real> a_MK, Tensor2<const Real> weight_NK,
-                      Tensor1<const float> bias_N) {
+                      Tensor1<const float> bias_N, Tensor1<const bf16> rounded_bias_N) {
   if constexpr (sizeof(Real) == sizeof(bf16)) {
     if (kind == Activation::kGeluTanh && bias_N.extent(0) != 0 &&
-        multiply_activated(exec, y_MN, x_MN, a_MK, weight_NK, bias_N))
+        multiply_activated(exec, y_MN, x_MN, a_MK, weight_NK, bias_N, rounded_bias_N))
       return;
   }
-  matmul_and_activate(exec, kind, y_MN, x_MN, a_MK, weight_NK, bias_N);
+  matmul_and_activate(exec, kind, y_MN, x_MN, a_MK, weight_NK, bias_N, rounded_bias_N);
 }
 
 template <class Real>
@@ -106,7 +106,7 @@ void matmul_gradients(const Exec& exec, Tensor2<float> dweight_NK, Write write,
 #define POLYPHASE_LINEAR_PRODUCTS(Real)                                                         \
   template void matmul_activated<Real>(const Exec&, Activation, Tensor2<Real>, Tensor2<Real>,   \
                                        Tensor2<const Real>, Tensor2<const Real>,                \
-                                       Tensor1<const float>);                                   \
+                                       Tensor1<const float>, Tensor1<const bf16>);              \
   template BiasGradient matmul_through_activation<Real>(                                        \
       const Exec&, Activation, Tensor2<Real>, Tensor2<Real>, const BiasGradient&,               \
       Tensor2<const Real>, Tensor2<const Real>, Tensor2<const Real>);                           \

@@ -7,8 +7,8 @@ namespace polyphase {
 template <class Real>
 void matmul_activated(const Exec& exec, Activation kind, Tensor2<Real> y_MN, Tensor2<Real> x_MN,
                       Tensor2<const Real> a_MK, Tensor2<const Real> weight_NK,
-                      Tensor1<const float> bias_N) {
-  matmul_and_activate(exec, kind, y_MN, x_MN, a_MK, weight_NK, bias_N);
+                      Tensor1<const float> bias_N, Tensor1<const bf16> rounded_bias_N) {
+  matmul_and_activate(exec, kind, y_MN, x_MN, a_MK, weight_NK, bias_N, rounded_bias_N);
 }
 
 template <class Real>
@@ -28,7 +28,7 @@ void matmul_gradients(const Exec& exec, Tensor2<float> dweight_NK, Write write,
 #define POLYPHASE_LINEAR_PRODUCTS(Real)                                                         \
   template void matmul_activated<Real>(const Exec&, Activation, Tensor2<Real>, Tensor2<Real>,   \
                                        Tensor2<const Real>, Tensor2<const Real>,                \
-                                       Tensor1<const float>);                                   \
+                                       Tensor1<const float>, Tensor1<const bf16>);              \
   template BiasGradient matmul_through_activation<Real>(                                        \
       const Exec&, Activation, Tensor2<Real>, Tensor2<Real>, const BiasGradient&,               \
       Tensor2<const Real>, Tensor2<const Real>, Tensor2<const Real>);                           \

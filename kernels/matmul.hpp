@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "kernels/bf16.hpp"
 #include "kernels/exec.hpp"
 
 namespace polyphase {
@@ -12,11 +13,12 @@ enum class Transpose { kNo, kYes };
 // the host and from cuBLAS on CUDA devices; primitives are cached by shape, so callers keep the
 // number of different M small. An empty bias (extent 0) adds nothing; with K = 0 the product is 0.
 // Takes its workspace from exec.arena, which must be set: inside a parallel region every thread
-// brings an arena of its own and multiplies alone.
+// brings an arena of its own and multiplies alone. rounded_bias_N is bias_N in bf16 where somebody
+// has it: some libraries add a bias in the precision of the result.
 template <class In, class Out>
 void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose op_a,
             Tensor2<const In> b, Transpose op_b, Write write = Write::kOverwrite,
-            Tensor1<const float> bias_N = {});
+            Tensor1<const float> bias_N = {}, Tensor1<const bf16> rounded_bias_N = {});
 
 // A K×N weight in the layout that the library multiplies fastest, rounded to the precision of the
 // products: made anew when the weight has changed. On the host this gains up to a tenth over a

@@ -65,15 +65,13 @@ void multiply(const Exec& exec, const Tensor2<Out>& y_MN, const Tensor2<const In
 template <class In, class Out>
 bool multiply_with_bias(const Exec& exec, const Tensor2<Out>& y_MN, const Tensor2<const In>& a,
                         Transpose op_a, const Tensor2<const In>& b, Transpose op_b, Write write,
-                        const Tensor1<const float>& bias_N) {
+                        const Tensor1<const float>& bias_N,
+                        const Tensor1<const bf16>& rounded_bias_N) {
   if (bias_N.extent(0) == 0) return false;
   const ArenaScope scope(*exec.arena);
   cublas_lt::Extra extra{.epilogue = cublas_lt::Epilogue::kBias, .bias = bias_N.data()};
-  if constexpr (sizeof(Out) != sizeof(float)) {  // a bias in the type of the result
-    const auto rounded = exec.arena->take1<Out>(static_cast<std::int64_t>(bias_N.extent(0)));
-    convert<Out, float>(exec, rounded, bias_N);
-    extra.bias = rounded.data();
-  }
+  if constexpr (sizeof(Out) != sizeof(float))  // a bias in the type of the result
+    extra.bias = cublas_lt::rounded_bias(exec, bias_N, rounded_bias_N).data();
   return cublas_lt::multiply<In, Out>(exec, y_MN, a, op_a, b, op_b, write, extra);
 }
 
@@ -83,7 +81,8 @@ bool has_bf16_products() { return true; }
 
 template <class In, class Out>
 void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose op_a,
-            Tensor2<const In> b, Transpose op_b, Write write, Tensor1<const float> bias_N) {
+            Tensor2<const In> b, Transpose op_b, Write write, Tensor1<const float> bias_N,
+            Tensor1<const bf16> rounded_bias_N) {
   const KernelRegion region("matmul");
   const ProductExtents e = product_extents(y_MN, a, op_a, b, op_b, bias_N);
   POLYPHASE_PROMISE(exec.arena != nullptr, "a product needs an arena for its workspace");
@@ -94,7 +93,9 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
     // cuBLAS has no product of float operands with a bf16 result.
     matmul_in_float(exec, y_MN, a, op_a, b, op_b, write, bias_N);
   } else {
-    if (multiply_with_bias(exec, y_MN, a, op_a, b, op_b, write, bias_N) || exec.counting()) return;
+    if (multiply_with_bias(exec, y_MN, a, op_a, b, op_b, write, bias_N, rounded_bias_N) ||
+        exec.counting())
+      return;
     if (e.k == 0) {
       write_bias(exec, y_MN, write, bias_N);
       return;
@@ -116,10 +117,11 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
   matmul<In, Out>(exec, y_MN, a, op_a, plain_tensor<In>(b), b.stored, write, bias_N);
 }
 
-#define POLYPHASE_MATMUL(In, Out)                                                           \
-  template void matmul<In, Out>(const Exec&, Tensor2<Out>, Tensor2<const In>, Transpose,    \
-                                Tensor2<const In>, Transpose, Write, Tensor1<const float>); \
-  template void matmul<In, Out>(const Exec&, Tensor2<Out>, Tensor2<const In>, Transpose,    \
+#define POLYPHASE_MATMUL(In, Out)                                                          \
+  template void matmul<In, Out>(const Exec&, Tensor2<Out>, Tensor2<const In>, Transpose,   \
+                                Tensor2<const In>, Transpose, Write, Tensor1<const float>, \
+                                Tensor1<const bf16>);                                      \
+  template void matmul<In, Out>(const Exec&, Tensor2<Out>, Tensor2<const In>, Transpose,   \
                                 const PackedWeight&, Write, Tensor1<const float>);
 POLYPHASE_MATMUL(float, float)
 POLYPHASE_MATMUL(float, bf16)

@@ -250,7 +250,8 @@ bool has_bf16_products() { return has(dnnl::cpu_isa::avx512_core_bf16); }
 
 template <class In, class Out>
 void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose op_a,
-            Tensor2<const In> b, Transpose op_b, Write write, Tensor1<const float> bias_N) {
+            Tensor2<const In> b, Transpose op_b, Write write, Tensor1<const float> bias_N,
+            Tensor1<const bf16>) {
   const KernelRegion region("matmul");
   const auto [m, n, k] = product_extents(y_MN, a, op_a, b, op_b, bias_N);
   POLYPHASE_PROMISE(exec.arena != nullptr, "a product needs an arena for its workspace");
@@ -325,10 +326,11 @@ void matmul(const Exec& exec, Tensor2<Out> y_MN, Tensor2<const In> a, Transpose 
   execute(exec, *product, key, a.data(), b.memory.data(), bias_N.data(), y_MN.data());
 }
 
-#define POLYPHASE_MATMUL(In, Out)                                                           \
-  template void matmul<In, Out>(const Exec&, Tensor2<Out>, Tensor2<const In>, Transpose,    \
-                                Tensor2<const In>, Transpose, Write, Tensor1<const float>); \
-  template void matmul<In, Out>(const Exec&, Tensor2<Out>, Tensor2<const In>, Transpose,    \
+#define POLYPHASE_MATMUL(In, Out)                                                          \
+  template void matmul<In, Out>(const Exec&, Tensor2<Out>, Tensor2<const In>, Transpose,   \
+                                Tensor2<const In>, Transpose, Write, Tensor1<const float>, \
+                                Tensor1<const bf16>);                                      \
+  template void matmul<In, Out>(const Exec&, Tensor2<Out>, Tensor2<const In>, Transpose,   \
                                 const PackedWeight&, Write, Tensor1<const float>);
 POLYPHASE_MATMUL(float, float)
 POLYPHASE_MATMUL(float, bf16)

@@ -77,6 +77,9 @@ void Linear::declare_adapters(const Communicator& tensor,
 template <class In>
 Tensor2<const In> Linear::weight(const Pass& pass) const {
   if (adapters_.empty()) {
+    if constexpr (std::is_same_v<In, bf16>) {
+      if (parameters_.has_rounded(weight_)) return parameters_.rounded2(weight_, num_joined_);
+    }
     return in_precision<In>(pass, weight_, parameters_.value2(weight_, num_joined_));
   }
   if (pass.kept_weights == nullptr) return in_precision<In>(pass.exec, adapted_weight(pass.exec));
@@ -109,6 +112,12 @@ Tensor1<const float> Linear::bias() const {
   return shape_.has_bias ? parameters_.value_span1(bias_, num_joined_) : Tensor1<const float>();
 }
 
+Tensor1<const bf16> Linear::rounded_bias() const {
+  return shape_.has_bias && parameters_.has_rounded(bias_)
+             ? parameters_.rounded_span1(bias_, num_joined_)
+             : Tensor1<const bf16>();
+}
+
 BiasGradient Linear::bias_gradient() const {
   if (!shape_.has_bias) return {};
   if (!parameters_.any_trained(bias_, num_joined_)) {
@@ -122,16 +131,18 @@ BiasGradient Linear::bias_gradient() const {
 template <class In, class Out>
 void Linear::forward(const Pass& pass, Tensor2<Out> y_NO, Tensor2<const In> x_NI) const {
   const ArenaScope scope(*pass.exec.arena);
-  const Tensor1<const float> no_bias;
+  const bool adds_bias = shape_.split != LinearSplit::kInput;
   matmul<In, Out>(pass.exec, y_NO, x_NI, Transpose::kNo, weight<In>(pass), Transpose::kYes,
-                  Write::kOverwrite, shape_.split == LinearSplit::kInput ? no_bias : bias());
+                  Write::kOverwrite, adds_bias ? bias() : Tensor1<const float>(),
+                  adds_bias ? rounded_bias() : Tensor1<const bf16>());
 }
 
 template <class Real>
 void Linear::forward_activated(const Pass& pass, Activation kind, Tensor2<Real> y_NO,
                                Tensor2<Real> x_NO, Tensor2<const Real> x_NI) const {
   const ArenaScope scope(*pass.exec.arena);
-  matmul_activated<Real>(pass.exec, kind, y_NO, x_NO, x_NI, weight<Real>(pass), bias());
+  matmul_activated<Real>(pass.exec, kind, y_NO, x_NO, x_NI, weight<Real>(pass), bias(),
+                         rounded_bias());
 }
 
 template <class In, class Out>

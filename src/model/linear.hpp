@@ -84,6 +84,8 @@ class Linear {
     std::size_t a = 0, b = 0;
   };
   void declare_adapters(const Communicator& tensor, const std::vector<LinearOutput>& outputs);
+  // Empty where nobody has rounded it.
+  Tensor1<const bf16> rounded_bias() const;
   // What the product multiplies with, in its precision.
   template <class In>
   Tensor2<const In> weight(const Pass& pass) const;

@@ -265,6 +265,29 @@ Tensor1<const float> ParameterSet::value_span1(std::size_t number, std::size_t s
                               span_count(parameters_, number, span));
 }
 
+std::int64_t ParameterSet::count_between(std::size_t first, std::size_t end) const {
+  return at(end - 1).offset + at(end - 1).count - at(first).offset;
+}
+
+Tensor1<const float> ParameterSet::values_between(std::size_t first, std::size_t end) const {
+  wait_for_value(first, end - first);
+  return Tensor1<const float>(values_.data() + at(first).offset, count_between(first, end));
+}
+
+bool ParameterSet::has_rounded(std::size_t number) const {
+  return rounded_ != nullptr && rounded_->has(number);
+}
+
+Tensor1<const bf16> ParameterSet::rounded_span1(std::size_t number, std::size_t span) const {
+  return Tensor1<const bf16>(rounded_->at(number), span_count(parameters_, number, span));
+}
+
+Tensor2<const bf16> ParameterSet::rounded2(std::size_t number, std::size_t span) const {
+  const Tensor1<const bf16> all = rounded_span1(number, span);
+  const auto columns = static_cast<std::size_t>(parameters_[number].local_shape[1]);
+  return Tensor2<const bf16>(all.data(), all.extent(0) / columns, columns);
+}
+
 Tensor1<float> ParameterSet::values() const {
   wait_for_values_before(total_count_);
   return values_so_far();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/device_sum.hpp"
+#include "kernels/bf16.hpp"
 #include "kernels/exec.hpp"
 
 namespace polyphase {
@@ -101,6 +102,7 @@ struct StorageRange {
 };
 
 class GradientWrites;
+class RoundedValues;
 struct GradientLayout;
 
 // All parameters of a phase by name, in one flat float32 storage in the order of declaration.
@@ -194,6 +196,13 @@ class ParameterSet {
   // equal.
   Tensor2<const float> value2(std::size_t number, std::size_t span = 1) const;
   Tensor1<const float> value_span1(std::size_t number, std::size_t span) const;
+  // All parameters from `first` to before `end` as they lie in the storage, gaps included.
+  std::int64_t count_between(std::size_t first, std::size_t end) const;
+  Tensor1<const float> values_between(std::size_t first, std::size_t end) const;
+  // The same as value2() and value_span1() in bf16, of those that has_rounded().
+  bool has_rounded(std::size_t number) const;
+  Tensor2<const bf16> rounded2(std::size_t number, std::size_t span = 1) const;
+  Tensor1<const bf16> rounded_span1(std::size_t number, std::size_t span) const;
 
   std::size_t num_gradients() const { return gradients_.size(); }
   Tensor1<float> gradients(std::size_t set) const;
@@ -228,6 +237,8 @@ class ParameterSet {
   void check_all_written() const;
 
  private:
+  friend class RoundedValues;
+
   std::vector<Parameter> parameters_;
   std::map<std::string, std::size_t> numbers_;
   std::size_t next_ = 0;
@@ -244,6 +255,7 @@ class ParameterSet {
 
   Kokkos::View<float*, Memory> values_;
   mutable std::unique_ptr<PartsExchange> arriving_;  // to values_
+  const RoundedValues* rounded_ = nullptr;
   std::vector<Kokkos::View<float*, Memory>> gradient_memory_;
   std::vector<Tensor1<float>> gradients_;
   Kokkos::View<float*, Memory> passed_on_;
@@ -255,6 +267,30 @@ class ParameterSet {
   GradientWrites* writes_ = nullptr;
   std::size_t gradient_set_ = 0;
   std::vector<bool> written_;
+};
+
+// Until the end of the block, products find parameters [first, end) rounded to bf16 in `values`,
+// which is laid out as they are, and need not round each weight for themselves. One at a time.
+class RoundedValues {
+ public:
+  RoundedValues(ParameterSet& parameters, std::size_t first, std::size_t end, const bf16* values)
+      : parameters_(parameters), first_(first), end_(end), values_(values) {
+    parameters.rounded_ = this;
+  }
+  ~RoundedValues() { parameters_.rounded_ = nullptr; }
+  RoundedValues(const RoundedValues&) = delete;
+  RoundedValues& operator=(const RoundedValues&) = delete;
+
+  bool has(std::size_t number) const { return first_ <= number && number < end_; }
+  // Where a parameter begins.
+  const bf16* at(std::size_t number) const {
+    return values_ + (parameters_.at(number).offset - parameters_.at(first_).offset);
+  }
+
+ private:
+  ParameterSet& parameters_;
+  std::size_t first_, end_;
+  const bf16* values_;
 };
 
 }  // namespace polyphase

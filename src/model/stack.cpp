@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/stack.hpp"
 
+#include <algorithm>
 #include <type_traits>
 
 #include "kernels/elementwise.hpp"
@@ -58,6 +59,12 @@ Stack<Real>::Stack(ParameterSet& parameters, const Communicator& tensor, const r
   keeps_residual_.resize(role.num_layers);
   if (!post()) add_norm(role.prefix + "final");
   end_parameter_ = parameters.next();
+  if constexpr (std::is_same_v<Real, bf16>) {
+    if (parameters.adapters().rank > 0) return;
+    for (std::int64_t layer = layers_.begin; layer < layers_.end; ++layer)
+      most_rounded_ = std::max(most_rounded_, parameters.count_between(first_parameter(layer),
+                                                                       first_parameter(layer + 1)));
+  }
 }
 
 template <class Real>
@@ -107,6 +114,18 @@ auto Stack<Real>::part_of(const Pass& pass, std::size_t link) const -> Part {
 }
 
 template <class Real>
+std::optional<RoundedValues> Stack<Real>::rounded(const Pass& pass, std::int64_t layer) {
+  if (rounded_.extent(0) == 0) return std::nullopt;
+  const std::size_t first = first_parameter(layer), end = first_parameter(layer + 1);
+  if (layer != rounded_layer_) {
+    const Tensor1<const float> values = parameters_.values_between(first, end);
+    convert<bf16, float>(pass.exec, Tensor1<bf16>(rounded_.data(), values.extent(0)), values);
+    rounded_layer_ = layer;
+  }
+  return std::optional<RoundedValues>(std::in_place, parameters_, first, end, rounded_.data());
+}
+
+template <class Real>
 Tensor2<float> Stack<Real>::reserve_norm(const Pass& pass, std::size_t i, Tensor2<float> sum_NC) {
   if (sum_NC.size() == 0)
     sum_NC = pass.exec.arena->template take2<float>(pass.own().size, model_.width);
@@ -117,6 +136,7 @@ Tensor2<float> Stack<Real>::reserve_norm(const Pass& pass, std::size_t i, Tensor
 template <class Real>
 void Stack<Real>::run_sublayer(const Pass& pass, std::size_t i, Tensor2<float> update_NC) {
   const std::int64_t s = chain_[i - 1];
+  const auto scope = rounded(pass, layer_of(i));
   sublayer(s).forward(pass, update_NC, y_NC_,
                       first_place_ + kInsidePlaces + static_cast<std::uint64_t>(s));
 }
@@ -152,6 +172,9 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
     }
   }
   update_NC_ = arena.take2<float>(n, c);
+  const bool rounds = pass.kept_weights == nullptr && pass.links == nullptr;
+  rounded_ = arena.take1<bf16>(rounds ? most_rounded_ : 0);
+  rounded_layer_ = -1;
 
   const bool embeds = layers_.has_first();
   const Tensor2<float> embedded_NC = pass.own_rows(update_NC_);
@@ -263,8 +286,8 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
   Arena& arena = *pass.exec.arena;
   // Whatever feeds this stack, or this chunk of it, was declared before it. So stages agree on who
   // waits for a gradient.
-  const std::size_t begin = first_parameter_[static_cast<std::size_t>(layers_.begin)];
-  std::size_t final = first_parameter_[static_cast<std::size_t>(layers_.end)];
+  const std::size_t begin = first_parameter(layers_.begin);
+  std::size_t final = first_parameter(layers_.end);
   const std::size_t end = layers_.has_last() ? end_parameter_ : final;
   if (!parameters_.any_trained(0, end)) {
     arena.release(first_byte_);
@@ -294,7 +317,7 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
                                 .dskip_NC = dsum_NC},
                                place);
     if (s % sublayers_of_layer_ == 0) {
-      end_layers(first_parameter_[s / sublayers_of_layer_], final, final_from);
+      end_layers(first_parameter(s / sublayers_of_layer_), final, final_from);
       if (!parameters_.any_trained(0, final)) {
         arena.release(first_byte_);
         return parameters_.skip_gradients(0, final);
@@ -310,7 +333,10 @@ void Stack<Real>::backward(const Pass& pass, Tensor2<float> dhidden_NC,
       input_again(pass, i, pass.own_rows(y_NC_));
       pass.gather_own_rows(y_NC_);
     }
-    sublayer(s).backward(pass, dy_NC, dupdate_NC, y_NC_);
+    {
+      const auto scope = rounded(pass, layer_of(i));
+      sublayer(s).backward(pass, dy_NC, dupdate_NC, y_NC_);
+    }
     pass.sum_own_rows(dy_NC);
   }
   const bool embeds = layers_.has_first();

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -98,6 +99,9 @@ class Stack {
   SelfAttention<Real>& self_attention(std::int64_t layer) const {
     return static_cast<SelfAttention<Real>&>(sublayer(layer * sublayers_of_layer_ + 1));
   }
+  std::size_t first_parameter(std::int64_t layer) const {
+    return first_parameter_[static_cast<std::size_t>(layer)];
+  }
   // The layer of a link, and whether it is the layer's attention or its last.
   std::int64_t layer_of(std::size_t i) const { return (chain_[i - 1] - 1) / sublayers_of_layer_; }
   bool is_attention(std::size_t i) const { return (chain_[i - 1] - 1) % sublayers_of_layer_ == 0; }
@@ -113,6 +117,11 @@ class Stack {
   // From y_NC_ and the residual stream in front of a link to those behind it.
   void run_link(const Pass& pass, std::size_t i, Tensor2<float> update_NC);
   void run_sublayer(const Pass& pass, std::size_t i, Tensor2<float> update_NC);
+  // A layer's parameters in bf16, which its products find until the end of the block: rounded in
+  // one launch, unless they are there already. Nothing in float32, with low-rank additions (which
+  // come first), where a generation keeps weights, and in a pipeline, where each pass that is under
+  // way would hold a layer's.
+  std::optional<RoundedValues> rounded(const Pass& pass, std::int64_t layer);
   // The own rows of what went into a link, again.
   template <class Out>
   void input_again(const Pass& pass, std::size_t i, Tensor2<Out> y_NC);
@@ -145,6 +154,9 @@ class Stack {
   Tensor2<Real> y_NC_;                 // what the last norm has put out
   Tensor2<float> y_float_NC_;          // the residual stream of a post-norm model: own rows
   Tensor2<float> update_NC_;
+  std::int64_t most_rounded_ = 0;  // elements of a layer, where passes round it
+  Tensor1<bf16> rounded_;          // of this layer
+  std::int64_t rounded_layer_ = -1;
   const Pass* pass_ = nullptr;
   StackLesson<Real>* lesson_ = nullptr;
   std::vector<bool> keeps_attention_, keeps_residual_;  // of each layer
