@@ -62,6 +62,9 @@ struct RelativePositions {
   Tensor2<const float> table_UH = {};
   bool bidirectional = true;
   std::int64_t max_distance = 128;  // from here on all distances share a bucket
+  // Of all offsets, as position_buckets() makes them for calls of these lengths; empty: every call
+  // makes its own.
+  Tensor1<const std::int32_t> buckets = {};
 };
 
 // What attention reads. Query, key and value may be columns of one tensor.

@@ -5,12 +5,17 @@
 
 namespace polyphase {
 
-template <class Real>
-Tensor1<const std::int32_t> position_buckets(const Exec& exec, const AttentionInput<Real>& input) {
-  const RelativePositions& positions = input.positions;
+Tensor1<const std::int32_t> position_buckets(const Exec& exec, const RelativePositions& positions,
+                                             std::int64_t max_queries, std::int64_t max_keys) {
   if (positions.table_UH.extent(0) == 0) return {};
-  const std::int64_t first = 1 - input.keys.max_tokens;
-  const std::int64_t count = std::max<std::int64_t>(input.queries.max_tokens - first, 0);
+  const std::int64_t first = 1 - max_keys;
+  const std::int64_t count = std::max<std::int64_t>(max_queries - first, 0);
+  if (positions.buckets.extent(0) != 0) {
+    POLYPHASE_PROMISE(static_cast<std::int64_t>(positions.buckets.extent(0)) == count,
+                      "buckets of {} offsets where there are {}", positions.buckets.extent(0),
+                      count);
+    return positions.buckets;
+  }
   const auto num_buckets = static_cast<std::int64_t>(positions.table_UH.extent(0));
   const bool bidirectional = positions.bidirectional;
   const std::int64_t max_distance = positions.max_distance;
@@ -37,10 +42,5 @@ void add_position_gradients(const Exec& exec, Tensor2<float> dpositions_UH, Writ
         to[i] = (accumulate ? to[i] : 0.0F) + factor * total;
       });
 }
-
-template Tensor1<const std::int32_t> position_buckets<float>(const Exec&,
-                                                             const AttentionInput<float>&);
-template Tensor1<const std::int32_t> position_buckets<bf16>(const Exec&,
-                                                            const AttentionInput<bf16>&);
 
 }  // namespace polyphase

@@ -29,9 +29,13 @@ KOKKOS_INLINE_FUNCTION std::int32_t relative_bucket(std::int64_t offset, std::in
 }
 
 // The buckets of all offsets that a call can meet, from 1 - (longest keys) to (longest queries) -
-// 1, in the arena. Empty without a table.
+// 1, in the arena, unless they are there already. Empty without a table.
+Tensor1<const std::int32_t> position_buckets(const Exec& exec, const RelativePositions& positions,
+                                             std::int64_t max_queries, std::int64_t max_keys);
 template <class Real>
-Tensor1<const std::int32_t> position_buckets(const Exec& exec, const AttentionInput<Real>& input);
+Tensor1<const std::int32_t> position_buckets(const Exec& exec, const AttentionInput<Real>& input) {
+  return position_buckets(exec, input.positions, input.queries.max_tokens, input.keys.max_tokens);
+}
 
 // Memory from the arena for the gradients of each sequence: B rows of U·H. Empty when
 // dpositions_UH is.

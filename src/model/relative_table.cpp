@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/relative_table.hpp"
 
+#include "kernels/relative_positions.hpp"
 #include "model/initial_deviation.hpp"
 
 namespace polyphase {
@@ -22,11 +23,19 @@ RelativeTable::RelativeTable(ParameterSet& parameters, const Communicator& tenso
                           .decays = false});
 }
 
+void RelativeTable::begin(const Pass& pass) {
+  buckets_ = {};
+  if (pass.cache != nullptr) return;
+  const std::int64_t most = pass.sequences.max_tokens;
+  buckets_ = position_buckets(pass.exec, positions(), most, most);
+}
+
 RelativePositions RelativeTable::positions() const {
   if (!table_) return {};
   return {.table_UH = parameters_.value2(*table_),
           .bidirectional = bidirectional_,
-          .max_distance = max_distance_};
+          .max_distance = max_distance_,
+          .buckets = buckets_};
 }
 
 Tensor2<float> RelativeTable::gradient() const {

@@ -7,6 +7,7 @@
 #include "comm/communicator.hpp"
 #include "kernels/attention.hpp"
 #include "model/parameters.hpp"
+#include "model/pass.hpp"
 #include "recipe/recipe.hpp"
 
 namespace polyphase {
@@ -20,6 +21,9 @@ class RelativeTable {
   RelativeTable(ParameterSet& parameters, const Communicator& tensor, const recipe::Model& model,
                 const std::string& prefix, bool bidirectional, const std::vector<int>& chunks);
 
+  // Makes the buckets that all attentions of the pass share, in its arena. In a generation, whose
+  // keys become more, each makes its own.
+  void begin(const Pass& pass);
   RelativePositions positions() const;
   Tensor2<float> gradient() const;
   Write write() const;
@@ -31,6 +35,7 @@ class RelativeTable {
   std::optional<std::size_t> table_;
   bool bidirectional_;
   std::int64_t max_distance_;
+  Tensor1<const std::int32_t> buckets_;
 };
 
 }  // namespace polyphase

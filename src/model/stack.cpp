@@ -175,6 +175,7 @@ Tensor2<const Real> Stack<Real>::forward(const Pass& pass) {
   const bool rounds = pass.kept_weights == nullptr && pass.links == nullptr;
   rounded_ = arena.take1<bf16>(rounds ? most_rounded_ : 0);
   rounded_layer_ = -1;
+  relative_.begin(pass);
 
   const bool embeds = layers_.has_first();
   const Tensor2<float> embedded_NC = pass.own_rows(update_NC_);
