@@ -128,6 +128,19 @@ std::string step_table(const std::vector<PlannedPhase>& phases, bool with_pipeli
   return table.text();
 }
 
+// Nothing of a machine that is not known to take any time for it.
+std::string starts_line(const std::vector<PlannedPhase>& phases) {
+  std::string text;
+  for (const PlannedPhase& planned : phases) {
+    if (planned.time.start_seconds == 0) continue;
+    text += fmt::format("{} {} {} ({})",
+                        text.empty() ? "kernels started in a step, and their time:" : ";",
+                        planned.phase->name, planned.time.num_kernels,
+                        share_text(planned.time.start_seconds, planned.time.step_seconds()));
+  }
+  return text.empty() ? "" : text + "\n";
+}
+
 std::string traffic_table(const recipe::Recipe& recipe, const std::vector<PlannedPhase>& phases,
                           const Machine& machine) {
   report::Table table({{"phase"},
@@ -177,9 +190,10 @@ std::string time_tables(const recipe::Recipe& recipe, std::int64_t num_ranks,
   }
   if (phases.empty()) return "";
   return fmt::format(
-      "\ntime of a step on {}, every sequence as long as it may be:\n{}\nsent by a rank in a step, "
+      "\ntime of a step on {}, every sequence as long as it may be:\n{}{}\nsent by a rank in a "
+      "step, "
       "and stored:\n{}",
-      machine.name, step_table(phases, layout.pipeline > 1),
+      machine.name, step_table(phases, layout.pipeline > 1), starts_line(phases),
       traffic_table(recipe, phases, machine));
 }
 

@@ -93,6 +93,18 @@ double exposed(const CollectiveCost& sums, double overlap, double backward_secon
   return sums.seconds - std::min(overlap * sums.seconds, backward_seconds);
 }
 
+// Of what is done once a step: sums of micro-batches, layer by layer, with what lies above and
+// below the layers; the norm; and the update, of which ranks that divide it have a share each.
+std::int64_t num_update_kernels(const StepWork& work, const Layout& layout) {
+  const std::int64_t owners = layout.shard == recipe::Shard::kNone ? 1 : layout.data;
+  return (work.num_micro_batches - 1) * (work.num_layers + 2) + 1 +
+         (work.update.num_kernels + owners - 1) / owners;
+}
+
+double start_seconds(const NodeRates& rates, std::int64_t num_kernels) {
+  return 1e-6 * rates.kernel_us * static_cast<double>(num_kernels);
+}
+
 double update_seconds(const StepWork& work, const Layout& layout, const NodeRates& rates) {
   const double bytes_a_pass = kFloatBytes * static_cast<double>(work.num_trained);
   const double owners =
@@ -103,8 +115,8 @@ double update_seconds(const StepWork& work, const Layout& layout, const NodeRate
   if (layout.shard == recipe::Shard::kGradients && num_added > 0)
     sums = (sums + kCopyPasses * (num_added + 1) * bytes_a_pass) / owners;
   const double moved = sums + (kNormPasses * bytes_a_pass + work.update.moved_bytes) / owners;
-  const double starts = 1e-6 * rates.kernel_us * static_cast<double>(work.update.num_kernels);
-  return 1e-9 * moved / rates.memory_gb_s + (kernels.products + starts) / owners;
+  return 1e-9 * moved / rates.memory_gb_s + kernels.products / owners +
+         start_seconds(rates, num_update_kernels(work, layout));
 }
 
 }  // namespace
@@ -119,7 +131,7 @@ KernelSeconds kernel_seconds(const Work& work, const NodeRates& rates,
   }
   seconds.attention = 1e-9 * work.attention_flops / rates.attention_gflops(precision);
   seconds.rows = 1e-9 * work.moved_bytes / rates.row_rate_gb_s(precision) +
-                 1e-6 * rates.kernel_us * static_cast<double>(work.num_kernels);
+                 start_seconds(rates, work.num_kernels);
   return seconds;
 }
 
@@ -150,6 +162,9 @@ PlannedTime plan_time(const StepWork& work, const Layout& layout, const Machine&
       exposed(time.shared_updates, layout.tensor > 1 ? 0.0 : rates.overlap,
               kForwardShare * (pass.products + pass.attention + pass.rows)) +
       kSmallSums * tree_sum_cost(network, {.size = layout.num_ranks()}, kFloatBytes).seconds;
+  time.num_kernels =
+      work.num_micro_batches * work.pass.num_kernels + num_update_kernels(work, layout);
+  time.start_seconds = start_seconds(rates, time.num_kernels);
   time.tokens = work.tokens * micro_batches * static_cast<double>(layout.data);
   time.model_flops = work.model_flops * micro_batches * static_cast<double>(layout.num_ranks());
   time.mfu = 1e-9 * time.model_flops /

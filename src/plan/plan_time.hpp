@@ -34,9 +34,13 @@ struct PlannedTime {
   CollectiveCost stage_sends;
   CollectiveCost tensor_sums, data_sums, shared_updates;
   double exposed_data_seconds = 0;  // of data_sums and shared_updates, what hides behind nothing
-  double tokens = 0;                // of a step, whole job
-  double model_flops = 0;           // of a step, whole job (StepWork)
-  double mfu = 0;                   // of what all ranks could do at most
+  // Kernels that a rank starts in a step, and what of the times above goes to starting them. On a
+  // device, whose host starts kernels ahead, both may pass at once: see docs/planning.md.
+  std::int64_t num_kernels = 0;
+  double start_seconds = 0;
+  double tokens = 0;       // of a step, whole job
+  double model_flops = 0;  // of a step, whole job (StepWork)
+  double mfu = 0;          // of what all ranks could do at most
 
   double step_seconds() const {
     return product_seconds + attention_seconds + row_seconds + update_seconds +

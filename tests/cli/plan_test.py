@@ -36,6 +36,7 @@ class PlanTest(unittest.TestCase):
         self.assertEqual((cells[0], cells[-2]), ("pretrain", "20"))
         shares = [float(cell.split()[0]) for cell in cells[2:8] if cell.endswith("%")]
         self.assertAlmostEqual(sum(shares), 100.0, delta=0.5)
+        self.assertRegex(outcome.out, r"(?m)^kernels started in a step, and their time: pretrain \d+ \(\d+\.\d %\); tags \d+")
 
     def test_without_a_machine_there_is_memory_alone(self):
         outcome = plan(RECIPE, "--ranks", 4)

@@ -38,6 +38,26 @@ TEST(PlanTime, OneRankIsTheSumOfItsKernels) {
   EXPECT_NEAR(time.mfu, 2e10 / (time.step_seconds() * 300e9), 1e-12);
 }
 
+// Two micro-batches, sums of their gradients in a layer, above and below it, the norm and the
+// update.
+TEST(PlanTime, EveryKernelOfAStepIsStarted) {
+  StepWork step = small_step();
+  step.num_layers = 1;
+  step.pass.num_kernels = 100;
+  step.update.num_kernels = 5;
+  Machine machine = small_machine();
+  const PlannedTime free = plan_time(step, {}, machine);
+  EXPECT_EQ(free.num_kernels, 2 * 100 + 3 + 1 + 5);
+  EXPECT_EQ(free.start_seconds, 0);
+  machine.rates.at(2).kernel_us = 10;
+  const PlannedTime time = plan_time(step, {}, machine);
+  EXPECT_NEAR(time.start_seconds, 209 * 10e-6, 1e-12);
+  EXPECT_NEAR(time.step_seconds() - free.step_seconds(), time.start_seconds, 1e-12);
+  // Of an optimizer that two ranks divide, each starts its part.
+  EXPECT_EQ(plan_time(step, {.data = 2, .shard = recipe::Shard::kOptimizer}, machine).num_kernels,
+            2 * 100 + 3 + 1 + 3);
+}
+
 TEST(PlanTime, GradientsGoInBucketsOfFourMebibytes) {
   const PlannedTime time = plan_time(small_step(), {.data = 2}, small_machine());
   // 25 buckets, each half of it there and back at 4 GB/s.
