@@ -122,13 +122,13 @@ struct BackwardOperands {
 template <class RowBody, class Real>
 void backward_of(const Exec& exec, const BackwardOperands<Real>& all) {
   const std::int64_t num_rows = all.dy.extent(0), num_columns = all.dy.extent(1);
-  const std::int64_t num_biases = all.dbias_P.extent(1);
+  const std::int64_t num_biases = all.dbias_P.extent(1), block_rows = rows_per_block(num_rows);
   for_rows(
-      exec, divide_up(num_rows, kRowsPerBlock), KOKKOS_LAMBDA(const Row& row) {
+      exec, divide_up(num_rows, block_rows), KOKKOS_LAMBDA(const Row& row) {
         float* dbias = row_data(all.dbias_P, row.index());
         if (dbias != nullptr) row.each(num_biases, [=](std::int64_t c) { dbias[c] = 0.0F; });
-        const std::int64_t begin = row.index() * kRowsPerBlock;
-        const std::int64_t end = smaller(begin + kRowsPerBlock, num_rows);
+        const std::int64_t begin = row.index() * block_rows;
+        const std::int64_t end = smaller(begin + block_rows, num_rows);
         for (std::int64_t n = begin; n < end; ++n) {
           row.each_columns(num_columns,
                            RowBody{num_columns, row_data(all.dx, n), row_data(all.y, n),
@@ -143,8 +143,9 @@ void backward(const Exec& exec, Activation kind, Tensor1<float> dbias, Write wri
   const bool with_bias = dbias.extent(0) != 0;
   ArenaScope scope(*exec.arena);
   if (with_bias) {
+    const std::int64_t num_rows = all.dy.extent(0);
     all.dbias_P =
-        exec.arena->take2<float>(divide_up(all.dy.extent(0), kRowsPerBlock), dbias.extent(0));
+        exec.arena->take2<float>(divide_up(num_rows, rows_per_block(num_rows)), dbias.extent(0));
   }
   with_function(kind,
                 [&](auto function) { backward_of<RowOf<decltype(function), Real>>(exec, all); });

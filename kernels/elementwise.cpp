@@ -42,18 +42,39 @@ void column_sums_by_chunks(const Exec& exec, const ColumnSums& sums, Write write
       });
 }
 
-// Blocks of each of the sums.
+// Rows of each of the sums that one of its blocks has.
+struct BlocksOfSums {
+  std::int64_t num_rows, num_blocks;  // of each sum
+
+  KOKKOS_INLINE_FUNCTION std::int64_t begin(std::int64_t block) const {
+    return block / num_blocks * num_rows + block % num_blocks * kRowsPerBlock;
+  }
+  KOKKOS_INLINE_FUNCTION std::int64_t end(std::int64_t block) const {
+    return smaller(begin(block) + kRowsPerBlock, (block / num_blocks + 1) * num_rows);
+  }
+};
+
 template <class Real>
 void column_sums_by_blocks(const Exec& exec, Tensor2<float> partial_PC, Tensor2<const Real> dy_NC,
                            std::int64_t num_sums) {
   const std::int64_t num_columns = dy_NC.extent(1);
-  const std::int64_t num_rows = static_cast<std::int64_t>(dy_NC.extent(0)) / num_sums;
-  const std::int64_t num_blocks = static_cast<std::int64_t>(partial_PC.extent(0)) / num_sums;
+  const BlocksOfSums blocks{static_cast<std::int64_t>(dy_NC.extent(0)) / num_sums,
+                            static_cast<std::int64_t>(partial_PC.extent(0)) / num_sums};
+  if (Row::kOnDevice) {  // shared out by columns, too: there are more warps than blocks
+    const std::int64_t num_chunks = divide_up(num_columns, kColumnsPerChunk);
+    return for_rows(
+        exec, partial_PC.extent(0) * num_chunks, KOKKOS_LAMBDA(const Row& row) {
+          const std::int64_t block = row.index() / num_chunks, end = blocks.end(block);
+          ColumnChunk chunk(row, row.index() % num_chunks, num_columns);
+          for (std::int64_t n = blocks.begin(block); n < end; ++n)
+            chunk.add(row, row_data(dy_NC, n));
+          float* partial = row_data(partial_PC, block) + chunk.begin;
+          chunk.each(row, [=](std::int64_t c, float total) { partial[c] = total; });
+        });
+  }
   for_rows(
       exec, partial_PC.extent(0), KOKKOS_LAMBDA(const Row& row) {
-        const std::int64_t end_of_sum = (row.index() / num_blocks + 1) * num_rows;
-        const std::int64_t begin = end_of_sum - num_rows + row.index() % num_blocks * kRowsPerBlock;
-        const std::int64_t end = smaller(begin + kRowsPerBlock, end_of_sum);
+        const std::int64_t begin = blocks.begin(row.index()), end = blocks.end(row.index());
         float* partial = row_data(partial_PC, row.index());
         const Real* first = row_data(dy_NC, begin);
         row.each(num_columns, [=](std::int64_t c) { partial[c] = to_float(first[c]); });

@@ -264,6 +264,14 @@ KOKKOS_INLINE_FUNCTION std::int64_t smaller(std::int64_t a, std::int64_t b) {
 // added in order.
 inline constexpr std::int64_t kRowsPerBlock = 32;
 
+// The same where a block does more with its rows than to add them up. On a device, where a block is
+// one warp's, fewer rows have shorter blocks, so that all multiprocessors have some.
+inline std::int64_t rows_per_block(std::int64_t num_rows) {
+  constexpr std::int64_t kEnoughBlocks = 1024;
+  if (!Row::kOnDevice) return kRowsPerBlock;
+  return std::clamp<std::int64_t>(num_rows / kEnoughBlocks, 1, kRowsPerBlock);
+}
+
 // Sums over rows that cannot be cut into blocks are shared out by columns.
 inline constexpr std::int64_t kColumnsPerChunk = 64;
 

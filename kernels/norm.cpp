@@ -180,11 +180,12 @@ void backward_blocks(const Exec& exec, const NormBackward<Real>& given, const Dr
   const std::int64_t num_rows = given.dy_NC.extent(0), num_columns = given.dy_NC.extent(1);
   const bool with_dropout = dropout.rate != 0.0F, with_update = given.dbias_PC.extent(0) != 0;
   const DropoutRule rule(dropout);
+  const std::int64_t block_rows = rows_per_block(num_rows);
   for_rows(
       exec, given.dgain_PC.extent(0), KOKKOS_LAMBDA(const Row& row) {
         given.begin_block(row, num_columns);
-        const std::int64_t begin = row.index() * kRowsPerBlock;
-        const std::int64_t end = smaller(begin + kRowsPerBlock, num_rows);
+        const std::int64_t begin = row.index() * block_rows;
+        const std::int64_t end = smaller(begin + block_rows, num_rows);
         for (std::int64_t n = begin; n < end; ++n) {
           given.norm_row(row, n, num_columns);
           if (with_update) given.update_row(row, n, num_columns, rule, with_dropout);
@@ -203,7 +204,8 @@ void add_norm_backward(const Exec& exec, Tensor2<float> dsum_NC, Tensor2<Real> d
                        const Dropout& dropout) {
   const KernelRegion region("add_norm_backward");
   note_moved(exec, dsum_NC, dupdate_NC, dy_NC, dskip_NC, sum_NC);
-  const std::int64_t num_blocks = divide_up(dy_NC.extent(0), kRowsPerBlock);
+  const std::int64_t num_rows = dy_NC.extent(0);
+  const std::int64_t num_blocks = divide_up(num_rows, rows_per_block(num_rows));
   const std::int64_t num_columns = dy_NC.extent(1);
   const bool with_bias = dbias_C.extent(0) != 0, with_shift = dshift_C.extent(0) != 0;
   const bool with_gain = kind != NormKind::kNone;
