@@ -60,6 +60,16 @@ bool multiply_with_sums(const Exec& exec, const Tensor2<float>& dweight_NK, Writ
   return true;
 }
 
+// A pass that counts takes the library to have a product with what goes along with it, and the
+// memory of the steps as well.
+template <class Steps>
+void count_as_one(const Exec& exec, std::int64_t m, std::int64_t n, std::int64_t k, bool bf16,
+                  const Steps& steps) {
+  note_product(exec, {.m = m, .n = n, .k = k, .bf16 = bf16});
+  const NotedAlready noted;
+  steps();
+}
+
 }  // namespace
 
 template <class Real>
@@ -67,40 +77,52 @@ void matmul_activated(const Exec& exec, Activation kind, Tensor2<Real> y_MN, Ten
                       Tensor2<const Real> a_MK, Tensor2<const Real> weight_NK,
                       Tensor1<const float> bias_N, Tensor1<const bf16> rounded_bias_N) {
   if constexpr (sizeof(Real) == sizeof(bf16)) {
-    if (kind == Activation::kGeluTanh && bias_N.extent(0) != 0 &&
-        multiply_activated(exec, y_MN, x_MN, a_MK, weight_NK, bias_N, rounded_bias_N))
-      return;
+    if (kind == Activation::kGeluTanh && bias_N.extent(0) != 0) {
+      if (multiply_activated(exec, y_MN, x_MN, a_MK, weight_NK, bias_N, rounded_bias_N)) return;
+      if (exec.counting()) {
+        return count_as_one(exec, x_MN.extent(0), x_MN.extent(1), a_MK.extent(1), true, [&] {
+          matmul_and_activate(exec, kind, y_MN, x_MN, a_MK, weight_NK, bias_N, rounded_bias_N);
+        });
+      }
+    }
   }
   matmul_and_activate(exec, kind, y_MN, x_MN, a_MK, weight_NK, bias_N, rounded_bias_N);
 }
 
+// The gradient of the bias comes with the weight's, of any activation.
 template <class Real>
 BiasGradient matmul_through_activation(const Exec& exec, Activation kind, Tensor2<Real> dx_MN,
                                        Tensor2<Real> y_MN, const BiasGradient& dbias,
                                        Tensor2<const Real> dy_MK, Tensor2<const Real> weight_KN,
                                        Tensor2<const Real> x_MN) {
   if constexpr (sizeof(Real) == sizeof(bf16)) {
-    if (kind == Activation::kGeluTanh && multiply_with_slope(exec, dx_MN, dy_MK, weight_KN, x_MN)) {
-      activation_forward<Real>(exec, kind, y_MN, x_MN);
-      return dbias;
+    if (kind == Activation::kGeluTanh) {
+      const bool done = multiply_with_slope(exec, dx_MN, dy_MK, weight_KN, x_MN);
+      if (exec.counting()) {
+        count_as_one(exec, dx_MN.extent(0), dx_MN.extent(1), dy_MK.extent(1), true, [&] {
+          matmul_and_slope(exec, kind, dx_MN, y_MN, {}, dy_MK, weight_KN, x_MN);
+        });
+      }
+      if (done || exec.counting()) {
+        activation_forward<Real>(exec, kind, y_MN, x_MN);
+        return dbias;
+      }
     }
   }
-  return matmul_and_slope(exec, kind, dx_MN, y_MN, dbias, dy_MK, weight_KN, x_MN);
+  matmul_and_slope(exec, kind, dx_MN, y_MN, {}, dy_MK, weight_KN, x_MN);
+  return dbias;
 }
 
 template <class In>
 void matmul_gradients(const Exec& exec, Tensor2<float> dweight_NK, Write write,
                       const BiasGradient& dbias, Tensor2<const In> dy_MN, Tensor2<const In> a_MK) {
-  if (exec.counting() && dbias.sum_N.extent(0) == 0) {
-    // Only a pass that runs knows whether a product with a slope leaves its sums to this one.
-    const NotedAlready noted;
-    const BiasGradient left{.sum_N = Tensor1<float>(nullptr, dy_MN.extent(1)),
-                            .write = Write::kAccumulate};
-    multiply_with_sums(exec, dweight_NK, write, left, dy_MN, a_MK);
-    column_sum<In>(exec, left.sum_N, left.write, dy_MN);
+  if (multiply_with_sums(exec, dweight_NK, write, dbias, dy_MN, a_MK)) return;
+  if (exec.counting() && dweight_NK.extent(0) != 0 && dbias.sum_N.extent(0) != 0) {
+    return count_as_one(exec, dy_MN.extent(1), a_MK.extent(1), dy_MN.extent(0),
+                        sizeof(In) < sizeof(float),
+                        [&] { sum_and_matmul(exec, dweight_NK, write, dbias, dy_MN, a_MK); });
   }
-  if (!multiply_with_sums(exec, dweight_NK, write, dbias, dy_MN, a_MK))
-    sum_and_matmul(exec, dweight_NK, write, dbias, dy_MN, a_MK);
+  sum_and_matmul(exec, dweight_NK, write, dbias, dy_MN, a_MK);
 }
 
 #define POLYPHASE_LINEAR_PRODUCTS(Real)                                                         \
