@@ -102,10 +102,13 @@ template <Kernel kKernel, int kWidth, class Pass>
 void launch(const Exec& exec, const Pass& pass, std::int64_t num_blocks, std::int64_t num_heads) {
   const std::size_t bytes = shared_bytes<kWidth>(kKernel);
   const auto kernel = attention_in_tiles<kKernel, kWidth, Pass>;
-  // More than 48 KiB must be asked for, on each device.
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(bytes)),
-        "cudaFuncSetAttribute");
+  // More than 48 KiB must be asked for, once: a rank has one device.
+  [[maybe_unused]] static const bool asked = [&] {
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(bytes)),
+          "cudaFuncSetAttribute");
+    return true;
+  }();
   const dim3 grid(static_cast<unsigned>(num_blocks), static_cast<unsigned>(num_heads));
   kernel<<<grid, kThreads, bytes, exec.space.cuda_stream()>>>(pass);
   check(cudaGetLastError(), "the launch");
