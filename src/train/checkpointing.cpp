@@ -6,36 +6,32 @@
 #include <set>
 
 #include "io/checkpoint.hpp"
+#include "kernels/elementwise.hpp"
 #include "model/layer_name.hpp"
 #include "recipe/load.hpp"
 
 namespace polyphase {
 namespace {
 
-// Host memory of a part of a flat storage: the storage itself on the host build, a copy on a
-// device's.
-class HostValues {
- public:
-  explicit HostValues(Tensor1<float> device)
-      : device_(device), host_(Kokkos::create_mirror_view(device)) {}
-  void fetch() { Kokkos::deep_copy(host_, device_); }
-  void store() { Kokkos::deep_copy(device_, host_); }
-  float* data() { return host_.data(); }
-
- private:
-  Tensor1<float> device_;
-  Tensor1<float>::HostMirror host_;
-};
-
 constexpr const char* kParameters = "parameters/";
 
-// `name`: of the tensor, with its group.
-void read_parameter(CheckpointReader& reader, const std::string& name, const Parameter& parameter,
-                    float* values) {
-  if (!parameter.is_here()) return;
+// This rank's part of a tensor that a parameter is filled with; nothing of a parameter that is
+// elsewhere. `name`: of the tensor, with its group.
+std::vector<float> read_values(CheckpointReader& reader, const std::string& name,
+                               const Parameter& parameter) {
+  if (!parameter.is_here()) return {};
+  std::vector<float> values(static_cast<std::size_t>(parameter.count));
   const ParameterSpec& spec = parameter.spec;
   reader.read(name, spec.split_dimension, spec.split_dimension < 0 ? 0 : spec.split.begin,
-              parameter.local_shape, values + parameter.offset);
+              parameter.local_shape, values.data());
+  return values;
+}
+
+void store(const ParameterSet& parameters, const Parameter& parameter,
+           const std::vector<float>& values) {
+  copy_to_device(Exec{},
+                 Tensor1<float>(parameters.values().data() + parameter.offset, values.size()),
+                 values.data());
 }
 
 // Nothing is read of what other data ranks have.
@@ -114,7 +110,7 @@ bool merge_adapter(CheckpointReader& reader, const Parameter& parameter, const s
       const double factor = scale * b_OR[row * rank + r];
       for (std::int64_t c = 0; c < columns; ++c) sum[c] += factor * a_RI[r * columns + c];
     }
-    float* weight = values + parameter.offset + row * columns;
+    float* weight = values + row * columns;
     for (std::int64_t c = 0; c < columns; ++c) weight[c] = static_cast<float>(weight[c] + sum[c]);
   }
   return true;
@@ -167,12 +163,8 @@ class LayerMap {
 void load_checkpoint(const std::filesystem::path& folder, ParameterSet& parameters,
                      const Optimizer& optimizer, WeightAverage* average) {
   CheckpointReader reader(folder);
-  HostValues values(parameters.values());
-  values.fetch();  // the gaps between parameters
-  for (const Parameter& parameter : parameters.all()) {
-    read_parameter(reader, kParameters + parameter.spec.name, parameter, values.data());
-  }
-  values.store();
+  for (const Parameter& parameter : parameters.all())
+    store(parameters, parameter, read_values(reader, kParameters + parameter.spec.name, parameter));
   for (const StateTensor& tensor : optimizer.state())
     read_state(reader, "optimizer/" + tensor.name, tensor);
   if (average == nullptr) return;
@@ -186,8 +178,6 @@ HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters
   const LayerMap layers(reader, parameters, rules.growth);
   HandOver result;
   std::set<std::string> used;
-  HostValues values(parameters.values());
-  values.fetch();
   for (const Parameter& parameter : parameters.all()) {
     const std::string& name = parameter.spec.name;
     const SourceName source = layers.source_of(name);
@@ -197,19 +187,19 @@ HandOver take_over(const std::filesystem::path& folder, ParameterSet& parameters
         found->second != parameter.spec.global_shape) {
       result.fresh.push_back(name);
     } else if (source.zero) {
-      std::fill_n(values.data() + parameter.offset, parameter.count, 0.0F);
+      store(parameters, parameter, std::vector<float>(static_cast<std::size_t>(parameter.count)));
       result.zeroed.push_back(name);
     } else {
-      read_parameter(reader, result_name(reader, source.name), parameter, values.data());
+      std::vector<float> values = read_values(reader, result_name(reader, source.name), parameter);
       if (rules.adapter_scale > 0 &&
           merge_adapter(reader, parameter, source.name, rules.adapter_scale, values.data()))
         result.merged.push_back(name);
+      store(parameters, parameter, values);
       used.insert(source.name);
       if (source.name == name) result.carried.push_back(name);
       if (source.name != name) result.copied[name] = source.name;
     }
   }
-  values.store();
   for (const std::string& name : parameters_of(folder)) {
     const bool merged = rules.adapter_scale > 0 && is_adapter(name);
     if (!merged && !used.contains(name)) result.left.push_back(name);
