@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/philox.hpp"
-#include "kernels/elementwise.hpp"
+#include "kernels/copies.hpp"
 
 namespace polyphase::test {
 
@@ -39,7 +39,7 @@ class Device {
   template <class T>
   Tensor1<T> put(const std::vector<T>& values) {
     const Tensor1<T> x = arena_.take1<T>(values.size());
-    copy_to_device<T>(exec(), x, values.data());
+    write_tensor(x, values);
     return x;
   }
 
@@ -64,9 +64,7 @@ class Device {
 
   template <class T>
   std::vector<T> get(const Tensor1<T>& x) {
-    std::vector<T> values(x.extent(0));
-    copy_to_host<T>(exec(), values.data(), x);
-    return values;
+    return read_tensor(x);
   }
 
   template <class Real>

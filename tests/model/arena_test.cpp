@@ -258,8 +258,7 @@ TEST(Vocabulary, InBlocksGivesTheSameLossAndGradients) {
     nats[precision] = model->forward(batch, {}, {1.0F})[0].nats;
     model->backward([](std::size_t) {});
     const Parameter& table = *model->parameters().find("embedding.token.weight");
-    const float* first = model->parameters().gradients(0).data() + table.gradient_offset;
-    gradients[precision].assign(first, first + table.count);
+    gradients[precision] = test::read_tensor(test::gradient_of(model->parameters(), table));
   }
   const std::vector<float>&exact = gradients[recipe::Precision::kF32],
         &rounded = gradients[recipe::Precision::kBf16];

@@ -88,6 +88,7 @@ TEST(CrfTagging, GradientIsTheDifferenceOfLosses) { CrfRun().check_gradients(20.
 // A teacher whose scores are formulas.
 struct CrfTeacher {
   std::vector<float> transition, start, end;
+  test::Device device{1 << 16};
 
   CrfTeacher() {
     for (std::int64_t i = 0; i < kNumTags * kNumTags; ++i)
@@ -100,17 +101,19 @@ struct CrfTeacher {
   static float emission(std::int64_t word, std::int64_t k) {
     return static_cast<float>(2.0 * std::cos(0.9 * static_cast<double>(word * kNumTags + k)));
   }
-  SoftTargets targets(float temperature, float weight) const {
+  SoftTargets targets(float temperature, float weight) {
     return {.logits =
                 [](Tensor2<float> y_MK, std::int64_t) {
+                  std::vector<float> y;
                   for (std::size_t m = 0; m < y_MK.extent(0); ++m)
-                    for (std::size_t k = 0; k < y_MK.extent(1); ++k) y_MK(m, k) = emission(m, k);
+                    for (std::int64_t k = 0; k < kNumTags; ++k) y.push_back(emission(m, k));
+                  test::write_tensor(flat(y_MK), y);
                 },
             .temperature = temperature,
             .weight = weight,
-            .chain = {.transition_KK = Tensor2<const float>(transition.data(), kNumTags, kNumTags),
-                      .start_K = Tensor1<const float>(start.data(), kNumTags),
-                      .end_K = Tensor1<const float>(end.data(), kNumTags)}};
+            .chain = {.transition_KK = device.put(transition, kNumTags, kNumTags),
+                      .start_K = device.put(start),
+                      .end_K = device.put(end)}};
   }
 };
 
@@ -127,7 +130,7 @@ Exact tempered(Exact exact, double temperature) {
 
 // (1 - weight) · nats + weight · T² · Σ over all paths of p · (log p - log q).
 TEST(CrfTagging, TeachersSentencesAreLearntAsWholes) {
-  const CrfTeacher teacher;
+  CrfTeacher teacher;
   for (const float temperature : {1.0F, 2.5F}) {
     constexpr float kWeight = 0.75F;
     CrfRun run(teacher.targets(temperature, kWeight));
@@ -180,14 +183,11 @@ TEST(CrfTagging, WhoSaysTheSameAsTheTeacherLearnsNothing) {
   }
   SoftTargets same = own.targets(2.0F, 1.0F);
   same.logits = [&](Tensor2<float> y_MK, std::int64_t) {
-    std::size_t m = 0;
-    for (const reference::Crf::Sentence& emission : exact.emissions) {
-      for (std::size_t i = 0; i < emission.size(); ++i)
-        y_MK(m + i / kNumTags, i % kNumTags) = static_cast<float>(emission[i]);
-      m += emission.size() / kNumTags;
-    }
-    for (; m < y_MK.extent(0); ++m)
-      for (std::size_t k = 0; k < y_MK.extent(1); ++k) y_MK(m, k) = 0.0F;
+    std::vector<float> y;
+    for (const reference::Crf::Sentence& emission : exact.emissions)
+      y.insert(y.end(), emission.begin(), emission.end());
+    y.resize(y_MK.size(), 0.0F);
+    test::write_tensor(flat(y_MK), y);
   };
   CrfRun run(same);
   EXPECT_NEAR(run.run(true, 1.0F).nats, 0.0, 4 * 18 * 5e-6);

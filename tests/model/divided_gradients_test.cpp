@@ -4,6 +4,7 @@
 #include <map>
 
 #include "comm/session.hpp"
+#include "model/gradients.hpp"
 #include "model/reference_run.hpp"
 #include "recipe/load.hpp"
 #include "recipe/optimizers.hpp"
@@ -99,8 +100,8 @@ Trace train(const recipe::Recipe& recipe, const RankGrid& grid, int micro_batche
     trace.norms.push_back(record.grad_norm);
   }
   for (const Parameter& parameter : parameters.all()) {
-    const float* first = parameters.values().data() + parameter.offset;
-    trace.values.insert(trace.values.end(), first, first + parameter.count);
+    const std::vector<float> value = test::read_tensor(test::value_of(parameters, parameter));
+    trace.values.insert(trace.values.end(), value.begin(), value.end());
   }
   return trace;
 }

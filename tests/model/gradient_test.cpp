@@ -54,7 +54,6 @@ TEST_P(WholeModel, GradientIsTheDifferenceOfLosses) {
 
   // A step that crosses a kink of ReLU measures a slope between those of its two sides.
   const double share = run.recipe().model.activation == "relu" ? 4e-2 : 5e-3;
-  const Tensor1<float> values = parameters.values();
   for (const Parameter& parameter : parameters.all()) {
     if (!parameter.trained) continue;
     double norm = 0;
@@ -66,21 +65,22 @@ TEST_P(WholeModel, GradientIsTheDifferenceOfLosses) {
       continue;
     }
     ASSERT_GT(norm, 1e-6) << parameter.spec.name;
-    const std::vector<float> before(values.data() + parameter.offset,
-                                    values.data() + parameter.offset + parameter.count);
+    const Tensor1<float> value = test::value_of(parameters, parameter);
+    const std::vector<float> before = test::read_tensor(value);
     // Along the gradient itself the loss changes by |gradient| a unit length. The step is short
     // enough for the cubic term to vanish beside the tolerance, and float32's rounding of two
     // losses near 5 (some 1e-6) divided by it is its absolute part.
     const double h = std::min(5e-3, 2.5e-3 / norm);
     const auto moved = [&](double sign) {
+      std::vector<float> after = before;
       for (std::int64_t i = 0; i < parameter.count; ++i) {
-        values(parameter.offset + i) =
-            static_cast<float>(before[i] + sign * h * gradient[parameter.offset + i] / norm);
+        after[i] = static_cast<float>(before[i] + sign * h * gradient[parameter.offset + i] / norm);
       }
+      test::write_tensor(value, after);
       return loss_of(run, batch, scales);
     };
     const double difference = (moved(1.0) - moved(-1.0)) / (2 * h);
-    std::copy(before.begin(), before.end(), values.data() + parameter.offset);
+    test::write_tensor(value, before);
     EXPECT_NEAR(difference, norm, share * norm + 2e-4) << parameter.spec.name;
   }
 }
@@ -95,18 +95,15 @@ TEST(FrozenParameters, CostNoGradient) {
   const ParameterSet& parameters = run.model().parameters();
   constexpr float kMark = 1234.5F;
   const auto step = [&](std::int64_t number) {
-    for (std::size_t set = 0; set < parameters.num_gradients(); ++set) {
-      const Tensor1<float> gradients = parameters.gradients(set);
-      std::fill_n(gradients.data(), gradients.size(), kMark);
-    }
+    for (std::size_t set = 0; set < parameters.num_gradients(); ++set)
+      fill(Exec{}, parameters.gradients(set), kMark);
     run.step(number);
   };
   const auto is_untouched = [&](const std::string& name) {
     const Parameter& parameter = *parameters.find(name);
     for (std::size_t set = 0; set < parameters.num_gradients(); ++set) {
-      const float* gradient = parameters.gradients(set).data() + parameter.gradient_offset;
-      if (!std::all_of(gradient, gradient + parameter.count, [](float g) { return g == kMark; }))
-        return false;
+      const auto gradient = test::read_tensor(test::gradient_of(parameters, parameter, set));
+      if (!std::ranges::all_of(gradient, [](float g) { return g == kMark; })) return false;
     }
     return true;
   };

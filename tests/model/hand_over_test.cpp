@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "model/gradients.hpp"
 #include "model/layer_name.hpp"
 #include "model/reference_run.hpp"
 #include "recipe/load.hpp"
@@ -52,8 +53,7 @@ struct Trainee {
   std::vector<float> values_of(const std::string& name) const {
     const Parameter* parameter = model->parameters().find(name);
     POLYPHASE_PROMISE(parameter != nullptr, "no parameter {}", name);
-    const float* values = model->parameters().values().data() + parameter->offset;
-    return {values, values + parameter->count};
+    return test::read_tensor(test::value_of(model->parameters(), *parameter));
   }
 
   const RankGrid& grid;
@@ -146,8 +146,10 @@ TEST_F(HandOverTest, OptimizerStateFollowsTheLayers) {
   Trainee after(reference, {{"num_layers", 3}}, grid, 6);
   float number = 1;
   for (const StateTensor& tensor : before.optimizer->state()) {
+    std::vector<float> values;
     for (std::int64_t i = 0; i < tensor.count; ++i)
-      tensor.values(i) = number + static_cast<float>(i) / 1024.0F;
+      values.push_back(number + static_cast<float>(i) / 1024.0F);
+    test::write_tensor(tensor.values, values);
     ++number;
   }
   const std::filesystem::path checkpoint = save(before);
@@ -163,11 +165,10 @@ TEST_F(HandOverTest, OptimizerStateFollowsTheLayers) {
     for (const StateTensor& theirs : before.optimizer->state()) {
       if (source == kept.end() || theirs.name != mine.name.substr(0, slash + 1) + source->second)
         continue;
-      for (std::int64_t i = 0; i < mine.count; ++i)
-        ASSERT_EQ(mine.values(i), theirs.values(i)) << mine.name;
+      ASSERT_EQ(test::read_tensor(mine.values), test::read_tensor(theirs.values)) << mine.name;
     }
     if (source != kept.end()) continue;
-    for (std::int64_t i = 0; i < mine.count; ++i) ASSERT_EQ(mine.values(i), 0.0F) << mine.name;
+    for (const float value : test::read_tensor(mine.values)) ASSERT_EQ(value, 0.0F) << mine.name;
   }
 }
 
@@ -198,8 +199,10 @@ TEST_F(HandOverTest, StateOfAnotherKindIsMadeOfWholeTensors) {
   std::map<std::string, std::vector<std::int64_t>> shapes;
   for (const StateTensor& tensor : before.optimizer->state()) {
     shapes[before.model->parameters().at(tensor.parameter).spec.name] = tensor.global_shape;
+    std::vector<float> values;
     for (std::int64_t i = 0; i < tensor.count; ++i)
-      tensor.values(i) = held(tensor.name, element_of_whole(tensor, i));
+      values.push_back(held(tensor.name, element_of_whole(tensor, i)));
+    test::write_tensor(tensor.values, values);
   }
   const std::filesystem::path checkpoint = save(before);
   const UpdateCounts counts = {.gradients = 40, .squares = 30};
@@ -220,6 +223,7 @@ TEST_F(HandOverTest, StateOfAnotherKindIsMadeOfWholeTensors) {
       const bool anew = name.starts_with("layers.2.") && layer_name(name)->writes_to_residual();
       const std::vector<std::int64_t>& shape = shapes.at(source);
       const std::int64_t columns = shape.back(), rows = shape.size() == 2 ? shape[0] : 1;
+      const std::vector<float> values = test::read_tensor(tensor.values);
       for (std::int64_t i = 0; i < tensor.count; ++i) {
         const std::int64_t whole = element_of_whole(tensor, i);
         double expected = 0;
@@ -237,7 +241,7 @@ TEST_F(HandOverTest, StateOfAnotherKindIsMadeOfWholeTensors) {
         }
         if (!tensor.name.starts_with("velocity")) expected /= 1 - std::pow(adamw.beta2, 30);
         if (anew) expected = 0;
-        ASSERT_NEAR(tensor.values(i), expected, 1e-5 * std::abs(expected)) << tensor.name << i;
+        ASSERT_NEAR(values[i], expected, 1e-5 * std::abs(expected)) << tensor.name << i;
       }
     }
   }
@@ -254,9 +258,10 @@ TEST_F(HandOverTest, MergedAdditionsComputeTheSame) {
     const double plain = before.nats();  // the additions begin at zero
     for (const Parameter& parameter : before.model->parameters().all()) {
       if (!parameter.spec.name.ends_with(".lora_b")) continue;
+      std::vector<float> addition;
       for (std::int64_t i = 0; i < parameter.count; ++i)
-        before.model->parameters().values()(parameter.offset + i) =
-            0.01F * static_cast<float>(i % 7 - 3);
+        addition.push_back(0.01F * static_cast<float>(i % 7 - 3));
+      test::write_tensor(test::value_of(before.model->parameters(), parameter), addition);
     }
     const double added = before.nats();
     const nlohmann::json base =

@@ -15,9 +15,7 @@ namespace polyphase {
 HeadRun::HeadRun(const std::vector<std::int32_t>& lengths, const Make& make,
                  std::int32_t first_text)
     : grid_(make_grid(*test_world, test_world->size())),
-      memory_(1 << 20),
-      arena_(memory_.data(), memory_.size()),
-      exec_{Space(), &arena_},
+      device_(1 << 20),
       objective_(make(parameters, grid_.tensor, model())) {
   batch.starts = {0};
   for (const std::int32_t length : lengths) {
@@ -36,6 +34,7 @@ HeadRun::HeadRun(const std::vector<std::int32_t>& lengths, const Make& make,
   }
   parameters.allocate();
   parameters.allocate_gradients(test::layout_of_values(parameters), 1);
+  values_.resize(static_cast<std::size_t>(parameters.total_count()));
   for (const Parameter& parameter : parameters.all()) {
     for (std::int64_t i = 0; i < parameter.count; ++i) {
       const auto element = static_cast<double>(i + parameter.offset);
@@ -53,20 +52,22 @@ recipe::Model HeadRun::model() {
 }
 
 Tally HeadRun::run(bool training, float scale) {
-  const ArenaScope scope(arena_);
+  const ArenaScope scope(device_.arena());
+  test::write_tensor(parameters.values(), values_);
+  const Tensor2<float> hidden_NC = device_.put(hidden, kRowMultiple, kWidth),
+                       dhidden_NC =
+                           device_.put(std::vector<float>(hidden.size()), kRowMultiple, kWidth);
   parameters.begin_micro_batch(0);
-  Pass pass = begin_pass(exec_, grid_.tensor, batch, batch, {}, training);
+  Pass pass = begin_pass(device_.exec(), grid_.tensor, batch, batch, {}, training);
   pass.r_drop = r_drop;
-  dhidden.assign(hidden.size(), 0.0F);
-  const Tally tally =
-      objective_->run(pass, Tensor2<const float>(hidden.data(), kRowMultiple, kWidth),
-                      Tensor2<float>(dhidden.data(), kRowMultiple, kWidth), scale);
+  const Tally tally = objective_->run(pass, hidden_NC, dhidden_NC, scale);
+  dhidden = device_.get(flat(dhidden_NC));
   if (training) parameters.check_all_written();
   return tally;
 }
 
 float* HeadRun::values(const std::string& name) {
-  return parameters.values().data() + parameters.find(name)->offset;
+  return values_.data() + parameters.find(name)->offset;
 }
 
 std::vector<double> HeadRun::copy(const std::string& name) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "comm/session.hpp"
+#include "kernels/device.hpp"
 #include "model/parameters.hpp"
 #include "objective/objective.hpp"
 #include "recipe/recipe.hpp"
@@ -35,7 +36,7 @@ class HeadRun {
 
   const Objective<float>& objective() const { return *objective_; }
   Tally run(bool training, float scale);
-  // The elements of a parameter, which the test may change.
+  // The elements of a parameter as the next run takes them, which the test may change.
   float* values(const std::string& name);
   std::vector<double> copy(const std::string& name);
 
@@ -45,9 +46,8 @@ class HeadRun {
 
  private:
   RankGrid grid_;
-  std::vector<std::byte> memory_;
-  Arena arena_;
-  Exec exec_;
+  test::Device device_;
+  std::vector<float> values_;  // of all parameters
   std::unique_ptr<Objective<float>> objective_;
 };
 

@@ -49,7 +49,6 @@ int expect_gradients_of(ReferenceRun& run, std::int64_t step) {
   const Batch batch = run.batches(step).micro_batches[0];
   const double loss = minimised(run, batch, step);
   const std::vector<float> gradient = test::gradients_by_value(parameters);
-  const Tensor1<float> values = parameters.values();
   int without = 0;
   for (const Parameter& parameter : parameters.all()) {
     double norm = 0;
@@ -58,18 +57,20 @@ int expect_gradients_of(ReferenceRun& run, std::int64_t step) {
     norm = std::sqrt(norm);
     if (norm > 0 && norm < 1e-5) continue;  // rounding alone: keys' biases
     without += norm == 0 ? 1 : 0;
-    const std::vector<float> before(values.data() + parameter.offset,
-                                    values.data() + parameter.offset + parameter.count);
+    const Tensor1<float> value = test::value_of(parameters, parameter);
+    const std::vector<float> before = test::read_tensor(value);
     const double h = norm == 0 ? 0.1 : std::min(5e-3, 2.5e-3 / norm);
     const auto moved = [&](double sign) {
+      std::vector<float> after = before;
       for (std::int64_t i = 0; i < parameter.count; ++i) {
         const double direction = norm == 0 ? 1.0 : gradient[parameter.offset + i] / norm;
-        values(parameter.offset + i) = static_cast<float>(before[i] + sign * h * direction);
+        after[i] = static_cast<float>(before[i] + sign * h * direction);
       }
+      test::write_tensor(value, after);
       return minimised(run, batch, step);
     };
     const double above = moved(1.0), below = moved(-1.0);
-    std::copy(before.begin(), before.end(), values.data() + parameter.offset);
+    test::write_tensor(value, before);
     if (norm == 0) {
       EXPECT_EQ(above, loss) << parameter.spec.name;
     } else {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/elementwise.hpp"
+#include "model/gradients.hpp"
 #include "model/reference_run.hpp"
 #include "train/plan_memory.hpp"
 
@@ -38,8 +39,8 @@ StagesTrace train_stages(const nlohmann::json& reference, const RankGrid& grid,
   }
   const ParameterSet& parameters = run.model().parameters();
   for (const Parameter& parameter : parameters.all()) {
-    const float* first = parameters.values().data() + parameter.offset;
-    if (parameter.is_here()) trace.values[parameter.spec.name] = {first, first + parameter.count};
+    if (parameter.is_here())
+      trace.values[parameter.spec.name] = test::read_tensor(test::value_of(parameters, parameter));
   }
   return trace;
 }

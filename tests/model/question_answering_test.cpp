@@ -55,8 +55,10 @@ TEST(QuestionAnswering, TeachersEndsAreLearntAtTheTemperature) {
     constexpr float kWeight = 0.625F;
     const SoftTargets teacher = {.logits =
                                      [](Tensor2<float> y_N2, std::int64_t) {
+                                       std::vector<float> y;
                                        for (std::size_t n = 0; n < y_N2.extent(0); ++n)
-                                         for (int end : {0, 1}) y_N2(n, end) = taught(n, end);
+                                         for (int end : {0, 1}) y.push_back(taught(n, end));
+                                       test::write_tensor(flat(y_N2), y);
                                      },
                                  .temperature = temperature,
                                  .weight = kWeight,

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/error.hpp"
+#include "kernels/copies.hpp"
 #include "recipe/load.hpp"
 #include "recipe/teacher_cuts.hpp"
 #include "train/evaluate.hpp"
@@ -149,6 +150,7 @@ void set_parameters(ParameterSet& parameters, const nlohmann::json& listed, doub
                     std::size_t first) {
   POLYPHASE_PROMISE(listed.size() == parameters.all().size(), "{} parameters, the reference has {}",
                     parameters.all().size(), listed.size());
+  std::vector<float> values(static_cast<std::size_t>(parameters.total_count()));
   for (std::size_t number = 0; number < listed.size(); ++number) {
     const Parameter* parameter = parameters.find(listed[number].at("name"));
     POLYPHASE_PROMISE(parameter != nullptr, "no parameter {}",
@@ -162,10 +164,11 @@ void set_parameters(ParameterSet& parameters, const nlohmann::json& listed, doub
     for (std::int64_t i = 0; i < parameter->count; ++i) {
       const std::int64_t row = i / columns + (rows_split ? begin : 0);
       const std::int64_t column = i % columns + (rows_split ? 0 : begin);
-      parameters.values()(parameter->offset + i) = static_cast<float>(
+      values[parameter->offset + i] = static_cast<float>(
           formula(*parameter, first + number, row * global_columns + column, square));
     }
   }
+  test::write_tensor(parameters.values(), values);
 }
 
 // bert_*.json in the words of family_*.json.
@@ -319,8 +322,7 @@ double ReferenceRun::average_loss(std::int64_t number) {
 }
 
 std::vector<float> ReferenceRun::parameters() const {
-  const Tensor1<float> values = model_->parameters().values();
-  return {values.data(), values.data() + values.size()};
+  return test::read_tensor(model_->parameters().values());
 }
 
 }  // namespace polyphase

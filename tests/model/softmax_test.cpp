@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "comm/session.hpp"
-#include "kernels/elementwise.hpp"
+#include "kernels/device.hpp"
 #include "model/reference_run.hpp"
 
 namespace polyphase {
@@ -55,13 +55,13 @@ TEST(Softmax, LossOfASplitVocabularyIsThatOfTheDefinition) {
   std::vector<float> weights;
   for (std::int64_t k = 0; k < kClasses; ++k)
     weights.push_back(0.5F + 0.1F * static_cast<float>(k));
-  std::vector<std::byte> memory(1 << 16);
+  test::Device device(1 << 16);
   const RankGrid grid = make_grid(*test_world, test_world->size());
   for (const SoftmaxLoss& loss :
        {SoftmaxLoss{}, SoftmaxLoss{.label_smoothing = 0.1F}, SoftmaxLoss{.class_weights = weights},
         SoftmaxLoss{.label_smoothing = 0.25F, .class_weights = weights}}) {
-    Arena arena(memory.data(), memory.size());
-    const SoftmaxOutcome outcome = split_softmax({Space(), &arena}, grid.tensor, loss);
+    const ArenaScope scope(device.arena());
+    const SoftmaxOutcome outcome = split_softmax(device.exec(), grid.tensor, loss);
     // Each row: the logits' rounding, an exponential's 2e-7, and sums of 41 terms below 3, times a
     // weight below 5.
     const double per_row =

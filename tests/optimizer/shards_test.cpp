@@ -60,11 +60,11 @@ ParameterSet declare(const Communicator& tensor, std::int64_t vocabulary) {
   return parameters;
 }
 
-void fill_by_sine(Tensor1<float> values, double shift) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const auto at = static_cast<double>(i);
-    values(i) = static_cast<float>(std::sin(shift + 0.7 * at * at));
-  }
+std::vector<float> sines(std::int64_t count, double shift) {
+  std::vector<float> values;
+  for (std::int64_t i = 0; i < count; ++i)
+    values.push_back(static_cast<float>(std::sin(shift + 0.7 * static_cast<double>(i * i))));
+  return values;
 }
 
 struct Trained {
@@ -92,17 +92,18 @@ Trained train(const std::string& kind, const RankGrid& grid, bool divided) {
   count_gradient_norm({.space = {}, .arena = &counting}, parameters);
   test::Device device(std::max(optimizer.plan_arena_bytes(parameters), counting.peak_bytes()) +
                       Arena::kAlignment);
-  fill_by_sine(parameters.values(), 1.3);
+  test::write_tensor(parameters.values(), sines(parameters.total_count(), 1.3));
   Trained result;
   for (int step = 0; step < 10; ++step) {
-    fill_by_sine(parameters.gradients(0), 0.9 + step);
+    std::vector<float> gradients = sines(parameters.total_count(), 0.9 + step);
     for (const Parameter& parameter : parameters.all()) {
       for (const Piece& piece : shards.pieces_of(parameter)) {
         if (shards.has(piece.owner)) continue;
-        std::fill_n(parameters.gradients(0).data() + parameter.sum_offset + piece.begin,
-                    piece.count, std::numeric_limits<float>::quiet_NaN());
+        std::fill_n(gradients.begin() + parameter.sum_offset + piece.begin, piece.count,
+                    std::numeric_limits<float>::quiet_NaN());
       }
     }
+    test::write_tensor(parameters.gradients(0), gradients);
     optimizer.begin_step(parameters, step);
     result.norms.push_back(
         gradient_norm(device.exec(), parameters, parameters.gradients(0), shards, grid));
@@ -111,8 +112,8 @@ Trained train(const std::string& kind, const RankGrid& grid, bool divided) {
   }
   // As a pass does, which asks for one after the other while they still come.
   for (std::size_t number = 0; number < parameters.all().size(); ++number) {
-    const Tensor1<const float> value = parameters.value1(number);
-    result.values.insert(result.values.end(), value.data(), value.data() + value.size());
+    const std::vector<float> value = test::read_tensor(parameters.value1(number));
+    result.values.insert(result.values.end(), value.begin(), value.end());
   }
   return result;
 }
