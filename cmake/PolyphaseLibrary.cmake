@@ -68,3 +68,11 @@ function(polyphase_test name)
                          ENVIRONMENT "OMP_NUM_THREADS=1;OMPI_MCA_mpi_yield_when_idle=1")
   endforeach()
 endfunction()
+
+# polyphase_forbid_host_access(TEST …): these die where host code touches a tensor (tests/host_access).
+function(polyphase_forbid_host_access)
+  foreach(name IN LISTS ARGN)
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT KOKKOS_PROFILE_LIBRARY=$<TARGET_FILE:forbid_host_access>
+                 LD_PRELOAD=$<TARGET_FILE:forbid_host_access>)
+  endforeach()
+endfunction()
