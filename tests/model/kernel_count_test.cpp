@@ -9,35 +9,39 @@
 namespace polyphase {
 namespace {
 
+namespace Tools = Kokkos::Tools::Experimental;
+
 // What Kokkos launches, and products, each of which is one whatever it is made of.
 struct Launches {
   std::int64_t count = 0, num_products_open = 0;
-  std::vector<bool> regions;  // open ones: whether they are products
+  std::vector<bool> regions;    // open ones: whether they are products
+  Tools::EventSet others = {};  // who listens as well
 };
 Launches launches;
 
 void push_region(const char* name) {
   launches.regions.push_back(std::string_view(name) == "matmul");
   if (launches.regions.back() && launches.num_products_open++ == 0) ++launches.count;
+  if (launches.others.push_region != nullptr) launches.others.push_region(name);
 }
 void pop_region() {
   if (launches.regions.back()) --launches.num_products_open;
   launches.regions.pop_back();
+  if (launches.others.pop_region != nullptr) launches.others.pop_region();
 }
-void begin_kernel(const char*, std::uint32_t, std::uint64_t*) {
+void begin_kernel(const char* name, std::uint32_t device, std::uint64_t* kernel) {
   if (launches.num_products_open == 0) ++launches.count;
+  if (launches.others.begin_parallel_for != nullptr)
+    launches.others.begin_parallel_for(name, device, kernel);
 }
 
 std::int64_t launches_of_step(ReferenceRun& run) {
-  namespace Tools = Kokkos::Tools::Experimental;
-  launches = {};
+  launches = {.others = Tools::get_callbacks()};
   Tools::set_push_region_callback(push_region);
   Tools::set_pop_region_callback(pop_region);
   Tools::set_begin_parallel_for_callback(begin_kernel);
   run.step(0);
-  Tools::set_push_region_callback(nullptr);
-  Tools::set_pop_region_callback(nullptr);
-  Tools::set_begin_parallel_for_callback(nullptr);
+  Tools::set_callbacks(launches.others);
   return launches.count;
 }
 
