@@ -89,7 +89,7 @@ TYPED_TEST(AttentionTest, PlaceInTheBatchChangesNoBit) {
 }
 
 // An arena of the size that counting found is enough for a real pass, and one byte less is not.
-TEST(AttentionWorkspaceTest, CountingFindsThePeakOfARealPass) {
+void expect_counted_peak(Implementation implementation) {
   const Attention a =
       make<bf16>({.starts = {0, 70}, .num_rows = 70, .head_width = 32, .num_buckets = 32});
   AttentionOnDevice<bf16> on_device(a);
@@ -101,9 +101,12 @@ TEST(AttentionWorkspaceTest, CountingFindsThePeakOfARealPass) {
   const auto dtable = memory_arena.take2<float>(a.num_buckets(), a.num_heads);
   const auto forward_and_backward = [&](Arena& arena) {
     const Exec exec{Space(), &arena};
-    attention_forward<bf16>(exec, out, log_sum, input, {});
-    attention_backward<bf16>(exec, {dqkv, 0}, {dqkv, a.width()}, {dqkv, 2 * a.width()}, dtable,
-                             Write::kOverwrite, out, out, log_sum, input, {});
+    const bool portable = implementation == Implementation::kPortable;
+    (portable ? attention_forward_portable<bf16> : attention_forward<bf16>)(exec, out, log_sum,
+                                                                            input, {});
+    (portable ? attention_backward_portable<bf16>
+              : attention_backward<bf16>)(exec, {dqkv, 0}, {dqkv, a.width()}, {dqkv, 2 * a.width()},
+                                          dtable, Write::kOverwrite, out, out, log_sum, input, {});
   };
   Arena counting;
   forward_and_backward(counting);
@@ -114,6 +117,11 @@ TEST(AttentionWorkspaceTest, CountingFindsThePeakOfARealPass) {
   EXPECT_NO_THROW(forward_and_backward(exact));
   Arena too_small(memory.data(), counting.peak_bytes() - 1);
   EXPECT_THROW(forward_and_backward(too_small), std::logic_error);
+}
+
+TEST(AttentionWorkspaceTest, CountingFindsThePeakOfARealPass) {
+  expect_counted_peak(Implementation::kFast);
+  expect_counted_peak(Implementation::kPortable);
 }
 
 }  // namespace
