@@ -191,8 +191,7 @@ std::string time_tables(const recipe::Recipe& recipe, std::int64_t num_ranks,
   if (phases.empty()) return "";
   return fmt::format(
       "\ntime of a step on {}, every sequence as long as it may be:\n{}{}\nsent by a rank in a "
-      "step, "
-      "and stored:\n{}",
+      "step, and stored:\n{}",
       machine.name, step_table(phases, layout.pipeline > 1), starts_line(phases),
       traffic_table(recipe, phases, machine));
 }

@@ -95,7 +95,8 @@ class LayoutChecks {
           "an interleave of {} would fit",
           interleave_, quoted(phase.name), layers, pipeline_, interleave_, layers / pipeline_);
     }
-    if (phase.adaptation.distil) check_lessons(index, *phase.adaptation.distil);
+    if (phase.adaptation.distil && layers >= pipeline_ * interleave_)
+      check_lessons(index, *phase.adaptation.distil);
   }
 
   // A teacher of another run is checked with that run.

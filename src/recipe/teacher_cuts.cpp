@@ -39,8 +39,7 @@ std::string teacher_cut_fault(const Recipe& recipe, std::size_t phase_index,
   const Model own = model_of(recipe, recipe.phases[phase_index]);
   return fmt::format(
       "{}.distil.attention needs each layer and the one that it learns from on one stage, but {} "
-      "has "
-      "num_layers {} and num_decoder_layers {}, which, cut into {} chunks (parallel.pipeline × "
+      "has num_layers {} and num_decoder_layers {}, which, cut into {} chunks (parallel.pipeline × "
       "parallel.interleave) where the {} and {} here are, leave one without any; take a deeper "
       "teacher or fewer chunks, or take attention out",
       phase_path(recipe, phase_index), quoted(name), teacher.num_layers,
