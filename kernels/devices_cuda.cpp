@@ -18,8 +18,10 @@ void choose_device(int rank_of_node) {
         "there is one, or use the build for the host",
         found == cudaSuccess ? "none is visible" : cudaGetErrorString(found));
   }
-  if (std::getenv("KOKKOS_NUM_DEVICES") != nullptr) return;  // Kokkos 3 refuses both
-  setenv("KOKKOS_DEVICE_ID", fmt::format("{}", rank_of_node % num_devices).c_str(), 0);
+  for (const char* chosen : {"KOKKOS_DEVICE_ID", "KOKKOS_NUM_DEVICES", "KOKKOS_VISIBLE_DEVICES",
+                             "KOKKOS_MAP_DEVICE_ID_BY"})
+    if (std::getenv(chosen) != nullptr) return;
+  setenv("KOKKOS_DEVICE_ID", fmt::format("{}", rank_of_node % num_devices).c_str(), 1);
 }
 
 }  // namespace polyphase

@@ -23,7 +23,7 @@ namespace {
 
 // A rank that is not told its number of threads shares the node's processors with the other ranks
 // of its node.
-void choose_threads(const MpiSession& session) {
+void choose_threads(int num_ranks_of_node) {
   // Whoever starts the ranks binds them. Unset, Kokkos would give every user its advice on this.
   setenv("OMP_PROC_BIND", "false", 0);
   if (std::getenv("OMP_NUM_THREADS") != nullptr || std::getenv("KOKKOS_NUM_THREADS") != nullptr)
@@ -33,8 +33,7 @@ void choose_threads(const MpiSession& session) {
   const bool known = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
   const int own = known ? CPU_COUNT(&allowed) : processors;
   // A rank that its launcher has bound to some processors has those for itself.
-  const int threads =
-      own < processors ? own : std::max(1, processors / session.rank_of_node().size);
+  const int threads = own < processors ? own : std::max(1, processors / num_ranks_of_node);
   setenv("KOKKOS_NUM_THREADS", fmt::format("{}", threads).c_str(), 1);
 }
 
@@ -84,8 +83,9 @@ int parse_and_run(int argc, char** argv, const Communicator& world, const MpiSes
     return code == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
   }
   if (session == nullptr) return static_cast<int>(line.command());
-  choose_threads(*session);
-  choose_device(session->rank_of_node().rank);
+  const MpiSession::RankOfNode place = session->rank_of_node();
+  choose_threads(place.size);
+  choose_device(place.rank);
   int kokkos_argc = 1;  // the command line is ours alone
   const Kokkos::ScopeGuard kokkos(kokkos_argc, argv);
   return static_cast<int>(line.command());

@@ -16,7 +16,7 @@ class MpiSession {
 
   const Communicator& world() const { return world_; }
 
-  // Of those that share this rank's memory.
+  // Of those that share this rank's memory. Collective over all ranks.
   struct RankOfNode {
     int rank = 0, size = 1;
   };
