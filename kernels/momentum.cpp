@@ -61,6 +61,8 @@ void sgd_update(const Exec& exec, const std::vector<SgdUpdate>& updates) {
   for (const SgdUpdate& one : updates) {
     note_moved(exec, one.parameter, one.parameter, one.velocity, one.velocity, one.gradient);
     items.push_back(item_of(one));
+    POLYPHASE_PROMISE((items.back().momentum == 0.0F) == (items.front().momentum == 0.0F),
+                      "some parameters alone have a momentum");
   }
   if (items.empty()) return;
   const auto count = [](const SgdItem& item) { return item.count; };

@@ -29,7 +29,9 @@ struct Work {
   double whole_attention_flops = 0;
   // Read and written by all other kernels: each tensor once for each time that it is passed over.
   double moved_bytes = 0;
-  std::int64_t num_kernels = 0;  // that are started, products among them
+  // That are started, products among them. What a device's product does beside it where that has to
+  // be a kernel of its own, the rounding of a bias or the addition of one's gradient, is not here.
+  std::int64_t num_kernels = 0;
   // Arrays of so many floats that are added up with others' of the same place.
   std::map<std::int64_t, std::int64_t> shared_sums;
 

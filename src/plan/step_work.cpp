@@ -39,6 +39,12 @@ double floats(const ParameterSet& parameters) {
   return count;
 }
 
+std::int64_t num_layers_of(const recipe::Recipe& recipe, const recipe::Phase& phase) {
+  const recipe::Model model = recipe::model_of(recipe, phase);
+  return model.num_layers +
+         (recipe::has_decoder(model, phase) ? recipe::num_decoder_layers_of(model) : 0);
+}
+
 std::int64_t num_copied(const ParameterSet& parameters) {
   std::int64_t count = 0;
   for (const Parameter& parameter : parameters.all())
@@ -84,9 +90,7 @@ StepWork count_stage(const recipe::Recipe& recipe, const recipe::Phase& phase, i
                    .num_trained = static_cast<std::int64_t>(floats(parameters)),
                    .num_copied = num_copied(parameters),
                    .num_parts_of_rows = num_parts_of_rows(recipe, parameters),
-                   .num_layers = (recipe::model_of(recipe, phase).num_layers +
-                                  recipe::num_decoder_layers_of(recipe::model_of(recipe, phase))) /
-                                 recipe.parallel.pipeline};
+                   .num_layers = num_layers_of(recipe, phase) / recipe.parallel.pipeline};
   if (!batch.source.starts.empty()) step.tokens += static_cast<double>(batch.source.starts.back());
   const Work forward = count_pass(*model, batch, false);
   step.pass = count_pass(*model, batch, true);
