@@ -92,7 +92,9 @@ SoftmaxStats begin_softmax(const Exec& exec, std::int64_t num_rows, const Softma
   static_assert(sizeof(float) == sizeof(std::int32_t));
   const bool smooth = loss.label_smoothing != 0.0F;
   const auto all = exec.arena->take2<float>(smooth ? 5 : 4, num_rows);
-  const auto part = [&all](std::int64_t number) { return flat(rows(all, number, 1)); };
+  const auto part = [&](std::int64_t number) {
+    return Tensor1<float>(all.data() + number * num_rows, num_rows);
+  };
   const SoftmaxStats stats = {
       .max_M = part(0),
       .sum_M = part(1),
